@@ -1,0 +1,93 @@
+"""The pages of one commit, read from the -wal after COMMIT returned.
+
+A -wal is a 32-byte header and frames of a 24-byte header and a page: page number, database
+size in pages (non-zero only on the last frame of a commit), salt, checksum; all big-endian.
+SQLite may restart the file from its beginning with a new salt after a checkpoint, and never
+shortens it: whatever stands behind the newest commit is stale, so the file's size means
+nothing and the hook's frame count everything. Reading earlier than COMMIT is wrong: frames
+spilled during a transaction are rewritten in place.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from storage.errors import DatabaseCorrupt
+from storage.limits import PAGE_SIZE
+
+WAL_HEADER = 32
+FRAME = 24 + PAGE_SIZE
+_NUMBERS = struct.Struct(">II")
+
+
+class Commit(NamedTuple):
+    """What one commit left in a database: its size in pages and the images it wrote."""
+
+    size: int
+    pages: dict[int, bytes]
+
+
+class FrameReader:
+    """Reads each commit of one -wal exactly once; the position outlives the connection."""
+
+    __slots__ = ("base", "fd", "path", "previous", "salt")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = -1
+        self.base = 0
+        """Frames already read."""
+        self.previous = 0
+        """`base` before the newest commit; 0 if that commit restarted the file."""
+        self.salt = b""
+
+    def read(self, count: int) -> Commit:
+        """The commit that ends at frame `count`, as the wal hook counted it."""
+        if self.fd < 0:
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        first = self.base + 1 if count > self.base else 1
+        data = self._frames(first, count)
+        if first > 1 and data[8:16] != self.salt:
+            first, data = 1, self._frames(1, count)
+        if first == 1:
+            self.salt = data[8:16]
+        commit = self._decode(data)
+        self.previous = first - 1
+        self.base = count
+        return commit
+
+    def truncate_last(self) -> None:
+        """Forget the newest commit; the connection must be closed."""
+        self.close()
+        os.truncate(self.path, WAL_HEADER + self.previous * FRAME if self.previous else 0)
+        self.base = self.previous
+
+    def close(self) -> None:
+        """Close the descriptor; position and salt stay for the next connection."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _frames(self, first: int, last: int) -> bytes:
+        want = (last - first + 1) * FRAME
+        data = os.pread(self.fd, want, WAL_HEADER + (first - 1) * FRAME)
+        if len(data) != want:
+            raise DatabaseCorrupt(f"{self.path} ends before frame {last}", path=str(self.path))
+        return data
+
+    def _decode(self, data: bytes) -> Commit:
+        pages: dict[int, bytes] = {}
+        size = 0
+        for at in range(0, len(data), FRAME):
+            number, size = _NUMBERS.unpack_from(data, at)
+            if data[at + 8 : at + 16] != self.salt:
+                raise DatabaseCorrupt(f"{self.path} mixes two generations", path=str(self.path))
+            pages[number] = data[at + 24 : at + FRAME]
+        if not size:
+            raise DatabaseCorrupt(f"{self.path} ends inside a commit", path=str(self.path))
+        for number in [number for number in pages if number > size]:
+            del pages[number]
+        return Commit(size, pages)
