@@ -1,0 +1,17 @@
+"""Isolates: fresh WebAssembly sandboxes for code that nobody has read.
+
+    limits      what an isolate may use           code      the source it runs
+    session     one isolate with code in it       services  what it needs from its owner
+    errors      everything that goes wrong        raised    what a guest raised, outside
+    codec       values across the boundary        steps     storage operations and transactions
+    calls       calls under way                   runner    a fiber: loop first, then threads
+    instance    one minted guest                  image     its native code, cached
+    engine      Wasmtime, set up                  wasi      the ten functions a guest may import
+    capi        the C API, bound                  guest/    what runs inside
+
+Importing this package imports neither wasmtime nor the guest.
+"""
+
+from facets.isolates.code import Code as Code
+from facets.isolates.errors import IsolateError as IsolateError
+from facets.isolates.limits import Limits as Limits

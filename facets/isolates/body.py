@@ -1,0 +1,135 @@
+"""An isolate as the body of an actor: its storage, its steps, its death."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from actors.call import Call
+from actors.contract import Contract
+from facets.isolates.errors import IsolateDead
+from facets.isolates.interface import Interface
+from facets.isolates.session import Session
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+
+OUTPUT_LINES = 200
+"""Printed lines kept for `facets.stat(name).output`."""
+
+
+class IsolateBody:
+    """Code in a sandbox over one activation's database.
+
+    The guest drives its own coroutines and says where its steps end; everything here runs on
+    the loop's thread, even while the guest itself computes on a worker.
+    """
+
+    def __init__(self, activation: Activation, interface: Interface) -> None:
+        self.contract: Contract
+        self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
+        self._activation = activation
+        self._interface = interface
+        self._session: Session
+        self._partial: dict[str, str] = {}
+
+    def attach(self, session: Session, name: str) -> None:
+        """Take the open session; its code says what may be called."""
+        self._session = session
+        methods = {method: info.kind for method, info in session.methods.items()}
+        hooks = frozenset(session.hooks)
+        self.contract = Contract(name, methods, tuple(session.migrations), hooks, session.closed)
+        self._interface.check(self.contract)
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Milliseconds of `mint` and `load`."""
+        return self._session.timings
+
+    # -- Body ---------------------------------------------------------------------------
+
+    async def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the method inside; the codec copies both ways."""
+        result = await self._session.call(call.method, args, kwargs)
+        return self._interface.convert(call.method, result)
+
+    async def stream(
+        self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The items, as the guest yields them."""
+        items = self._session.stream(call.method, args, kwargs)
+        try:
+            async for item in items:
+                yield self._interface.convert(call.method, item)
+        finally:
+            await items.aclose()
+
+    def kill(self, reason: BaseException) -> None:
+        """Drop the isolate with its memory; pending calls fail with `reason`."""
+        self._session.kill(reason)
+
+    # -- Services of the session ----------------------------------------------------------
+
+    def storage(self, op: str, args: list[Any]) -> object:
+        """One storage operation of the guest's open step."""
+        outer, self._activation.driven = self._activation.driven, True
+        try:
+            return _OPERATIONS[op](self._activation.database, *args)
+        finally:
+            self._activation.driven = outer
+
+    def commit(self) -> None:
+        """The guest's step ended."""
+        if self._activation.database.in_step:
+            self._activation.commit()
+
+    def rollback(self) -> None:
+        """The guest's step failed."""
+        self._activation.database.rollback()
+
+    def log(self, stream: str, text: str) -> None:
+        """Keep what was printed, line by line."""
+        *lines, rest = (self._partial.get(stream, "") + text).split("\n")
+        self._partial[stream] = rest
+        self.output.extend(lines)
+
+    def died(self, error: IsolateDead) -> None:
+        """The sandbox was killed: this incarnation of the facet is over."""
+        self._activation.node.broke(error)
+
+
+def _sql(database: Any, query: str, args: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+    return _plain(database.sql.unsafe(query, *args, **named))
+
+
+def _plain(rows: Any) -> dict[str, Any]:
+    return {
+        "columns": list(rows.columns),
+        "rows": [list(tuple(row)) for row in rows],
+        "changes": rows.changes,
+    }
+
+
+def _many(database: Any, query: str, rows: list[Any]) -> dict[str, Any]:
+    return {"changes": database.sql.many(query, rows)}
+
+
+def _kv(database: Any, op: str, *args: Any) -> Any:
+    return _KV[op](database.kv, *args)
+
+
+def _kv_get(kv: Any, key: str) -> Any:
+    return {"value": kv[key]} if key in kv else {}
+
+
+_KV: dict[str, Any] = {}
+_OPERATIONS: dict[str, Any] = {
+    "sql": _sql,
+    "unsafe": _sql,
+    "many": _many,
+    "kv": _kv,
+    "begin": lambda database: database.begin_savepoint(),
+    "release": lambda database: database.release_savepoint(),
+    "rollback_to": lambda database: database.rollback_savepoint(),
+}

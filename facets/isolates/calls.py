@@ -1,0 +1,67 @@
+"""The calls of one session: what was asked, and what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any, NamedTuple
+
+CREDIT = 16
+"""Items a stream may be ahead of who reads it."""
+
+
+class MethodInfo(NamedTuple):
+    """How a method is called."""
+
+    kind: str
+    """"call" for `async def`, "stream" for an async generator."""
+    exclusive: bool = False
+
+
+class Pending:
+    """One call on its way. `done` means that the guest has answered, or that nobody will."""
+
+    __slots__ = (
+        "cancelled", "credit", "done", "error", "future", "grace", "id", "items", "overdue", "timer",
+        "value",
+    )  # fmt: skip
+
+    def __init__(self, number: int, streams: bool) -> None:
+        self.id = number
+        self.done = False
+        self.cancelled = False
+        """Told to stop."""
+        self.overdue = False
+        """Told to stop because its time was up."""
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.items: deque[Any] | None = deque() if streams else None
+        self.credit = CREDIT
+        self.future: asyncio.Future[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.grace: asyncio.TimerHandle | None = None
+
+    def finish(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Answer the call. What comes later is ignored."""
+        if not self.done:
+            self.done = True
+            self.value, self.error = value, error
+        self.wake()
+
+    def wake(self) -> None:
+        """Let who waits look again."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+    def result(self) -> Any:
+        """The answer."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def disarm(self) -> None:
+        """Forget the timers."""
+        for timer in (self.timer, self.grace):
+            if timer is not None:
+                timer.cancel()
+        self.timer = self.grace = None

@@ -1,0 +1,390 @@
+"""Values across the boundary of an isolate: JSON with tags, and attachments behind it.
+
+    FRAME   HEADER, or HEADER "\\n" BLOB
+    HEADER  JSON; a dict with the key "$" is a tagged value: {"$": [TAG, ...]}
+    BLOB    the attachments end to end; offsets and lengths count code points
+
+    t tuple   e set   f frozenset   d dict with other keys than strings   R Rows   w Row
+    i int over 64 bits (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
+    dt datetime   da date   ti time   td timedelta
+    b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
+
+An enum travels as its value, a subclass of a builtin as that builtin, a dataclass or struct as
+a `Record`. Anything else is NotTransferable, which says where it stands. Nothing that a guest
+sends is unpickled or evaluated; `lift` raises ValueError for what this format does not allow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from typing import Any, final
+from uuid import UUID
+
+import msgspec
+
+from facets.isolates.errors import NotTransferable
+from storage.rows import Row, Rows, row_type
+
+MAX_DEPTH = 128
+LONG = 4096
+"""Text longer than this is attached: JSON would escape and scan it twice."""
+_SINGLE = frozenset({bool, type(None)})
+_SIMPLE = frozenset({bool, type(None), str, int, float})
+_to_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder().decode
+
+
+@final
+class Record:
+    """The fields of an object whose class exists only on the other side. Read-only.
+
+    `record.x` is a field and `kind_of(record)` the name of the class it had.
+    """
+
+    __slots__ = ("_fields", "_kind")
+    _fields: dict[str, Any]
+    _kind: str
+
+    def __init__(self, kind: str, fields: dict[str, Any]) -> None:
+        object.__setattr__(self, "_kind", kind)
+        object.__setattr__(self, "_fields", fields)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return object.__getattribute__(self, "_fields")[name]
+        except KeyError:
+            raise AttributeError(f"this {self._kind} has no field {name!r}") from None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a record is read-only: {name}")
+
+    def asdict(self) -> dict[str, Any]:
+        """The fields, as a new dict."""
+        return dict(self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Record):
+            return (self._kind, self._fields) == (other._kind, other._fields)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{self._kind}({', '.join(f'{k}={v!r}' for k, v in self._fields.items())})"
+
+    def __reduce__(self) -> tuple[type[Record], tuple[str, dict[str, Any]]]:
+        return Record, (self._kind, self._fields)
+
+
+class Blob:
+    """The attachments of one frame."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.size = 0
+
+    def attach(self, text: str, tag: str) -> dict[str, Any]:
+        """Append `text`; the tagged value that stands for it."""
+        at = self.size
+        self.size += len(text)
+        self.parts.append(text)
+        return {"$": [tag, at, len(text)]}
+
+
+class _Refused(Exception):  # noqa: N818 - becomes NotTransferable where the path is known
+    pass
+
+
+def pack(header: object, blob: Blob | None = None) -> bytes:
+    """The frame of a lowered header and its attachments."""
+    try:
+        data = _to_json(header)
+    except (UnicodeError, ValueError):  # a lone surrogate, which JSON can only escape
+        data = json.dumps(header, separators=(",", ":")).encode()
+    if blob is None or not blob.parts:
+        return data
+    tail = "".join(blob.parts).encode("utf-8", "surrogatepass")
+    return b"".join((data, b"\n", tail))
+
+
+def unpack(frame: bytes) -> tuple[Any, str]:
+    """Header and attachments of a frame; ValueError if it is none."""
+    head, separator, tail = frame.partition(b"\n")
+    try:
+        header = _from_json(head)
+    except (msgspec.DecodeError, RecursionError):
+        header = _unpack_slowly(head)
+    return header, tail.decode() if separator else ""
+
+
+def _unpack_slowly(head: bytes) -> Any:
+    """For lone surrogates, which msgspec refuses."""
+    try:
+        return json.loads(head)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def lower(value: object, blob: Blob, what: str = "value") -> Any:
+    """`value` as JSON and attachments; NotTransferable says what cannot cross, and where."""
+    try:
+        return _lower(value, blob, 0)
+    except _Refused as refused:
+        path, reason = _locate(value, what, 0) or (what, str(refused))
+    raise NotTransferable(
+        f"{path}: {reason}",
+        hint="pass plain data: numbers, text, bytes, containers, dates, dataclasses",
+        path=path,
+    )
+
+
+def _lower(v: Any, blob: Blob, depth: int) -> Any:
+    kind = type(v)
+    if kind is str:
+        return v if len(v) <= LONG and v.isascii() else _text(v, blob)
+    if kind is int:
+        return v if -(2**63) <= v < 2**63 else {"$": ["i", hex(v)]}
+    if kind is float:
+        return v if v - v == 0.0 else {"$": ["n", repr(v)]}
+    if kind in _SINGLE:
+        return v
+    make = _LOWER.get(kind) or _other(v)
+    if depth >= MAX_DEPTH:
+        raise _Refused(f"nested deeper than {MAX_DEPTH}")
+    return make(v, blob, depth + 1)
+
+
+def _text(v: str, blob: Blob) -> Any:
+    if len(v) <= LONG:
+        return v
+    try:
+        v.encode()
+    except UnicodeEncodeError:  # lone surrogates cross only as escapes, in the header
+        return v
+    return blob.attach(v, "s")
+
+
+def _items(v: Iterable[Any], blob: Blob, depth: int) -> list[Any]:
+    return [x if type(x) in _SINGLE else _lower(x, blob, depth) for x in v]
+
+
+def _dict(v: dict[Any, Any], blob: Blob, depth: int) -> Any:
+    if "$" not in v and all(type(k) is str for k in v):
+        return _fields(v, blob, depth)
+    pairs = [[_lower(k, blob, depth), _lower(x, blob, depth)] for k, x in v.items()]
+    return {"$": ["d", pairs]}
+
+
+def _fields(v: dict[str, Any], blob: Blob, depth: int) -> dict[str, Any]:
+    return {k: x if type(x) in _SINGLE else _lower(x, blob, depth) for k, x in v.items()}
+
+
+def _rows(v: Rows, blob: Blob, depth: int) -> Any:
+    rows = [_items(row, blob, depth + 1) for row in v._values]
+    return {"$": ["R", list(v.columns), rows, v.changes]}
+
+
+def _row(v: Row, blob: Blob, depth: int) -> Any:
+    return {"$": ["w", list(v._columns), _items(v, blob, depth)]}
+
+
+def _dataclass(v: Any, blob: Blob, depth: int) -> Any:
+    fields = {field.name: getattr(v, field.name) for field in dataclasses.fields(v)}
+    return {"$": ["o", type(v).__name__, _fields(fields, blob, depth)]}
+
+
+def _struct(v: Any, blob: Blob, depth: int) -> Any:
+    fields = {name: getattr(v, name) for name in v.__struct_fields__}
+    return {"$": ["o", type(v).__name__, _fields(fields, blob, depth)]}
+
+
+_Lower = Callable[[Any, Blob, int], Any]
+
+
+def _tagged(tag: str, text: Callable[[Any], Any]) -> _Lower:
+    return lambda v, blob, depth: {"$": [tag, text(v)]}
+
+
+def _listed(tag: str) -> _Lower:
+    return lambda v, blob, depth: {"$": [tag, _items(v, blob, depth)]}
+
+
+def _attached(tag: str) -> _Lower:
+    return lambda v, blob, depth: blob.attach(bytes(v).decode("latin-1"), tag)
+
+
+def _as(base: Callable[[Any], Any]) -> _Lower:
+    return lambda v, blob, depth: _lower(base(v), blob, depth)
+
+
+_LOWER: dict[type, _Lower] = {
+    list: _items,
+    dict: _dict,
+    tuple: _listed("t"),
+    set: _listed("e"),
+    frozenset: _listed("f"),
+    bytes: _attached("b"),
+    bytearray: _attached("B"),
+    memoryview: _attached("b"),
+    dt.datetime: _tagged("dt", dt.datetime.isoformat),
+    dt.date: _tagged("da", dt.date.isoformat),
+    dt.time: _tagged("ti", dt.time.isoformat),
+    dt.timedelta: _tagged("td", lambda v: [v.days, v.seconds, v.microseconds]),
+    Decimal: _tagged("D", str),
+    UUID: _tagged("u", str),
+    complex: _tagged("c", lambda v: [repr(v.real), repr(v.imag)]),
+    deque: _items,
+    Rows: _rows,
+    Record: lambda v, blob, depth: {"$": ["o", v._kind, _fields(v._fields, blob, depth)]},
+}
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__), (int, int.__int__), (float, float.__float__), (dict, dict), (list, list),
+    (set, set), (frozenset, frozenset), (bytes, bytes), (deque, list),
+)  # fmt: skip
+
+
+def _other(v: object) -> _Lower:
+    """How to lower a value whose class is not exactly one of those in the table."""
+    if isinstance(v, enum.Enum):
+        return _as(lambda member: member.value)
+    if isinstance(v, Row):
+        return _row
+    if isinstance(v, tuple):
+        return _LOWER[tuple]
+    for base, plain in _BASES:
+        if isinstance(v, base):
+            return _as(plain)
+    if dataclasses.is_dataclass(v) and not isinstance(v, type):
+        return _dataclass
+    if isinstance(v, msgspec.Struct):
+        return _struct
+    name = f"the class {v.__name__}" if isinstance(v, type) else type(v).__name__
+    raise _Refused(f"{name} cannot cross the boundary of an isolate")
+
+
+def _locate(v: object, path: str, depth: int) -> tuple[str, str] | None:
+    """Where the first value stands that cannot cross, and why; only after `lower` failed."""
+    try:
+        _lower(v, Blob(), depth)
+    except _Refused as refused:
+        reason = str(refused)
+    else:
+        return None
+    for name, child in _children(v):
+        found = _locate(child, path + name, depth + 1) if depth < MAX_DEPTH else None
+        if found:
+            return found
+    return path, reason
+
+
+def _children(v: object) -> Iterator[tuple[str, object]]:
+    if isinstance(v, dict):
+        yield from ((f"[{k!r}]"[:80], x) for k, x in v.items())
+        yield from ((f"[key {k!r}]"[:80], k) for k in v)
+    elif isinstance(v, (list, tuple, deque)):
+        yield from ((f"[{i}]", x) for i, x in enumerate(v))
+    elif isinstance(v, (set, frozenset)):
+        yield from ((f"[{x!r}]"[:80], x) for x in v)
+    elif dataclasses.is_dataclass(v) and not isinstance(v, type):
+        yield from ((f".{field.name}", getattr(v, field.name)) for field in dataclasses.fields(v))
+
+
+# -- the other direction: everything below reads what an untrusted guest wrote -----------------
+
+
+def lift(v: Any, blob: str) -> Any:
+    """The value that a header and its attachments stand for.
+
+    Raises ValueError for an unknown tag, a malformed or too deep value; never anything else.
+    """
+    if type(v) in _SIMPLE:
+        return v
+    try:
+        return _lift(v, blob, 0)
+    except (KeyError, IndexError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"a malformed value: {type(error).__name__}: {error}") from None
+
+
+def _lift(v: Any, blob: str, depth: int) -> Any:
+    kind = type(v)
+    if kind in _SIMPLE:
+        return v
+    if depth > 3 * MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    if kind is list:
+        return [x if type(x) in _SIMPLE else _lift(x, blob, depth + 1) for x in v]
+    tagged = v.get("$")
+    if tagged is None:
+        return {k: x if type(x) in _SIMPLE else _lift(x, blob, depth + 1) for k, x in v.items()}
+    return _LIFT[tagged[0]](tagged, blob, depth + 1)
+
+
+def _span(x: list[Any], blob: str) -> str:
+    at, size = x[1], x[2]
+    if type(at) is not int or type(size) is not int or not 0 <= at <= at + size <= len(blob):
+        raise ValueError("an attachment that is not there")
+    return blob[at : at + size]
+
+
+def _lift_list(x: Any, blob: str, depth: int) -> list[Any]:
+    if type(x) is not list:
+        raise ValueError("a list was expected")
+    return [_lift(item, blob, depth) for item in x]
+
+
+def _names(x: Any) -> tuple[str, ...]:
+    if type(x) is not list or not all(type(name) is str for name in x):
+        raise ValueError("names were expected")
+    return tuple(x)
+
+
+def _lift_rows(x: list[Any], blob: str, depth: int) -> Rows:
+    columns = _names(x[1])
+    values = [tuple(_lift_list(row, blob, depth)) for row in x[2]]
+    if type(x[3]) is not int or any(len(row) != len(columns) for row in values):
+        raise ValueError("rows that do not fit their columns")
+    return Rows(columns, values, x[3])
+
+
+def _lift_row(x: list[Any], blob: str, depth: int) -> Row:
+    columns, values = _names(x[1]), _lift_list(x[2], blob, depth)
+    if len(columns) != len(values):
+        raise ValueError("a row that does not fit its columns")
+    return row_type(columns)(values)
+
+
+def _lift_record(x: list[Any], blob: str, depth: int) -> Record:
+    if type(x[1]) is not str or type(x[2]) is not dict:
+        raise ValueError("a record was expected")
+    return Record(x[1], {str(k): _lift(y, blob, depth) for k, y in x[2].items()})
+
+
+_LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
+    "t": lambda x, blob, depth: tuple(_lift_list(x[1], blob, depth)),
+    "e": lambda x, blob, depth: set(_lift_list(x[1], blob, depth)),
+    "f": lambda x, blob, depth: frozenset(_lift_list(x[1], blob, depth)),
+    "d": lambda x, blob, depth: {_lift(k, blob, depth): _lift(y, blob, depth) for k, y in x[1]},
+    "i": lambda x, blob, depth: int(x[1], 16),
+    "n": lambda x, blob, depth: float(x[1]),
+    "b": lambda x, blob, depth: _span(x, blob).encode("latin-1"),
+    "B": lambda x, blob, depth: bytearray(_span(x, blob), "latin-1"),
+    "s": lambda x, blob, depth: _span(x, blob),
+    "dt": lambda x, blob, depth: dt.datetime.fromisoformat(x[1]),
+    "da": lambda x, blob, depth: dt.date.fromisoformat(x[1]),
+    "ti": lambda x, blob, depth: dt.time.fromisoformat(x[1]),
+    "td": lambda x, blob, depth: dt.timedelta(*x[1]),
+    "D": lambda x, blob, depth: Decimal(x[1]),
+    "u": lambda x, blob, depth: UUID(x[1]),
+    "c": lambda x, blob, depth: complex(float(x[1][0]), float(x[1][1])),
+    "o": _lift_record,
+    "R": _lift_rows,
+    "w": _lift_row,
+}

@@ -1,0 +1,100 @@
+"""Functions and classes of an isolate that have no storage."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from actors.tasks import spawn
+from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
+from facets.isolates.limits import Limits
+from facets.isolates.session import Session
+
+if TYPE_CHECKING:
+    from facets.isolates.loader import Isolate
+
+
+class Entrypoint:
+    """Call it if it names a function; call its methods if it names a class."""
+
+    def __init__(self, isolate: Isolate, name: str, props: Any, limits: Limits) -> None:
+        self._isolate = isolate
+        self._name = name
+        self._props = props
+        self._limits = limits
+        self._opening: asyncio.Task[Session] | None = None
+        self._session: Session | None = None
+        self.ended: BaseException | None = None
+        self.output: list[str] = []
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        session = await self._open()
+        return await session.call("", args, kwargs)
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            session = await self._open()
+            return await session.call(method, args, kwargs)
+
+        return call
+
+    async def _open(self) -> Session:
+        if self.ended is not None:
+            raise self.ended
+        if self._session is not None:
+            return self._session
+        if self._opening is None:
+            self._opening = spawn(self._start())
+        return await asyncio.shield(self._opening)
+
+    async def _start(self) -> Session:
+        try:
+            self._session = await Session.open(
+                await self._isolate.code(),
+                target=self._name,
+                actor=False,
+                identity=None,
+                props=self._props,
+                env=self._isolate.env,
+                limits=self._limits,
+                services=_Stateless(self),
+            )
+            return self._session
+        finally:
+            self._opening = None
+
+    def kill(self, reason: BaseException) -> None:
+        """Drop the sandbox; calls in progress fail with `reason`."""
+        self.ended = self.ended or reason
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._session is not None:
+            self._session.kill(reason)
+
+    def close(self) -> None:
+        """Drop the sandbox when nothing is in progress."""
+        self.kill(IsolateClosed(f"{self._isolate.label} was closed"))
+
+
+class _Stateless:
+    """Services without storage."""
+
+    def __init__(self, entrypoint: Entrypoint) -> None:
+        self._entrypoint = entrypoint
+
+    def storage(self, op: str, args: list[Any]) -> object:
+        raise IsolateError(f"an entrypoint has no storage for {op}", hint="start an Actor class as a facet")
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def log(self, stream: str, text: str) -> None:
+        self._entrypoint.output.append(text)
+
+    def died(self, error: IsolateDead) -> None:
+        self._entrypoint.ended = error

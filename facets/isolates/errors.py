@@ -1,0 +1,126 @@
+"""Errors of isolates.
+
+    FacetsError
+    └── IsolateError
+        ├── LoadError             the source cannot be loaded; carries the guest's traceback
+        ├── GuestError            code in the isolate raised; also an instance of the builtin or
+        │                         storage error it was, so `except ValueError` works
+        ├── NotTransferable       a value cannot cross the boundary (TypeError); `path` says where
+        ├── GuestMissing          the guest's WebAssembly file was not built
+        ├── IsolateClosed         the session was closed by its owner
+        └── IsolateDead           the isolate was killed; its open step was rolled back
+            ├── MemoryLimit       the interpreter did not survive running out of memory (MemoryError)
+            ├── CpuLimit          it computed too long without a pause (TimeoutError)
+            ├── WallLimit         a call took too long (TimeoutError)
+            ├── CallLimit         it made too many calls to the host
+            ├── OutputLimit       a message it sent is too large
+            ├── LogLimit          it printed too much
+            ├── StackLimit        it recursed too deeply inside the interpreter (RecursionError)
+            ├── GuestAborted      the interpreter ended itself (`os.abort()`, `os._exit()`)
+            └── ProtocolViolation it sent what no honest guest sends
+
+You do not get an `IsolateDead` for an exception: a method that raises leaves its isolate in
+good health. `MemoryError` and `RecursionError` that the interpreter survives are `GuestError`s.
+"""
+
+from __future__ import annotations
+
+from storage.errors import FacetsError
+
+
+class IsolateError(FacetsError):
+    """Something about code in an isolate."""
+
+
+class LoadError(IsolateError):
+    """The source cannot be loaded: it does not parse, raises, or lacks what was asked for.
+
+    Field: `traceback`, as the guest printed it, with the tool's own lines.
+    """
+
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n\n{self.traceback.rstrip()}" if self.traceback else text
+
+
+class NotTransferable(IsolateError, TypeError):
+    """A value cannot cross the boundary of an isolate. Field: `path`, where it stands."""
+
+    path: str = ""
+
+
+class GuestMissing(IsolateError):
+    """The guest's WebAssembly file is not there. Field: `path`."""
+
+    hint = "install a wheel, or run `python facets/isolates/guest/build.py` in the repository"
+
+
+class IsolateClosed(IsolateError):
+    """The session was closed by its owner."""
+
+
+class IsolateDead(IsolateError):
+    """The isolate was killed. Its open step was rolled back; what was committed before stays."""
+
+
+class MemoryLimit(IsolateDead, MemoryError):
+    """The interpreter did not survive running out of memory. Field: `limit`, bytes."""
+
+
+class CpuLimit(IsolateDead, TimeoutError):
+    """The isolate computed too long without a pause. Field: `limit`, seconds."""
+
+
+class WallLimit(IsolateDead, TimeoutError):
+    """A call took too long. Fields: `limit`, seconds; `survived`, whether the isolate lives.
+
+    A call that ends when it is cancelled fails alone, and its isolate goes on; one that does
+    not takes the isolate with it.
+    """
+
+    survived: bool = False
+
+
+class CallLimit(IsolateDead):
+    """The isolate made too many calls to the host. Field: `limit`."""
+
+
+class OutputLimit(IsolateDead):
+    """A message of the isolate is too large. Fields: `limit`, `size`, bytes."""
+
+
+class LogLimit(IsolateDead):
+    """The isolate printed too much. Field: `limit`, bytes."""
+
+
+class StackLimit(IsolateDead, RecursionError):
+    """The isolate recursed too deeply inside the interpreter."""
+
+
+class GuestAborted(IsolateDead):
+    """The interpreter ended itself, or called something that an isolate does not have.
+
+    Field: `trap`, what WebAssembly said.
+    """
+
+
+class ProtocolViolation(IsolateDead):
+    """The isolate sent what no honest guest sends."""
+
+
+class GuestError(IsolateError):
+    """Code in the isolate raised.
+
+    What you catch is a subclass that is also the builtin exception or the storage error it was
+    inside. Fields: `type`, its class's name inside; `traceback`, as the guest printed it.
+    """
+
+    type: str = "Exception"
+    traceback: str = ""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        from facets.isolates.raised import rebuild
+
+        return rebuild, (self.message, self.hint, self.fields)

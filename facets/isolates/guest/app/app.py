@@ -1,0 +1,48 @@
+"""The guest: a Python tool behind two exports. Imported once at build; its state is the snapshot."""
+
+from isolate import library
+
+library.install()
+
+import time  # noqa: E402
+
+import wit_world  # noqa: E402
+from isolate import boot, output, warm  # noqa: E402
+from isolate.failures import describe  # noqa: E402
+from isolate.values import encode  # noqa: E402
+from wit_world.imports import host  # noqa: E402
+
+_running = []
+
+
+class WitWorld(wit_world.WitWorld):
+    """The exports. Neither raises: an exception that escaped would end the isolate."""
+
+    def boot(self, message):
+        """Load the tool."""
+        try:
+            calls, answer = boot.boot(message)
+            _running.append(calls)
+            return answer
+        except BaseException as error:
+            return encode(["err", describe(error)])
+
+    def pump(self, inbox):
+        """Exchange messages."""
+        try:
+            return _running[0].pump(inbox)
+        except BaseException as error:
+            return encode([["panic", type(error).__name__, str(error)[:1000]]])
+
+
+def _sleep(seconds):
+    """Wait in the isolate's fiber; other calls of this isolate wait too."""
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    host.wait(float(seconds))
+
+
+output.install()
+time.sleep = _sleep
+warm.warm()
+warm.freeze()

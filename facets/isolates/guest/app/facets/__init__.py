@@ -1,0 +1,12 @@
+"""What a tool imports: the part of `facets` that exists inside an isolate."""
+
+from facets import errors
+from facets.actor import Actor
+from facets.exclusive import exclusive
+from facets.rows import Row, Rows
+
+__all__ = ["Actor", "Row", "Rows", "errors", "exclusive"]
+
+
+def __getattr__(name):
+    raise AttributeError(f"facets.{name} does not exist inside an isolate; there is {__all__}")

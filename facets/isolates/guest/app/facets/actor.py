@@ -1,0 +1,36 @@
+"""The base class of actors, inside an isolate."""
+
+from facets.exclusive import Exclusive
+from facets.storage import Kv, Sql, transaction
+
+RESERVED = frozenset(
+    "id name parent props env sql kv fs timers facets isolates exclusive transaction".split()
+)
+
+
+class Actor:
+    """A durable actor: public `async def` methods are called from outside; see the guide."""
+
+    migrations = ()
+
+    id = name = parent = None
+    props = env = None
+    sql = Sql()
+    kv = Kv()
+
+    def __init_subclass__(cls, *, kind=None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        taken = sorted(RESERVED & vars(cls).keys())
+        if taken:
+            raise TypeError(f"{cls.__name__} defines {', '.join(taken)}, reserved by Actor")
+
+    def transaction(self):
+        """A savepoint: undone if the block raises. It may not span an await."""
+        return transaction()
+
+    def exclusive(self):
+        """A section that calls enter one at a time: `async with self.exclusive():`."""
+        try:
+            return self.__dict__["_exclusive"]
+        except KeyError:
+            return self.__dict__.setdefault("_exclusive", Exclusive())

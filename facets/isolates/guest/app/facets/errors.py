@@ -1,0 +1,75 @@
+"""Errors a tool can meet, by the names they have outside; see the trusted tree for the whole."""
+
+
+class FacetsError(Exception):
+    """Root of every error here. `fields` are attributes; `hint` says what to do next."""
+
+    hint = ""
+
+    def __init__(self, message="", *, hint=None, **fields):
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        if hint:
+            self.hint = hint
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __str__(self):
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class StorageError(FacetsError):
+    """Something about an actor's durable state."""
+
+
+class SqlError(StorageError):
+    """A statement failed. Fields: `statement`, `code`."""
+
+
+class ConstraintError(SqlError):
+    """A constraint refused the change."""
+
+
+class SqlDenied(SqlError, PermissionError):
+    """The statement uses something that belongs to the runtime."""
+
+
+class StatementTooLong(SqlError, ValueError):
+    """The SQL text or one of its values is over its limit."""
+
+
+class StatementTimeout(SqlError, TimeoutError):
+    """The statement ran past its time budget and was interrupted."""
+
+
+class NoRow(StorageError, LookupError):
+    """A row was required and the result has none."""
+
+
+class TooManyRows(StorageError):
+    """The result has more rows than asked for, or than the limit allows."""
+
+
+class NotStorable(StorageError, TypeError):
+    """A value of this type cannot be kept."""
+
+
+class StorageFull(StorageError):
+    """The disk, or this database's own limit, is full. The step was rolled back."""
+
+
+class TransactionAcrossAwait(StorageError):
+    """A `with transaction():` block met a suspension or an outgoing call."""
+
+    hint = "finish the block before you await; code between two awaits is already atomic"
+
+
+class ExclusiveReentered(FacetsError, RuntimeError):
+    """A call chain entered an exclusive section that it already holds."""
+
+    hint = "it would wait for itself; split the method in an exclusive shell and a plain core"
+
+
+class NotTransferable(FacetsError, TypeError):
+    """A value cannot cross the boundary of the isolate. Field: `path`."""

@@ -1,0 +1,133 @@
+"""One isolate's calls: messages in, tasks, messages out. `session.py` has the table of messages."""
+
+import asyncio
+import types
+from asyncio import events
+
+from isolate import output, storage
+from isolate.failures import describe
+from isolate.loop import Loop
+from isolate.values import PLAIN, SINGLE, Blob, decode, lift, lower
+
+CREDIT = 16
+COROUTINE = types.CoroutineType
+
+
+class Calls:
+    """Everything that runs in this isolate."""
+
+    def __init__(self, target):
+        self.target = target
+        self.loop = Loop(storage.after_step)
+        storage.bind(self.loop)
+        self.out = []
+        self.blob = Blob()
+        self.tasks = {}
+        self.streams = {}
+
+    def pump(self, inbox):
+        """Take the messages, run until nothing is ready, return what there is to say."""
+        head, _, tail = inbox.partition("\n")
+        messages = iter(decode(head))
+        loop = self.loop
+        loop.now = next(messages)
+        events._set_running_loop(loop)
+        try:
+            for message in messages:
+                if message[0] == "call":
+                    self._start(message, tail)
+                else:
+                    getattr(self, "_" + message[0])(*message[1:])
+            if loop._ready or loop._scheduled:
+                loop.spin()
+        finally:
+            events._set_running_loop(None)
+        output.flush()
+        return self._outbox()
+
+    def _outbox(self):
+        out, blob = self.out, self.blob
+        self.out = []
+        if self.loop._ready:
+            out.append(["again"])
+        if self.loop._scheduled:
+            due = self.loop.next_due()
+            if due is not None:
+                out.append(["sleep", due])
+        if not blob.parts:
+            return blob.frame(out)
+        self.blob = Blob()
+        return blob.frame(out)
+
+    def _start(self, message, tail):
+        _, call, method, args, kwargs = message
+        self.loop.step += 1
+        try:
+            function = self.target.find(method)
+            if args:
+                args = [x if type(x) in PLAIN else lift(x, tail) for x in args]
+            if kwargs:
+                kwargs = lift(kwargs, tail)
+        except BaseException as error:
+            self._failed(call, error)
+            return
+        run = self._run(call, method, function, args, kwargs)
+        task = asyncio.Task(run, loop=self.loop, eager_start=True)
+        if not task.done():
+            self.tasks[call] = task
+        storage.after_step()
+
+    async def _run(self, call, method, function, args, kwargs):
+        storage.call_id.set(call)
+        try:
+            result = function(*args, **kwargs)
+            if type(result) is COROUTINE:
+                result = await result
+            elif self.target.methods.get(method) == "stream":
+                await self._produce(call, result)
+                return
+            if type(result) not in SINGLE:
+                result = lower(result, self.blob, "result")
+            self.out.append(["ok", call, result])
+        except BaseException as error:
+            self._failed(call, error)
+        finally:
+            self.tasks.pop(call, None)
+
+    def _failed(self, call, error):
+        storage.undo()
+        self.out.append(["err", call, describe(error)])
+
+    async def _produce(self, call, items):
+        credit = self.streams[call] = [CREDIT, None]
+        try:
+            async for item in items:
+                while credit[0] <= 0:
+                    credit[1] = self.loop.create_future()
+                    await credit[1]
+                credit[0] -= 1
+                self.out.append(["item", call, lower(item, self.blob, "item")])
+                self.loop.step += 1  # an item leaves: what was written before it is committed
+            self.out.append(["end", call])
+        finally:
+            del self.streams[call]
+            close = getattr(items, "aclose", None)
+            if close:
+                await close()
+
+    # -- the other messages of the host -------------------------------------------------------
+
+    def _more(self, call, count):
+        credit = self.streams.get(call)
+        if credit:
+            credit[0] += count
+            if credit[1] and not credit[1].done():
+                credit[1].set_result(None)
+
+    def _cancel(self, call, why):
+        task = self.tasks.get(call)
+        if task:
+            task.cancel(why)
+
+    def _tick(self):
+        pass

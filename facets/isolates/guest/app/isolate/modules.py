@@ -1,0 +1,52 @@
+"""The tool's own modules, imported from the source that `boot` brought."""
+
+import importlib.abc
+import importlib.machinery
+import sys
+
+from isolate.failures import remember
+
+OURS = ("facets", "isolate", "wit_world", "app")
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the tool's modules before any other of that name."""
+
+    def __init__(self, sources):
+        self._sources = sources
+        self._packages = {name.rpartition(".")[0] for name in sources if "." in name}
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self._sources or name in self._packages:
+            package = name in self._packages
+            return importlib.machinery.ModuleSpec(name, self, origin=_file(name), is_package=package)
+        return None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        name = module.__name__
+        source, filename = self._sources.get(name, ""), _file(name)
+        module.__file__ = filename
+        remember(filename, source)
+        exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+
+    def get_source(self, name):
+        """The source, for `inspect`."""
+        return self._sources.get(name)
+
+
+def _file(name):
+    return name.replace(".", "/") + ".py"
+
+
+def load(sources, main):
+    """Import `main`; modules it imports are found among `sources` first."""
+    for name in sources:
+        if name.partition(".")[0] in OURS:
+            raise ImportError(f"the module name {name!r} belongs to the runtime", name=name)
+        sys.modules.pop(name, None)
+    sys.meta_path.insert(0, Finder(sources))
+    __import__(main)
+    return sys.modules[main]

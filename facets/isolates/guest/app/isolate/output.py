@@ -1,0 +1,58 @@
+"""stdout and stderr of a tool: whole lines go to the host's log."""
+
+import io
+import sys
+
+from wit_world.imports import host
+
+LINE = 64 * 1024
+
+
+class Output(io.TextIOBase):
+    """Collects text until a newline, then logs it; `flush` logs what there is."""
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._pending = []
+        self._size = 0
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if text:
+            self._pending.append(text)
+            self._size += len(text)
+            if "\n" in text or self._size > LINE:
+                self.flush()
+        return len(text)
+
+    def flush(self):
+        """Log what was written so far."""
+        if self._pending:
+            text = "".join(self._pending)
+            self._pending = []
+            self._size = 0
+            host.log(self._stream, text)
+
+    def writable(self):
+        return True
+
+    def isatty(self):
+        return False
+
+
+def install():
+    """Give the tool its own stdout and stderr, and no stdin."""
+    sys.stdout, sys.stderr = Output(1), Output(2)
+    sys.__stdout__ = sys.__stderr__ = None
+    sys.stdin = None
+
+
+def flush():
+    """Log unfinished lines; the pump does this before it returns."""
+    for stream in (sys.stdout, sys.stderr):
+        if type(stream) is Output and stream._pending:
+            stream.flush()

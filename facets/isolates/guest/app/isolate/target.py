@@ -1,0 +1,104 @@
+"""What of the tool can be called: an actor, a plain class, a function, or the module itself."""
+
+import inspect
+
+from facets import Actor
+
+HOOKS = ("on_start", "on_stop")
+
+
+class NoTarget(Exception):
+    """The module has nothing callable of that name."""
+
+
+class Target:
+    """The thing that calls go to. Its object is made by the first call.
+
+    `methods` maps each public name to its kind, `plain` names public functions that may not be
+    called from outside because they are not async.
+    """
+
+    def __init__(self, module, name, actor, attributes):
+        self._make = None
+        self._object = None
+        self.migrations = []
+        self.hooks = []
+        self.plain = []
+        self.exclusive = []
+        self.methods = {}
+        if not name:
+            self._functions(module)
+            return
+        found = _find(module, name)
+        if isinstance(found, type):
+            if actor and not issubclass(found, Actor):
+                raise NoTarget(f"{name} is not an Actor; write `class {name}(Actor):`")
+            self._class(found, attributes)
+        elif actor:
+            raise NoTarget(f"{name} is not a class")
+        elif callable(found):
+            self.methods[""] = _kind(found) or "call"
+            self._table = {"": found}
+        else:
+            raise NoTarget(f"{name} is neither a class nor a function")
+
+    def _functions(self, module):
+        self._table = {}
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and name[0] != "_" and value.__module__ == module.__name__:
+                self.methods[name] = _kind(value) or "call"
+                self._table[name] = value
+
+    def _class(self, cls, attributes):
+        self._table = {}
+        for name in dir(cls):
+            if name[0] == "_" or name in vars(Actor):
+                continue
+            value = inspect.getattr_static(cls, name)
+            kind = _kind(value)
+            if name in HOOKS:
+                self.hooks.append(name)
+            elif kind:
+                self.methods[name] = kind
+                if getattr(value, "__facets_exclusive__", False):
+                    self.exclusive.append(name)
+            elif inspect.isroutine(value):
+                self.plain.append(name)
+        if issubclass(cls, Actor):
+            self.migrations = [str(migration) for migration in cls.migrations]
+        self._make = lambda: _instance(cls, attributes)
+
+    def find(self, method):
+        """The bound callable for a name that is in `methods` or `hooks`."""
+        try:
+            return self._table[method]
+        except KeyError:
+            pass
+        if method not in self.methods and method not in self.hooks:
+            raise AttributeError(f"there is no method {method!r}")
+        if self._object is None:
+            self._object = self._make()
+        bound = self._table[method] = getattr(self._object, method)
+        return bound
+
+
+def _find(module, name):
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        public = [n for n, v in vars(module).items() if n[0] != "_" and callable(v)]
+        raise NoTarget(f"there is no {name!r} in {module.__name__}; there is {public}") from None
+
+
+def _kind(value):
+    if inspect.isasyncgenfunction(value):
+        return "stream"
+    return "call" if inspect.iscoroutinefunction(value) else None
+
+
+def _instance(cls, attributes):
+    made = cls.__new__(cls)
+    if isinstance(made, Actor):
+        made.__dict__.update(attributes)
+    made.__init__()
+    return made

@@ -1,0 +1,98 @@
+"""Run once at build, so that the snapshot holds what every tool needs already initialised.
+
+Modules imported here cost an isolate nothing until it touches them; a module imported at run
+time costs 3 to 13 ms and private memory.
+"""
+
+import gc
+import importlib
+import linecache
+import sys
+
+from isolate import boot as booting
+from isolate import output, storage
+from isolate.values import encode
+
+COMMON = """abc argparse array ast asyncio base64 binascii bisect calendar cmath collections.abc colorsys
+    configparser contextlib contextvars copy csv dataclasses datetime decimal difflib email.message
+    email.utils encodings.ascii encodings.idna encodings.latin_1 encodings.utf_8_sig enum fnmatch fractions
+    functools glob graphlib hashlib heapq hmac html html.parser inspect io ipaddress itertools json keyword
+    linecache logging math numbers operator os pathlib pprint queue random re reprlib secrets shlex string
+    string.templatelib struct statistics tempfile textwrap threading time tokenize tomllib traceback types
+    typing unicodedata urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo _strptime
+    _pylong""".split()
+
+SOURCE = '''
+import asyncio, dataclasses, typing
+import facets
+from facets import Actor
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: float = 0.0
+
+class Tool(Actor):
+    migrations = ["create table t(x)"]
+    def __init__(self):
+        self.n: int = 0
+    async def add(self, a: int, b: int = 1) -> int:
+        return a + b
+    async def kinds(self):
+        return [(1,), {1: "a"}, {"s"}, b"x", "t" * 5000, Point(1), 1.5, 2**70, None]
+    async def numbers(self, n):
+        for i in range(n):
+            yield i
+    async def fan(self, n):
+        return await asyncio.gather(*[asyncio.sleep(0) for _ in range(n)])
+    async def group(self):
+        async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.add(1, 2))
+        try:
+            return {"a": 1}["b"]
+        except KeyError as error:
+            return repr(error)
+    async def bad(self):
+        raise ValueError("x")
+    async def nap(self):
+        await asyncio.sleep(100)
+    @facets.exclusive
+    async def alone(self):
+        async with asyncio.Lock():
+            pass
+        return f"{self.n:>3} {self.name!r}"
+'''
+CALLS = {"add": [1], "kinds": [], "numbers": [3], "fan": [3], "group": [], "bad": [], "nap": [], "alone": []}
+
+
+def warm():
+    """Import the common modules, run a tool once, and forget it."""
+    for name in COMMON:
+        importlib.import_module(name)
+    log, output.Output.flush = output.Output.flush, lambda self: self._pending.clear()
+    for name in ("first", "second"):
+        _run(name)
+    output.Output.flush = log
+    linecache.cache.clear()
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "Finder"]
+
+
+def _run(name):
+    order = {
+        "proto": [1, 1], "modules": {name: SOURCE}, "main": name, "target": "Tool", "actor": True,
+        "identity": {"name": "x"}, "props": {}, "env": {"$": ["d", []]},
+    }  # fmt: skip
+    calls, answer = booting.boot(encode(order))
+    if calls is None:
+        raise RuntimeError(answer)
+    for call, (method, args) in enumerate(CALLS.items()):
+        calls.pump(encode([0.0, ["call", call, method, args, {}]]))
+    calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 1], ["tick"]]))
+    storage.bind(None)
+    del sys.modules[name]
+
+
+def freeze():
+    """Take everything made so far out of the collector's sight, so that it never touches it."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,104 @@
+"""The errors that guests raised, as exceptions of the host.
+
+The guest names its exception and the classes it derives from. Only names listed here take
+effect: a guest must not choose what `except JournalFailed` or `except KeyboardInterrupt` sees.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import actors.errors
+import storage.errors
+from facets.isolates.errors import GuestError, NotTransferable
+
+_REFUSED = (StopIteration, StopAsyncIteration, Warning)
+_OURS: dict[str, type[Exception]] = {
+    cls.__name__: cls
+    for cls in (
+        storage.errors.SqlError,
+        storage.errors.ConstraintError,
+        storage.errors.SqlDenied,
+        storage.errors.StatementTooLong,
+        storage.errors.StatementTimeout,
+        storage.errors.NoRow,
+        storage.errors.TooManyRows,
+        storage.errors.NotStorable,
+        storage.errors.StorageFull,
+        storage.errors.StorageError,
+        storage.errors.TransactionAcrossAwait,
+        actors.errors.ExclusiveReentered,
+    )
+}
+_SHORT = 64 << 10
+
+
+def raised(description: object) -> Exception:
+    """The exception for what a guest said about one of its own; nothing in it is trusted."""
+    said = description if isinstance(description, Mapping) else {}
+    kinds = [str(kind) for kind in _list(said.get("kinds"))][:32]
+    fields = {key: value for key, value in _mapping(said.get("fields")).items() if _is_field(key, value)}
+    message, hint = _text(said.get("message")), _text(said.get("hint"))
+    if kinds[:1] == ["NotTransferable"]:
+        return NotTransferable(message, hint=hint, path=_text(fields.get("path")))
+    fields |= {
+        "type": _text(said.get("type")) or "Exception",
+        "traceback": _text(said.get("traceback")),
+        "notes": tuple(_text(note) for note in _list(said.get("notes"))[:16]),
+        "kind": next((kind for kind in kinds if _base(kind)), "Exception"),
+    }
+    return rebuild(message, hint, fields)
+
+
+def rebuild(message: str, hint: str, fields: dict[str, Any]) -> GuestError:
+    """Make the exception again, as pickle does."""
+    error = _class(fields["kind"], fields["type"])(message, hint=hint or None, **fields)
+    for note in fields["notes"]:
+        error.add_note(note)
+    if fields["traceback"]:
+        error.add_note(f"Inside the isolate:\n{fields['traceback'].rstrip()}")
+    return error
+
+
+@lru_cache(maxsize=256)
+def _class(kind: str, name: str) -> type[GuestError]:
+    """A GuestError that is also a `kind`, and shows the class name it had inside."""
+    base = _base(kind)
+    bases: tuple[type, ...] = (GuestError,) if base in (None, Exception) else (GuestError, base)  # type: ignore[assignment]
+    made = type(name if name.isidentifier() else "GuestError", bases, {"__module__": "isolate"})
+    try:
+        made("probe", type="probe")
+    except Exception:  # its constructor wants more than a message: UnicodeDecodeError, groups
+        return _class(base.__base__.__name__, name) if base and base.__base__ else GuestError
+    return made
+
+
+def _base(kind: str) -> type[Exception] | None:
+    ours = _OURS.get(kind)
+    if ours is not None:
+        return ours
+    found = getattr(builtins, kind, None)
+    if isinstance(found, type) and issubclass(found, Exception) and not issubclass(found, _REFUSED):
+        return found
+    return None
+
+
+def _is_field(key: object, value: object) -> bool:
+    taken = {"message", "fields", "hint", "args", "type", "traceback", "notes", "kind"}
+    plain = isinstance(value, (str, int, float, bool, type(None)))
+    return isinstance(key, str) and key.isidentifier() and key[0] != "_" and key not in taken and plain
+
+
+def _text(value: object) -> str:
+    return value[:_SHORT] if isinstance(value, str) else ""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,188 @@
+"""Drives the fiber of one instance: first slice on the loop, then in fair rounds on a thread.
+
+States of a call, and who may touch the instance:
+
+    on the loop      `_advance` polls it; ends in one of the others
+    on a thread      `_round` polls it for 10 ms, then queues behind other fibers or hands it back
+    waiting          parked in a sleep; a timer of the loop brings it back
+
+Only one of them holds the instance at a time. `stop` may come at any moment: on the loop and
+while waiting it frees the instance at once, on a thread it leaves a mark and the thread frees it
+at the end of its slice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from facets.isolates.errors import CpuLimit, IsolateDead
+from facets.isolates.instance import Instance, Trapped
+from facets.isolates.workers import ROUND, pool
+
+SLICE = 0.001
+"""Seconds a call may take on the loop before it moves to a thread."""
+
+
+class Owner(Protocol):
+    """Who a runner works for. Called on the loop, never inside a poll."""
+
+    def serve(self, message: bytes) -> bytes:
+        """Answer a storage operation; an IsolateDead kills."""
+
+    def finished(self, answer: bytes) -> None:
+        """The call returned."""
+
+    def fell(self, error: BaseException) -> None:
+        """The call trapped or crossed a limit: the instance is of no more use."""
+
+
+class Runner:
+    """One instance and the call in progress."""
+
+    __slots__ = (
+        "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped", "_timer", "busy",
+    )  # fmt: skip
+
+    def __init__(self, instance: Instance, owner: Owner, cpu: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._instance = instance
+        self._owner = owner
+        self._limit = cpu
+        self._cpu = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._on_thread = False
+        self._stopped = False
+        self.busy = False
+
+    def start(self, export: int, message: bytes) -> None:
+        """Begin a call and run its first slice; it may be over when this returns."""
+        self.busy = True
+        self._cpu = 0.0
+        self._instance.begin(export, message)
+        self._advance()
+
+    def stop(self) -> None:
+        """Kill: free the instance as soon as nothing runs in it. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self.busy = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._on_thread:
+            self._instance.close()
+
+    # -- on the loop --------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        instance = self._instance
+        began = time.perf_counter()
+        while True:
+            polled = time.perf_counter()
+            over = instance.poll()
+            now = time.perf_counter()
+            if over:
+                self._end()
+                return
+            self._cpu += now - polled
+            if instance.parked is not None:
+                if not self._unpark():
+                    return
+                if time.perf_counter() - began > SLICE:
+                    self._loop.call_soon(self._again)  # many operations: let others have a turn
+                    return
+            elif now - began > SLICE:
+                self._to_thread()
+                return
+
+    def _again(self) -> None:
+        if not self._stopped:
+            self._advance()
+
+    def _end(self) -> None:
+        instance = self._instance
+        try:
+            answer = instance.take()
+        except (Trapped, IsolateDead) as error:
+            self._owner.fell(instance.fault or error)
+            return
+        self.busy = False
+        self._owner.finished(answer)
+
+    def _unpark(self) -> bool:
+        """Serve what the fiber waits for; whether it may be polled again now."""
+        instance = self._instance
+        parked = instance.parked
+        if parked is None:
+            return True
+        if parked.message is None:
+            self._cpu = 0.0  # a pause ends the uninterrupted stretch
+            self._timer = self._loop.call_later(max(0.0, min(parked.seconds, 1e8)), self._woken)
+            return False
+        try:
+            answer = self._owner.serve(parked.message)
+        except BaseException as error:
+            self._owner.fell(error)
+            if not isinstance(error, Exception):
+                raise
+            return False
+        if self._stopped:
+            return False
+        instance.resume(answer)
+        return True
+
+    def _woken(self) -> None:
+        self._timer = None
+        self._instance.resume(None)
+        self._advance()
+
+    def _to_thread(self) -> None:
+        self._on_thread = True
+        pool().submit(self._round)
+
+    def _back(self) -> None:
+        """The thread is done with the instance for now."""
+        self._on_thread = False
+        if self._stopped:
+            self._instance.close()
+        elif self._cpu > self._limit:
+            self._owner.fell(_too_long(self._limit))
+        elif self._instance.parked is not None:
+            if self._unpark():
+                self._advance()
+        else:
+            self._end()
+
+    # -- on a thread --------------------------------------------------------------------------
+
+    def _round(self) -> None:
+        """Poll until the call is over, parks, is stopped or its round is up."""
+        instance, poll = self._instance, self._instance.poll
+        began, before = time.perf_counter(), time.thread_time()
+        spent = self._cpu
+        while not self._stopped:
+            over = poll()
+            self._cpu = spent + time.thread_time() - before
+            if over or instance.parked is not None or self._cpu > self._limit:
+                break
+            if time.perf_counter() - began > ROUND:
+                self._hand_over(lambda: pool().submit(self._round))
+                return
+        self._hand_over(lambda: self._loop.call_soon_threadsafe(self._back))
+
+    def _hand_over(self, to: Callable[[], object]) -> None:
+        try:
+            to()
+        except RuntimeError:  # the loop is closed or the process ends: nobody is left to ask
+            self._instance.close()
+
+
+def _too_long(limit: float) -> CpuLimit:
+    return CpuLimit(
+        f"the isolate computed for more than {limit} s without a pause",
+        hint="await asyncio.sleep(0) between parts, or raise Limits(cpu=...)",
+        limit=limit,
+    )

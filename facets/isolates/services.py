@@ -1,0 +1,49 @@
+"""What an isolate needs from whoever owns it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from facets.isolates.errors import IsolateDead
+
+
+class Services(Protocol):
+    """The owner's side of one session. Every method runs on the loop's thread, outside the guest.
+
+    Storage comes in **steps**: the guest's code between two suspensions. The first operation of
+    a step may open a transaction; `commit` or `rollback` ends the step, exactly one of them and
+    exactly once for each step that did an operation. No other step begins before.
+    """
+
+    def storage(self, op: str, args: list[Any]) -> object:
+        """Run one operation of the current step.
+
+        What it raises is raised in the guest by the same name (FacetsErrors and builtins), and
+        the step stays open. Arguments and results are plain values (see `codec`).
+
+            sql, unsafe   [query, args, named]         {"columns": [..], "rows": [[..]..], "changes": n}
+            many          [query, rows]                {"changes": n}
+            kv            ["get", key]                 the value; KeyError if there is none
+                          ["set", key, value]          None
+                          ["delete", key]              None; KeyError if there is none
+                          ["contains", key]            bool
+                          ["len"]                      int
+                          ["list", prefix, start, end, limit, reverse]   [[key, value] ..]
+                          ["get_many", [key ..]]       {key: value}
+                          ["update", {key: value}]     None
+                          ["delete_many", [key ..]]    int
+                          ["clear"]                    None
+            begin, release, rollback_to   []           None; a savepoint, innermost first
+        """
+
+    def commit(self) -> None:
+        """The step ended: keep it. If this raises, the calls that took part in it fail with that."""
+
+    def rollback(self) -> None:
+        """The step raised, was cancelled or killed: undo it."""
+
+    def log(self, stream: str, text: str) -> None:
+        """The guest printed this: `stream` is "stdout" or "stderr"."""
+
+    def died(self, error: IsolateDead) -> None:
+        """The isolate was killed, and not by its owner. Pending calls fail with this error."""

@@ -1,0 +1,506 @@
+"""A session: one piece of code in one fresh isolate. The surface that the rest of facets uses.
+
+    session = await Session.open(Code.of(source), target="Tool", actor=True, ..., services=mine)
+    await session.call("run", (20,), {})
+    async for item in session.stream("watch", (), {}): ...
+    session.close()
+
+Messages, each a JSON array in an array (`codec` has the frame):
+
+    host -> guest    [now, ...] then  call id method args kwargs | cancel id why | more id n | tick
+    guest -> host    ok id value | err id error | item id value | end id | sleep when | again
+                     panic class text
+
+Ids are the host's. An answer to an id that is not open is a ProtocolViolation and kills, as is
+anything else that this table does not allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import math
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, final
+
+from actors.errors import NoSuchMethod, NotCallable
+from facets.isolates import image
+from facets.isolates.calls import CREDIT, MethodInfo, Pending
+from facets.isolates.code import Code
+from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.errors import (
+    GuestAborted,
+    IsolateClosed,
+    IsolateDead,
+    LoadError,
+    MemoryLimit,
+    ProtocolViolation,
+    StackLimit,
+    WallLimit,
+)
+from facets.isolates.instance import Instance, Trapped
+from facets.isolates.limits import GRACE, Limits
+from facets.isolates.raised import raised
+from facets.isolates.runner import Runner
+from facets.isolates.services import Services
+from facets.isolates.steps import Steps
+
+_BOOT, _PUMP = 0, 1
+_SIMPLE = frozenset({int, float, str, bool, type(None)})
+_STREAMS = {1: "stdout", 2: "stderr"}
+
+
+@final
+class Session:
+    """One isolate with code in it. Belongs to the loop it was opened on.
+
+    Calls run at the same time and interleave where they await. A call that is cancelled is
+    cancelled in the guest. Once `alive` is False it stays so; open another.
+    """
+
+    __slots__ = (
+        "_blob", "_calls", "_dead", "_due", "_inbox", "_instance", "_loop", "_opened", "_plain",
+        "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer", "hooks", "limits",
+        "methods", "migrations", "target", "timings",
+    )  # fmt: skip
+
+    methods: Mapping[str, MethodInfo]
+    """What can be called. A function target has one method, ""."""
+    migrations: tuple[str, ...]
+    """The class's migrations, for the owner to apply before the first call."""
+    hooks: frozenset[str]
+    """Which of on_start and on_stop the class has; `call` accepts them."""
+    timings: dict[str, float]
+    """Milliseconds: "mint", "load"."""
+
+    def __init__(self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services) -> None:
+        """Use `Session.open`."""
+        began = time.perf_counter()
+        self._loop = asyncio.get_running_loop()
+        self._services = services
+        self.limits = limits
+        self.target = target
+        self._instance = Instance(found, limits.memory, limits.output)
+        self._runner = Runner(self._instance, self, limits.cpu)
+        self._steps = Steps(services, actor, self._lost)
+        self._calls: dict[int, Pending] = {}
+        self._sent = 0
+        self._inbox: list[list[Any]] = []
+        self._blob = Blob()
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf
+        self._dead: BaseException | None = None
+        self._opened: Pending | None = None
+        self._plain: frozenset[str] = frozenset()
+        self.methods, self.migrations, self.hooks = {}, (), frozenset()
+        self.timings = {"mint": (time.perf_counter() - began) * 1e3}
+
+    @classmethod
+    async def open(
+        cls,
+        code: Code,
+        *,
+        target: str,
+        actor: bool,
+        identity: Mapping[str, Any] | None = None,
+        props: object = None,
+        env: object = None,
+        limits: Limits,
+        services: Services,
+    ) -> Session:
+        """Mint an isolate and load `code` into it.
+
+        `target` names a class or function of the main module, or is "" for the module's public
+        functions. Only with `actor` is there storage; the target must then be an Actor class.
+        `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
+        does not load, IsolateDead if loading crosses a limit.
+        """
+        found = image.loaded() or await asyncio.to_thread(image.load)
+        blob = Blob()
+        order = {
+            "proto": [1, 1], "modules": dict(code.modules), "main": code.main, "target": target,
+            "actor": actor, "identity": dict(identity or {}),
+            "props": lower(props, blob, "props"), "env": lower(env, blob, "env"),
+        }  # fmt: skip
+        session = cls(found, target, actor, limits, services)
+        try:
+            await session._boot(pack(order, blob))
+        except BaseException as error:
+            session.kill(error)
+            raise
+        return session
+
+    async def _boot(self, order: bytes) -> None:
+        began = time.perf_counter()
+        opening = self._opened = Pending(0, streams=False)
+        self._allow()
+        self._runner.start(_BOOT, order)
+        if not opening.done:
+            opening.timer = self._loop.call_later(self.limits.wall, self._ungraceful, opening)
+            await self._wait(opening)
+        self._opened = None
+        opening.disarm()
+        self._ready(opening.result())
+        self.timings["load"] = (time.perf_counter() - began) * 1e3
+
+    def _ready(self, frame: bytes) -> None:
+        try:
+            tag, said = unpack(frame)[0]
+            if tag == "err":
+                raise _not_loaded(said)
+            exclusive = set(said["exclusive"])
+            self.methods = {
+                str(name): MethodInfo(str(kind), name in exclusive)
+                for name, kind in said["methods"].items()
+            }
+            self.migrations = tuple(str(text) for text in said["migrations"])
+            self.hooks = frozenset(str(name) for name in said["hooks"])
+            self._plain = frozenset(str(name) for name in said["plain"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProtocolViolation(f"a malformed answer to boot: {error}"[:500]) from None
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be made."""
+        return self._dead is None
+
+    @property
+    def pending(self) -> int:
+        """Calls that the guest has not answered."""
+        return len(self._calls)
+
+    async def call(self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        """Call an `async def` method (or a hook; "" for a function target); its result.
+
+        Arguments and result are copied. Raises what the method raised as a GuestError that is
+        also that builtin, WallLimit when the time is up, IsolateDead when the isolate is killed.
+        If the caller is cancelled, the method is.
+        """
+        call = self._send(method, args, kwargs, "call")
+        if not call.done:
+            call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
+            await self._wait(call)
+        return call.result()
+
+    async def stream(
+        self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """The items of an async generator method, at most 16 ahead of who reads them.
+
+        Closing the stream closes the generator. `Limits.wall` bounds the wait for each item.
+        """
+        call = self._send(method, args, kwargs, "stream")
+        items = call.items
+        assert items is not None  # noqa: S101 - by its kind
+        taken = 0
+        try:
+            while items or not call.done:
+                if not items:
+                    call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
+                    await self._wait(call)
+                    continue
+                yield items.popleft()
+                taken += 1
+                if taken == CREDIT // 2 and not call.done:
+                    call.credit += taken
+                    self._post(["more", call.id, taken])
+                    taken = 0
+            call.result()
+        finally:
+            if not call.done:
+                self._cancel(call, "the stream was closed")
+
+    def kill(self, reason: BaseException) -> None:
+        """End the isolate now. Its open step is rolled back; pending calls raise `reason`."""
+        if self._dead is not None:
+            return
+        self._dead = reason
+        if self._timer is not None:
+            self._timer.cancel()
+        self._runner.stop()
+        self._steps.abandon()
+        self._flush_log()
+        for call in [*self._calls.values(), *([self._opened] if self._opened else [])]:
+            call.disarm()
+            call.finish(error=_again(reason))
+        self._calls.clear()
+
+    def close(self) -> None:
+        """End the isolate without complaint; calls from now on raise IsolateClosed. Idempotent."""
+        self.kill(IsolateClosed("the session is closed"))
+
+    def _send(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None, kind: str
+    ) -> Pending:
+        """Queue a call, and let the guest run if it does not already."""
+        if self._dead is not None:
+            raise _again(self._dead)
+        info = self.methods.get(method)
+        if info is None or info.kind != kind:
+            self._check(method, info, kind)
+        if self._calls:
+            self._allow_more()
+        else:
+            self._allow()
+        blob = self._blob
+        lowered = [x if type(x) in (bool, None) else lower(x, blob, f"args[{i}]") for i, x in enumerate(args)]
+        named = {k: lower(x, blob, f"kwargs[{k!r}]") for k, x in kwargs.items()} if kwargs else {}
+        self._sent += 1
+        call = Pending(self._sent, kind == "stream")
+        self._calls[call.id] = call
+        self._inbox.append(["call", call.id, method, lowered, named])
+        if not self._runner.busy:
+            self._pump()
+        return call
+
+    def _check(self, method: str, info: MethodInfo | None, kind: str) -> None:
+        """Raise why this method cannot be called so; hooks can."""
+        what = f"{self.target or 'the module'}.{method}"
+        fields = {"actor": self.target, "method": method}
+        if info is not None:
+            better = "iterate it: `async for`" if info.kind == "stream" else "await it"
+            raise NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
+        if method in self.hooks and kind == "call":
+            return
+        if method in self._plain:
+            raise NotCallable(f"{what} is a plain def", hint="make it async def to call it from outside", **fields)
+        if method[:1] == "_":
+            raise NotCallable(f"{what} is private", hint="names with an underscore are never called from outside", **fields)
+        raise NoSuchMethod(f"{what} does not exist", hint=f"there is {', '.join(self.methods) or 'nothing'}", **fields)
+
+    def _allow(self) -> None:
+        """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
+        steps, instance = self._steps, self._instance
+        steps.served = instance.log_bytes = 0
+        steps.allowed = self.limits.calls
+        instance.logs_allowed = self.limits.logs
+
+    def _allow_more(self) -> None:
+        self._steps.allowed += self.limits.calls
+        self._instance.logs_allowed += self.limits.logs
+
+    async def _wait(self, call: Pending) -> None:
+        future = call.future = self._loop.create_future()
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._cancel(call, "the caller was cancelled")
+            raise
+        finally:
+            call.future = None
+            if call.timer is not None and not call.cancelled:
+                call.timer.cancel()
+                call.timer = None
+
+    # -- ending a call before its time ------------------------------------------------------------
+
+    def _cancel(self, call: Pending, why: str) -> None:
+        """Cancel the call in the guest; it has `GRACE` seconds from when it hears of it."""
+        if self._dead is not None or call.cancelled or call.id not in self._calls:
+            return
+        call.cancelled = True
+        self._post(["cancel", call.id, why])
+
+    def _overdue(self, call: Pending) -> None:
+        call.timer = None
+        if call.id in self._calls:
+            call.overdue = True
+            if call.grace is None:
+                call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
+            self._cancel(call, f"it took more than {self.limits.wall} s")
+
+    def _ungraceful(self, call: Pending) -> None:
+        """It was told to stop and did not."""
+        self.fell(_too_late(self.limits.wall, survived=False))
+
+    def _lost(self, number: int, error: Exception) -> None:
+        """A step of this call could not be committed."""
+        call = self._calls.get(number)
+        if call is not None:
+            call.finish(error=error)
+            self._cancel(call, "its step could not be committed")
+
+    # -- the guest --------------------------------------------------------------------------------
+
+    def _post(self, message: list[Any]) -> None:
+        self._inbox.append(message)
+        if not self._runner.busy:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Give the guest its inbox. It may have answered when this returns."""
+        now = math.floor(self._loop.time() * 1000) / 1000
+        if self._due <= self._loop.time():
+            now = max(now, self._due)
+        inbox, self._inbox = self._inbox, []
+        blob, self._blob = self._blob, Blob()
+        for message in inbox:
+            if message[0] == "cancel":
+                self._grace(message[1])
+        self._runner.start(_PUMP, pack([now, *inbox], blob))
+
+    def _grace(self, number: int) -> None:
+        call = self._calls.get(number)
+        if call is not None and call.grace is None:
+            call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
+
+    def serve(self, message: bytes) -> bytes:
+        """Called by the runner: a storage operation."""
+        self._flush_log()
+        return self._steps.serve(message)
+
+    def finished(self, answer: bytes) -> None:
+        """Called by the runner: the pump returned. Its step is committed before it is heard."""
+        self._steps.end()
+        self._flush_log()
+        if self._dead is not None:
+            return
+        if self._opened is not None:
+            self._opened.finish(answer)
+            return
+        try:
+            header, tail = unpack(answer)
+            again = self._hear(header, tail)
+        except IsolateDead as error:
+            self.fell(error)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
+        else:
+            if (self._inbox or again) and not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._dead is None and not self._runner.busy:
+            self._pump()
+
+    def fell(self, error: BaseException) -> None:
+        """Called by the runner: the isolate is of no more use."""
+        if isinstance(error, Trapped):
+            error = _why_trapped(str(error), self.limits)
+        if self._dead is None:
+            self.kill(error)
+            if isinstance(error, IsolateDead):
+                self._services.died(error)
+
+    def _hear(self, messages: list[list[Any]], tail: str) -> bool:
+        """Act on the outbox of one pump; whether the guest wants to go on at once."""
+        again, due = False, math.inf
+        for message in messages:
+            tag = message[0]
+            if tag == "ok":
+                value = message[2]
+                self._answered(message[1]).finish(value if type(value) in _SIMPLE else lift(value, tail))
+            elif tag == "err":
+                self._raised(message[1], message[2])
+            elif tag == "item":
+                self._item(self._calls[message[1]], lift(message[2], tail))
+            elif tag == "end":
+                self._answered(message[1], streams=True).finish()
+            elif tag == "sleep":
+                due = float(message[1])
+            elif tag == "again":
+                again = True
+            elif tag == "panic":
+                raise _panic(message, self.limits)
+            else:
+                raise ValueError(f"unknown tag {tag!r}")
+        if due != self._due or self._timer is None:
+            self._arm(due)
+        return again
+
+    def _answered(self, number: int, streams: bool = False) -> Pending:
+        call = self._calls[number]
+        if (call.items is not None) is not streams:
+            raise ValueError("the answer of another kind of call")
+        return self._closed(number)
+
+    def _closed(self, number: int) -> Pending:
+        call = self._calls.pop(number)
+        if call.timer is not None or call.grace is not None:
+            call.disarm()
+        return call
+
+    def _raised(self, number: int, description: object) -> None:
+        call = self._closed(number)
+        error: Exception = raised(description)
+        if call.overdue:
+            late = _too_late(self.limits.wall, survived=True)
+            late.__cause__ = error
+            error = late
+        call.finish(error=error)
+
+    def _item(self, call: Pending, value: object) -> None:
+        if call.items is None or call.credit <= 0:
+            raise ValueError("an item that was not asked for")
+        call.credit -= 1
+        if not call.done:
+            call.items.append(value)
+            call.wake()
+
+    def _arm(self, due: float) -> None:
+        """Wake the guest at `due`, on the loop's clock."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due = due
+        if due < math.inf:
+            self._timer = self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if not self._runner.busy:
+            self._post(["tick"])
+        else:
+            self._inbox.append(["tick"])
+
+    def _flush_log(self) -> None:
+        logged, self._instance.logged = self._instance.logged, []
+        for stream, text in logged:
+            self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
+
+
+def _again(error: BaseException) -> BaseException:
+    """The error, for one more caller: raising one object twice would mix their tracebacks."""
+    if isinstance(error, IsolateDead | IsolateClosed):
+        fresh = copy.copy(error)
+        fresh.__cause__ = error.__cause__
+        return fresh
+    return error
+
+
+def _not_loaded(said: Mapping[str, Any]) -> LoadError:
+    trace = said.get("traceback") or ""
+    kind = said["type"]
+    message = str(said["message"])
+    shown = message if kind == "NoTarget" else f"the source does not load: {kind}: {message}"
+    return LoadError(shown, type=str(kind), traceback=str(trace))
+
+
+def _too_late(wall: float, *, survived: bool) -> WallLimit:
+    rest = "it was cancelled" if survived else "its isolate was killed, as it did not stop when cancelled"
+    return WallLimit(
+        f"the call took more than {wall} s; {rest}",
+        hint="raise Limits(wall=...) if it may take longer",
+        limit=wall,
+        survived=survived,
+    )
+
+
+def _panic(message: list[Any], limits: Limits) -> IsolateDead:
+    """The guest's own runtime raised outside any call."""
+    if message[1] == "MemoryError":
+        return MemoryLimit(f"the isolate ran out of its {limits.memory} bytes", limit=limits.memory)
+    return GuestAborted(f"the guest's runtime failed: {message[1]}: {message[2]}"[:500], trap="panic")
+
+
+def _why_trapped(trap: str, limits: Limits) -> IsolateDead:
+    cause = trap.rpartition("Caused by:")[2].strip() or trap
+    if "call stack exhausted" in trap:
+        return StackLimit("the isolate recursed too deeply inside the interpreter", trap=cause)
+    return GuestAborted(f"the interpreter ended: {cause}"[:500], trap=cause)

@@ -1,0 +1,115 @@
+"""Storage operations of a guest, and where its steps begin and end.
+
+The guest numbers its steps and sends the number with every operation; the host believes only
+that a new number means a new step. A step ends when another number comes, or when the pump
+returns and before anything the guest said in it is heard. So the most a dishonest guest gets is
+two of its own steps in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
+from facets.isolates.services import Services
+from storage.errors import FacetsError
+
+OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "begin", "release", "rollback_to"})
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Steps:
+    """The open step of one isolate."""
+
+    __slots__ = ("_calls", "_failed", "_open", "_services", "_stores", "allowed", "served")
+
+    def __init__(
+        self, services: Services, stores: bool, failed: Callable[[int, Exception], None]
+    ) -> None:
+        self._services = services
+        self._stores = stores
+        self._failed = failed
+        """Told which call lost a step because the commit failed."""
+        self._open: int | None = None
+        self._calls: set[int] = set()
+        self.served = 0
+        self.allowed = 0
+        """Operations after which the isolate is killed."""
+
+    def serve(self, message: bytes) -> bytes:
+        """Run one operation; the answer is the value or the error to raise in the guest."""
+        self.served += 1
+        if self.served > self.allowed:
+            raise CallLimit(
+                f"the isolate made more than {self.allowed} storage operations in one call",
+                hint="use sql.many or kv.update, or raise Limits(calls=...)",
+                limit=self.allowed,
+            )
+        step, call, op, args = _parse(message)
+        if op == "undo":
+            if step == self._open:
+                self.abandon()
+            return b"[true,null]"
+        try:
+            self._enter(step, call)
+            blob = Blob()
+            return pack([True, lower(self._services.storage(op, args), blob, op)], blob)
+        except IsolateDead:
+            raise
+        except Exception as error:
+            return _refusal(error)
+
+    def _enter(self, step: int, call: int) -> None:
+        if not self._stores:
+            raise PermissionError("only actors have storage; this is a plain entry point")
+        if step != self._open:
+            self.end()
+            self._open = step
+        self._calls.add(call)
+
+    def end(self) -> None:
+        """The step is over: commit what it did. If that fails, so do the calls in it."""
+        if self._open is None:
+            return
+        self._open = None
+        calls, self._calls = self._calls, set()
+        try:
+            self._services.commit()
+        except Exception as error:
+            for call in calls:
+                self._failed(call, error)
+
+    def abandon(self) -> None:
+        """Roll back the open step, if there is one."""
+        if self._open is not None:
+            self._open = None
+            self._calls = set()
+            self._services.rollback()
+
+
+def _parse(message: bytes) -> tuple[int, int, str, list[Any]]:
+    try:
+        header, tail = unpack(message)
+        step, call, op, args = header
+        if type(step) is not int or type(call) is not int or type(args) is not list:
+            raise ValueError("wrong types")
+        if op != "undo" and op not in OPERATIONS:
+            raise ValueError(f"unknown operation {op!r}")
+        return step, call, op, [lift(arg, tail) for arg in args]
+    except (ValueError, TypeError) as error:
+        raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None
+
+
+def _refusal(error: Exception) -> bytes:
+    """The error as data, for the guest to raise by the same name."""
+    if isinstance(error, FacetsError):
+        fields = {k: v for k, v in error.fields.items() if isinstance(v, _PLAIN)}
+        said = {"message": error.message, "hint": error.hint, "fields": fields}
+    else:
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        said = {"message": text, "hint": "", "fields": {}}
+    name = "NotStorable" if isinstance(error, NotTransferable) else type(error).__name__
+    blob = Blob()
+    return pack([False, {"type": name} | lower(said, blob)])

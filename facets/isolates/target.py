@@ -1,0 +1,67 @@
+"""An Actor class inside an isolate, as code that a facet can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from facets.isolates.body import IsolateBody
+from facets.isolates.interface import Interface
+from facets.isolates.limits import Limits
+from facets.isolates.session import Session
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+    from actors.code import Code
+    from facets.isolates.loader import Isolate
+
+
+@dataclass(frozen=True, eq=False)
+class IsolateActor:
+    """What `isolate.actor(name)` returns; pass it to `facets.get` or `facets.replace`."""
+
+    isolate: Isolate
+    name: str
+    interface: Interface
+    props: Any
+    limits: Limits
+
+    @property
+    def label(self) -> str:
+        """The isolate and the class."""
+        return f"{self.isolate.label}.{self.name}"
+
+    def same(self, other: Code) -> bool:
+        """The same content (or key) and the same class."""
+        return (
+            isinstance(other, IsolateActor)
+            and self.isolate.identity == other.isolate.identity
+            and self.name == other.name
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IsolateActor) and self.same(other) and self.limits == other.limits
+
+    def __hash__(self) -> int:
+        return hash((self.isolate.identity, self.name))
+
+    async def open(self, activation: Activation) -> IsolateBody:
+        """Mint a sandbox and load the code into it."""
+        body = IsolateBody(activation, self.interface)
+        node = activation.node
+        session = await Session.open(
+            await self.isolate.code(),
+            target=self.name,
+            actor=True,
+            identity={"id": activation.id, "name": node.name, "kind": node.kind},
+            props=activation.start.props,
+            env=self.isolate.env,
+            limits=self.limits,
+            services=body,
+        )
+        try:
+            body.attach(session, self.name)
+        except BaseException:
+            await session.close()
+            raise
+        return body
