@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.call import Call
-from actors.contract import Contract
+from actors.contract import Contract, Kind
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
 from facets.isolates.session import Session
@@ -37,9 +37,12 @@ class IsolateBody:
     def attach(self, session: Session, name: str) -> None:
         """Take the open session; its code says what may be called."""
         self._session = session
-        methods = {method: info.kind for method, info in session.methods.items()}
-        hooks = frozenset(session.hooks)
-        self.contract = Contract(name, methods, tuple(session.migrations), hooks, session.closed)
+        methods: dict[str, Kind] = {
+            method: "stream" if info.kind == "stream" else "call"
+            for method, info in session.methods.items()
+        }
+        closed = dict.fromkeys(session.plain, "is not `async def`, so it is not open to callers")
+        self.contract = Contract(name, methods, session.migrations, session.hooks, closed)
         self._interface.check(self.contract)
 
     @property
@@ -100,13 +103,10 @@ class IsolateBody:
 
 
 def _sql(database: Any, query: str, args: list[Any], named: dict[str, Any]) -> dict[str, Any]:
-    return _plain(database.sql.unsafe(query, *args, **named))
-
-
-def _plain(rows: Any) -> dict[str, Any]:
+    rows = database.sql.unsafe(query, *args, **named)
     return {
         "columns": list(rows.columns),
-        "rows": [list(tuple(row)) for row in rows],
+        "rows": [list(row) for row in rows],
         "changes": rows.changes,
     }
 
@@ -119,11 +119,25 @@ def _kv(database: Any, op: str, *args: Any) -> Any:
     return _KV[op](database.kv, *args)
 
 
-def _kv_get(kv: Any, key: str) -> Any:
-    return {"value": kv[key]} if key in kv else {}
+def _kv_list(
+    kv: Any, prefix: str, start: str | None, end: str | None, limit: int | None, reverse: bool
+) -> list[list[Any]]:
+    found = kv.list(prefix, start=start, end=end, limit=limit, reverse=reverse)
+    return [list(pair) for pair in found]
 
 
-_KV: dict[str, Any] = {}
+_KV: dict[str, Any] = {
+    "get": lambda kv, key: kv[key],
+    "set": lambda kv, key, value: kv.__setitem__(key, value),
+    "delete": lambda kv, key: kv.__delitem__(key),
+    "contains": lambda kv, key: key in kv,
+    "len": len,
+    "list": _kv_list,
+    "get_many": lambda kv, keys: kv.get_many(keys),
+    "update": lambda kv, values: kv.update(values),
+    "delete_many": lambda kv, keys: kv.delete_many(keys),
+    "clear": lambda kv: kv.clear(),
+}
 _OPERATIONS: dict[str, Any] = {
     "sql": _sql,
     "unsafe": _sql,

@@ -115,14 +115,17 @@ def pack(header: object, blob: Blob | None = None) -> bytes:
     return b"".join((data, b"\n", tail))
 
 
-def unpack(frame: bytes) -> tuple[Any, str]:
-    """Header and attachments of a frame; ValueError if it is none."""
-    head, separator, tail = frame.partition(b"\n")
+def unpack(frame: bytes) -> tuple[Any, str | None]:
+    """Header and attachments of a frame; ValueError if it is none.
+
+    The attachments are None if no value in the header is tagged; there is nothing to lift then.
+    """
+    head, _, tail = frame.partition(b"\n")
     try:
         header = _from_json(head)
     except (msgspec.DecodeError, RecursionError):
         header = _unpack_slowly(head)
-    return header, tail.decode() if separator else ""
+    return header, tail.decode() if b'"$"' in head else None
 
 
 def _unpack_slowly(head: bytes) -> Any:
@@ -149,7 +152,7 @@ def lower(value: object, blob: Blob, what: str = "value") -> Any:
 def _lower(v: Any, blob: Blob, depth: int) -> Any:
     kind = type(v)
     if kind is str:
-        return v if len(v) <= LONG and v.isascii() else _text(v, blob)
+        return v if len(v) <= LONG else _text(v, blob)
     if kind is int:
         return v if -(2**63) <= v < 2**63 else {"$": ["i", hex(v)]}
     if kind is float:
@@ -163,8 +166,6 @@ def _lower(v: Any, blob: Blob, depth: int) -> Any:
 
 
 def _text(v: str, blob: Blob) -> Any:
-    if len(v) <= LONG:
-        return v
     try:
         v.encode()
     except UnicodeEncodeError:  # lone surrogates cross only as escapes, in the header
@@ -173,7 +174,10 @@ def _text(v: str, blob: Blob) -> Any:
 
 
 def _items(v: Iterable[Any], blob: Blob, depth: int) -> list[Any]:
-    return [x if type(x) in _SINGLE else _lower(x, blob, depth) for x in v]
+    return [
+        x if (t := type(x)) in _SINGLE or (t is str and len(x) <= LONG) else _lower(x, blob, depth)
+        for x in v
+    ]
 
 
 def _dict(v: dict[Any, Any], blob: Blob, depth: int) -> Any:
@@ -300,12 +304,12 @@ def _children(v: object) -> Iterator[tuple[str, object]]:
 # -- the other direction: everything below reads what an untrusted guest wrote -----------------
 
 
-def lift(v: Any, blob: str) -> Any:
+def lift(v: Any, blob: str | None) -> Any:
     """The value that a header and its attachments stand for.
 
     Raises ValueError for an unknown tag, a malformed or too deep value; never anything else.
     """
-    if type(v) in _SIMPLE:
+    if blob is None or type(v) in _SIMPLE:
         return v
     try:
         return _lift(v, blob, 0)

@@ -87,7 +87,9 @@ class _Stateless:
         self._entrypoint = entrypoint
 
     def storage(self, op: str, args: list[Any]) -> object:
-        raise IsolateError(f"an entrypoint has no storage for {op}", hint="start an Actor class as a facet")
+        raise IsolateError(
+            f"an entrypoint has no storage for {op}", hint="start an Actor class as a facet"
+        )
 
     def commit(self) -> None: ...
 

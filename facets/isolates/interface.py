@@ -47,7 +47,9 @@ class Interface:
         try:
             return msgspec.convert(value, expected, from_attributes=True)
         except msgspec.ValidationError as error:
-            raise NotTransferable(f"{method}() returned something else: {error}", path=method) from error
+            raise NotTransferable(
+                f"{method}() returned something else: {error}", path=method
+            ) from error
 
 
 def _annotated(cls: type) -> dict[str, Any]:

@@ -47,7 +47,6 @@ from facets.isolates.services import Services
 from facets.isolates.steps import Steps
 
 _BOOT, _PUMP = 0, 1
-_SIMPLE = frozenset({int, float, str, bool, type(None)})
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -247,8 +246,8 @@ class Session:
         else:
             self._allow()
         blob = self._blob
-        lowered = [x if type(x) in (bool, None) else lower(x, blob, f"args[{i}]") for i, x in enumerate(args)]
-        named = {k: lower(x, blob, f"kwargs[{k!r}]") for k, x in kwargs.items()} if kwargs else {}
+        lowered = lower(list(args), blob, "args") if args else []
+        named = lower(kwargs, blob, "kwargs") if kwargs else {}
         self._sent += 1
         call = Pending(self._sent, kind == "stream")
         self._calls[call.id] = call
@@ -388,14 +387,13 @@ class Session:
             if isinstance(error, IsolateDead):
                 self._services.died(error)
 
-    def _hear(self, messages: list[list[Any]], tail: str) -> bool:
+    def _hear(self, messages: list[list[Any]], tail: str | None) -> bool:
         """Act on the outbox of one pump; whether the guest wants to go on at once."""
         again, due = False, math.inf
         for message in messages:
             tag = message[0]
             if tag == "ok":
-                value = message[2]
-                self._answered(message[1]).finish(value if type(value) in _SIMPLE else lift(value, tail))
+                self._answered(message[1]).finish(lift(message[2], tail))
             elif tag == "err":
                 self._raised(message[1], message[2])
             elif tag == "item":

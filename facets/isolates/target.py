@@ -62,6 +62,6 @@ class IsolateActor:
         try:
             body.attach(session, self.name)
         except BaseException:
-            await session.close()
+            session.close()
             raise
         return body

@@ -7,15 +7,14 @@ from isolate.calls import Calls
 from isolate.failures import describe
 from isolate.loop import Loop
 from isolate.target import NoTarget, Target
-from isolate.values import decode, encode, lift
+from isolate.values import encode, lift, receive
 
 PROTOCOL = 1
 
 
 def boot(message):
     """Load what `message` describes. Returns the calls, if it could, and the answer."""
-    head, _, tail = message.partition("\n")
-    order = decode(head)
+    order, tail = receive(message)
     low, high = order["proto"]
     if not low <= PROTOCOL <= high:
         return None, encode(["err", {"type": "Protocol", "message": f"this guest speaks {PROTOCOL}"}])

@@ -7,7 +7,7 @@ from asyncio import events
 from isolate import output, storage
 from isolate.failures import describe
 from isolate.loop import Loop
-from isolate.values import PLAIN, SINGLE, Blob, decode, lift, lower
+from isolate.values import Blob, dump, encode, lift, receive
 
 CREDIT = 16
 COROUTINE = types.CoroutineType
@@ -27,10 +27,9 @@ class Calls:
 
     def pump(self, inbox):
         """Take the messages, run until nothing is ready, return what there is to say."""
-        head, _, tail = inbox.partition("\n")
-        messages = iter(decode(head))
+        messages, tail = receive(inbox)
         loop = self.loop
-        loop.now = next(messages)
+        loop.now = messages.pop(0)
         events._set_running_loop(loop)
         try:
             for message in messages:
@@ -49,25 +48,24 @@ class Calls:
         out, blob = self.out, self.blob
         self.out = []
         if self.loop._ready:
-            out.append(["again"])
+            out.append('["again"]')
         if self.loop._scheduled:
             due = self.loop.next_due()
             if due is not None:
-                out.append(["sleep", due])
+                out.append(f'["sleep",{due!r}]')
+        text = f"[{','.join(out)}]"
         if not blob.parts:
-            return blob.frame(out)
+            return text
         self.blob = Blob()
-        return blob.frame(out)
+        return blob.frame(text)
 
     def _start(self, message, tail):
         _, call, method, args, kwargs = message
         self.loop.step += 1
         try:
             function = self.target.find(method)
-            if args:
-                args = [x if type(x) in PLAIN else lift(x, tail) for x in args]
-            if kwargs:
-                kwargs = lift(kwargs, tail)
+            if tail is not None:
+                args, kwargs = lift(args, tail), lift(kwargs, tail)
         except BaseException as error:
             self._failed(call, error)
             return
@@ -86,9 +84,7 @@ class Calls:
             elif self.target.methods.get(method) == "stream":
                 await self._produce(call, result)
                 return
-            if type(result) not in SINGLE:
-                result = lower(result, self.blob, "result")
-            self.out.append(["ok", call, result])
+            self.out.append(f'["ok",{call},{dump(result, self.blob, "result")}]')
         except BaseException as error:
             self._failed(call, error)
         finally:
@@ -96,7 +92,7 @@ class Calls:
 
     def _failed(self, call, error):
         storage.undo()
-        self.out.append(["err", call, describe(error)])
+        self.out.append(f'["err",{call},{encode(describe(error))}]')
 
     async def _produce(self, call, items):
         credit = self.streams[call] = [CREDIT, None]
@@ -106,9 +102,9 @@ class Calls:
                     credit[1] = self.loop.create_future()
                     await credit[1]
                 credit[0] -= 1
-                self.out.append(["item", call, lower(item, self.blob, "item")])
+                self.out.append(f'["item",{call},{dump(item, self.blob, "item")}]')
                 self.loop.step += 1  # an item leaves: what was written before it is committed
-            self.out.append(["end", call])
+            self.out.append(f'["end",{call}]')
         finally:
             del self.streams[call]
             close = getattr(items, "aclose", None)

@@ -44,15 +44,18 @@ class Output(io.TextIOBase):
         return False
 
 
+_streams = (Output(1), Output(2))
+
+
 def install():
     """Give the tool its own stdout and stderr, and no stdin."""
-    sys.stdout, sys.stderr = Output(1), Output(2)
+    sys.stdout, sys.stderr = _streams
     sys.__stdout__ = sys.__stderr__ = None
     sys.stdin = None
 
 
 def flush():
     """Log unfinished lines; the pump does this before it returns."""
-    for stream in (sys.stdout, sys.stderr):
-        if type(stream) is Output and stream._pending:
+    for stream in _streams:
+        if stream._pending:
             stream.flush()

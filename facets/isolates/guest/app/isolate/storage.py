@@ -11,7 +11,7 @@ import contextvars
 
 from facets.errors import TransactionAcrossAwait
 from isolate.failures import build
-from isolate.values import Blob, decode, lift, lower
+from isolate.values import Blob, encode, lift, lower, receive
 from wit_world.imports import host
 
 call_id = contextvars.ContextVar("call_id", default=0)
@@ -29,17 +29,21 @@ def bind(loop):
 def operate(op, args):
     """Run one operation in the current step; raises what the host raised."""
     step = _state["loop"].step
-    for block in _open:
-        if block.broken and block.task is asyncio.current_task():
-            raise TransactionAcrossAwait("this transaction met a suspension and was undone")
+    if _open:
+        _refuse_broken()
     _state["step"] = step
     blob = Blob()
-    lowered = [lower(arg, blob, f"{op} argument") for arg in args]
-    head, _, tail = host.call(blob.frame([step, call_id.get(), op, lowered])).partition("\n")
-    ok, value = decode(head)
+    text = f'[{step},{call_id.get()},"{op}",{encode(lower(args, blob, op))}]'
+    (ok, value), tail = receive(host.call(blob.frame(text)))
     if ok:
         return lift(value, tail)
     raise build(value)
+
+
+def _refuse_broken():
+    for block in _open:
+        if block.broken and block.task is asyncio.current_task():
+            raise TransactionAcrossAwait("this transaction met a suspension and was undone")
 
 
 def undo():

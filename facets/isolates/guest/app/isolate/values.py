@@ -14,10 +14,19 @@ from facets.rows import Row, Rows, row_type
 MAX_DEPTH = 128
 LONG = 4096
 
-encode = json.JSONEncoder(separators=(",", ":")).encode
-decode = json.JSONDecoder().decode
+# The C parts of `json` directly: `dumps` builds a new encoder for each call and costs 3x.
+_scan = json.scanner.c_make_scanner(json.JSONDecoder())
+_encoder = json.encoder.c_make_encoder(
+    None, None, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True
+)
+quote = json.encoder.encode_basestring_ascii
 PLAIN = frozenset({int, float, str, bool, type(None)})
 SINGLE = frozenset({bool, type(None)})
+
+
+def encode(value):
+    """Lowered `value` as JSON."""
+    return "".join(_encoder(value, 0))
 
 
 class Blob:
@@ -36,9 +45,8 @@ class Blob:
         self.parts.append(text)
         return {"$": [tag, at, len(text)]}
 
-    def frame(self, header):
+    def frame(self, text):
         """The message: a JSON header and what is attached to it."""
-        text = encode(header)
         return text + "\n" + "".join(self.parts) if self.parts else text
 
 
@@ -77,6 +85,18 @@ def lower(value, blob, what="value"):
     raise NotTransferable(f"{path}: {reason}", path=path)
 
 
+def dump(value, blob, what="value"):
+    """`value` lowered and as JSON; the commonest without a detour."""
+    t = type(value)
+    if t is int and -(2**63) <= value < 2**63:
+        return repr(value)
+    if t is str and len(value) <= LONG:
+        return quote(value)
+    if value is None:
+        return "null"
+    return encode(lower(value, blob, what))
+
+
 def _lower(v, blob, depth):
     t = type(v)
     if t is str:
@@ -96,7 +116,10 @@ def _lower(v, blob, depth):
 
 
 def _items(v, blob, depth):
-    return [x if type(x) in SINGLE else _lower(x, blob, depth) for x in v]
+    return [
+        x if (t := type(x)) is str and len(x) <= LONG or t in SINGLE else _lower(x, blob, depth)
+        for x in v
+    ]
 
 
 def _dict(v, blob, depth):
@@ -221,8 +244,18 @@ def _children(v):
         yield from ((f".{f.name}", getattr(v, f.name)) for f in dataclasses.fields(v))
 
 
+def receive(frame):
+    """Header and attachments of a frame; None for them if no value in it is tagged."""
+    if '"$"' not in frame:
+        return _scan(frame, 0)[0], None
+    head, _, tail = frame.partition("\n")
+    return _scan(head, 0)[0], tail
+
+
 def lift(v, blob):
     """The value that `v` and the attachments stand for. The host is trusted."""
+    if blob is None:
+        return v
     t = type(v)
     if t is list:
         return [x if type(x) in PLAIN else lift(x, blob) for x in v]

@@ -1,0 +1,139 @@
+"""One running incarnation of an actor."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from actors.call import CURRENT, Call
+from actors.errors import ActorBroken
+from actors.exclusive import Exclusive
+from actors.steps import _Suspended, step_of
+from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
+
+if TYPE_CHECKING:
+    from actors.code import Body, Start
+    from actors.node import Node
+
+
+class Activation:
+    """A body over its node's database, from start to sleep or break; never used again after.
+
+    `dependency` is the newest commit that anything this actor knows may depend on: its own
+    commits and the maximum carried by every call and reply it received.
+    """
+
+    __slots__ = (
+        "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
+        "last_used", "node", "on_end", "start", "suspended",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, start: Start) -> None:
+        self.node = node
+        self.start = start
+        self.id = start.id or node.id
+        self.database = node.database
+        self.body: Body
+        self.dependency = self.database.sequence
+        self.driven = False
+        """A step of this actor is on the stack."""
+        self.calls = 0
+        """Calls in progress."""
+        self.suspended: set[_Suspended] = set()
+        self.broken: BaseException | None = None
+        self.exclusive = Exclusive()
+        self.on_end: list[Callable[[BaseException], object]] = []
+        """Told the reason when this incarnation ends."""
+        self.last_used = node.host.clock.time()
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        """Plain data that the runtime was opened with."""
+        return self.node.host.env
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call or a task of this actor is in progress."""
+        return bool(self.calls or self.suspended or self.driven)
+
+    def bind(self, body: Body) -> None:
+        """Give the activation its body; from here its steps reach the database."""
+        self.body = body
+        self.database.migrations = body.contract.migrations
+        self.database.on_begin = self.begin
+
+    def step(self, context: Context, resume: Callable[[Any], Any], value: Any) -> Any:
+        """Run driven code to its next suspension; see `step_of`."""
+        return step_of(self, context, resume, value)
+
+    def begin(self) -> None:
+        """Called by the database before a step's transaction opens."""
+        call = CURRENT.get()
+        if call is not None and call.activation.broken is not None:
+            raise call.activation.reason()
+        if self.broken is not None:
+            raise self.reason()
+        if not self.driven:
+            # A callback wrote outside every step: a step of its own, over by the next turn.
+            asyncio.get_running_loop().call_soon(self.settle)
+
+    def commit(self) -> None:
+        """Commit the open step and remember what depends on it."""
+        self.dependency = max(self.dependency, self.database.commit())
+
+    def settle(self) -> None:
+        """Commit what was written outside every step. Failing breaks the actor: the code that
+        wrote has long returned, and going on would hide from everyone that it is lost."""
+        if self.database.in_step and not self.driven:
+            try:
+                self.commit()
+            except StorageError as error:
+                self.node.broke(error)
+
+    def leave(self) -> None:
+        """Control is about to leave for another actor: the step ends here."""
+        if self.broken is not None:
+            raise self.reason()
+        if self.database.in_step:
+            if self.database.transaction_depth:
+                raise TransactionAcrossAwait(
+                    "a `with transaction():` block met a call to another actor"
+                )
+            self.commit()
+
+    def learn(self, sequence: int) -> None:
+        """Something that depends on commit `sequence` reached this actor."""
+        if sequence > self.dependency:
+            self.dependency = sequence
+
+    def end(self, reason: BaseException) -> None:
+        """Break this incarnation: undo its open step, interrupt its calls."""
+        self.broken = reason
+        if self.database.in_step:
+            self.database.rollback()
+        self.body.kill(reason)
+        for suspended in list(self.suspended):
+            suspended.abort()
+        for told in self.on_end:
+            told(reason)
+
+    def reason(self) -> BaseException:
+        """Why this incarnation ended; ours are copied, so that tracebacks do not pile up."""
+        reason = self.broken
+        if reason is None:
+            return ActorBroken(f"{self.id} is over")
+        return copy.copy(reason) if isinstance(reason, FacetsError) else reason
+
+    def new_call(self, method: str, parent: Call | None = None) -> Call:
+        """A call of this activation."""
+        return Call(self, method, parent)
+
+    def parent_stub(self) -> Any:
+        """A stub of the actor above; None for a root."""
+        from actors.stub import Stub
+
+        above = self.node.parent
+        return None if above is None else Stub(above)

@@ -1,0 +1,130 @@
+"""The base class of durable actors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from actors.contract import HOOKS
+from actors.errors import NotActive, ReservedName
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+    from storage import Kv, Sql
+
+RESERVED = frozenset({
+    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
+    "exclusive", "transaction",
+})  # fmt: skip
+"""Names that a class may not define: they are the runtime's on every actor."""
+
+
+class Actor:
+    """A durable object: a name, a private database, and methods that others call.
+
+    Every public `async def` is open to callers, and every public async generator is a stream;
+    plain functions, properties and names with `_` never are. One actor runs on one event
+    loop, and calls interleave only where its code awaits: everything between two awaits is
+    one step, whose writes become one transaction. A step that raises out of its method
+    leaves nothing behind; the steps before it stay.
+
+    Attributes of the object itself live in memory and end with the incarnation; what must
+    survive goes into `sql` or `kv`.
+
+    Class arguments: `kind`, the stable name under which its actors are kept (default: the
+    name of the class).
+    """
+
+    migrations: ClassVar[Sequence[str]] = ()
+    """SQL applied once and in order, in the transaction of the first step that needs it."""
+    kind: ClassVar[str] = "Actor"
+    _activation: Activation | None = None
+    _runtime_class = True
+    """Marks the classes whose own names are not open to callers."""
+
+    def __init_subclass__(
+        cls, *, kind: str | None = None, _provides: frozenset[str] = frozenset(), **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kind = kind or cls.__name__
+        for name in cls.__dict__:
+            if name in RESERVED and name not in _provides:
+                raise ReservedName(
+                    f"{cls.__qualname__}.{name} would hide the runtime's own `{name}`",
+                    hint="choose another name",
+                    name=name,
+                    kind=cls.kind,
+                )
+
+    @property
+    def id(self) -> str:
+        """The stable path of this actor: its root's kind and name, then the facets' names."""
+        return self._active().id
+
+    @property
+    def name(self) -> str:
+        """The name under which it was got."""
+        return self._active().node.name
+
+    @property
+    def parent(self) -> Any:
+        """A stub of the actor that this facet belongs to; None on a root actor."""
+        return self._active().parent_stub()
+
+    @property
+    def props(self) -> Any:
+        """What the parent passed as `Start(props=...)`; a private copy."""
+        return self._active().start.props
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        """Plain data that the runtime was opened with."""
+        return self._active().env
+
+    @property
+    def sql(self) -> Sql:
+        """The private SQL database: `self.sql("select ...", value)`."""
+        return self._active().database.sql
+
+    @property
+    def kv(self) -> Kv:
+        """The private ordered key-value mapping, in the same database."""
+        return self._active().database.kv
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Part of a step that is undone alone: `with self.transaction():`.
+
+        Nests. An exception that leaves the block undoes the block's writes only. It may not
+        span an `await`: `TransactionAcrossAwait` is raised there.
+        """
+        return self._active().database.transaction()
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """A critical section: `async with self.exclusive():`.
+
+        At most one call is inside at a time, across awaits; others wait in order. Calls that
+        do not ask for it are not held back. A call chain that comes back for a section it
+        holds gets `ExclusiveReentered` at once.
+        """
+        return self._active().exclusive
+
+    async def on_start(self) -> None:
+        """Runs once when the actor wakes, before its first call; raising fails the start."""
+
+    async def on_stop(self) -> None:
+        """Runs when an idle actor is put to sleep or its runtime closes; not after a crash."""
+
+    async def on_facet_broken(self, name: str, error: BaseException) -> None:
+        """Runs when a facet of this actor broke, by a limit or a failed start."""
+
+    def _active(self) -> Activation:
+        if self._activation is None:
+            raise NotActive(f"this {type(self).__qualname__} was not started by a runtime")
+        return self._activation
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__qualname__} {self.id}>" if self._activation else super().__repr__()
+
+
+assert set(Actor.__dict__) >= HOOKS  # noqa: S101 - the contract lists exactly these

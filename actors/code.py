@@ -1,0 +1,157 @@
+"""What an activation runs: the seam between an actor's life and its code."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.actor import Actor
+from actors.call import CURRENT, Call
+from actors.contract import Contract, contract_of
+from actors.steps import drive
+from actors.values import copy
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+
+
+class Code(Protocol):
+    """Something that can become a running actor. Immutable; compared, never changed."""
+
+    @property
+    def label(self) -> str:
+        """What to call it in errors and statistics."""
+
+    def same(self, other: Code) -> bool:
+        """Whether `get` may answer with an actor that runs `other`."""
+
+    def open(self, activation: Activation) -> Body | Awaitable[Body]:
+        """A body for this activation; at once where that is possible, else an awaitable."""
+
+
+class Body(Protocol):
+    """Code in one activation. Methods are checked against `contract` before a call."""
+
+    contract: Contract
+
+    async def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run `call.method` step by step; a result that shares nothing with the body."""
+
+    def stream(
+        self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The items of `call.method`, each copied."""
+
+    def kill(self, reason: BaseException) -> None:
+        """Stop at once: calls in progress fail with `reason`. Idempotent."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to start an actor: its code, and what this one is given.
+
+    `code` is an Actor class or an isolate's actor class; `id` replaces the default id,
+    and `props` is plain data that the actor sees as `self.props`.
+    """
+
+    code: Any
+    id: str | None = None
+    props: Any = None
+
+
+Starter = Callable[[], Any]
+"""A callable that returns what to start, or an awaitable of it."""
+
+
+def as_start(start: Any) -> Start | Starter:
+    """What a caller may pass as `start`, made uniform; TypeError for anything else."""
+    if isinstance(start, Start):
+        return Start(as_code(start.code), start.id, copy(start.props, "props"))
+    if isinstance(start, type) or hasattr(start, "open"):
+        return Start(as_code(start), props=copy(getattr(start, "props", None), "props"))
+    if callable(start):
+        return start  # type: ignore[no-any-return]
+    raise TypeError(
+        f"{start!r} cannot be started: pass an Actor class, an isolate's actor class, "
+        "facets.Start(...), or a callable that returns one"
+    )
+
+
+def as_code(code: Any) -> Code:
+    """An Actor class or a Code, as a Code."""
+    if isinstance(code, type):
+        if not issubclass(code, Actor):
+            raise TypeError(f"{code.__qualname__} is not a subclass of Actor")
+        return ClassCode(code)
+    if hasattr(code, "open") and hasattr(code, "same"):
+        return code  # type: ignore[no-any-return]
+    raise TypeError(f"{code!r} is neither an Actor class nor an isolate's actor class")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCode:
+    """Trusted code: an Actor class of this process."""
+
+    cls: type[Actor]
+
+    @property
+    def label(self) -> str:
+        """Module and name of the class."""
+        return f"{self.cls.__module__}.{self.cls.__qualname__}"
+
+    def same(self, other: Code) -> bool:
+        """One class, or a later definition of it (a notebook cell that ran again)."""
+        return isinstance(other, ClassCode) and self.label == other.label
+
+    def open(self, activation: Activation) -> Body:
+        """A new object of the class."""
+        return ObjectBody(self.cls, activation)
+
+
+class ObjectBody:
+    """A Python object of this process."""
+
+    __slots__ = ("_calls", "actor", "contract")
+
+    def __init__(self, cls: type[Actor], activation: Activation) -> None:
+        self.contract = contract_of(cls, _base_of(cls))
+        self.actor = cls.__new__(cls)
+        self.actor._activation = activation
+        self.actor.__init__()  # type: ignore[misc]
+        self._calls: dict[str, Any] = {}
+
+    async def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Drive the method's coroutine."""
+        return copy(
+            await drive(call, getattr(self.actor, call.method)(*args, **kwargs)), "the result"
+        )
+
+    async def stream(
+        self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Drive the generator pull by pull, in one context."""
+        context = copy_context()
+        context.run(CURRENT.set, call)
+        items = getattr(self.actor, call.method)(*args, **kwargs)
+        try:
+            while True:
+                try:
+                    item = await drive(call, items.asend(None), context)
+                except StopAsyncIteration:
+                    return
+                yield copy(item, "the item")
+        finally:
+            await drive(call, items.aclose(), context)
+
+    def kill(self, reason: BaseException) -> None:
+        """Nothing to do: the activation interrupts what its driver suspended."""
+
+
+def _base_of(cls: type[Actor]) -> type[Actor]:
+    """The nearest class that is the runtime's own, whose names are not open."""
+    return next(base for base in cls.__mro__ if base.__dict__.get("_runtime_class"))
+
+
+__all__ = ["Body", "ClassCode", "Code", "ObjectBody", "Start", "Starter", "as_code", "as_start"]

@@ -1,0 +1,92 @@
+"""Errors of the actor layer.
+
+    FacetsError
+    └── ActorError
+        ├── NotCallable           the name exists but is not open to callers (AttributeError)
+        ├── NoSuchMethod          no method of that name (AttributeError)
+        ├── NotCopyable           an argument or result cannot be copied (TypeError)
+        ├── ReservedName          a class redefines a name of the runtime (TypeError)
+        ├── BadName               an actor's name is empty, too long or not a string (ValueError)
+        ├── DepthExceeded         facets nested deeper than 32
+        ├── KindConflict          two classes claim one kind (TypeError)
+        ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
+        ├── NotActive             actor surface used outside a running actor (RuntimeError)
+        ├── ActorBroken           this incarnation is over
+        │   ├── FacetAborted      its parent aborted it
+        │   └── FacetDeleted      it was deleted, with its data
+        └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
+
+You do not get an `ActorBroken` for an exception that a method raised: that is the caller's
+to see, and the actor goes on. An incarnation that is over answers every old stub with its
+reason; ask for the actor again (`get`) to start the next one over the same data.
+"""
+
+from __future__ import annotations
+
+from storage.errors import FacetsError
+
+
+class ActorError(FacetsError):
+    """Something about a call to an actor, or about its life."""
+
+
+class NotCallable(ActorError, AttributeError):
+    """The name exists but callers may not use it. Fields: `actor`, `method`."""
+
+
+class NoSuchMethod(ActorError, AttributeError):
+    """The actor has no method of that name. Fields: `actor`, `method`."""
+
+
+class NotCopyable(ActorError, TypeError):
+    """A value cannot be copied between actors. Field: `path`, where in the value it stands."""
+
+    path: str
+
+
+class ReservedName(ActorError, TypeError):
+    """A class redefines a name that belongs to the runtime. Fields: `name`, `kind`."""
+
+
+class BadName(ActorError, ValueError):
+    """A name is any non-empty string of at most 1 KiB in UTF-8."""
+
+
+class DepthExceeded(ActorError):
+    """Facets may nest 32 deep."""
+
+
+class KindConflict(ActorError, TypeError):
+    """Two classes from different places claim one kind. Fields: `kind`, `first`, `second`."""
+
+
+class ExclusiveReentered(ActorError, RuntimeError):
+    """The call chain already holds this exclusive section; waiting would never end."""
+
+
+class NotActive(ActorError, RuntimeError):
+    """`sql`, `kv` and the rest exist only on an actor that a runtime started."""
+
+    hint = "do not construct actors; call runtime.get(cls, name)"
+
+
+class ActorBroken(ActorError):
+    """This incarnation of the actor is over; its durable state is as its last step left it."""
+
+    hint = "get the actor again to start it over the same data"
+
+
+class FacetAborted(ActorBroken):
+    """The parent aborted this facet. Field: `reason`."""
+
+
+class FacetDeleted(ActorBroken):
+    """The facet was deleted together with its data."""
+
+    hint = "get the facet again to start it empty"
+
+
+class RuntimeClosed(ActorError, RuntimeError):
+    """The runtime is closed, or closing while the call was running."""
+
+    hint = "steps that were committed are kept; open the runtime again"

@@ -1,0 +1,206 @@
+"""One process's share of a state directory: the store, the tree, the gate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from weakref import WeakValueDictionary
+
+from actors.activation import Activation
+from actors.actor import Actor
+from actors.clock import Clock, MonotonicClock
+from actors.code import ClassCode, Start
+from actors.errors import KindConflict, RuntimeClosed
+from actors.gate import Gate
+from actors.names import check_name
+from actors.node import Node
+from actors.tasks import install, spawn, uninstall
+from actors.values import copy
+from storage import StorageLimits, Store
+from storage.errors import JournalFailed
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """How a host runs its actors."""
+
+    idle: float = 60.0
+    """Seconds without a call after which an actor is put to sleep."""
+    open_databases: int = 256
+    """Connections kept open at most; each costs 192 KB and 3 descriptors."""
+    limits: StorageLimits = StorageLimits()
+    env: Mapping[str, Any] = MappingProxyType({})
+    """Plain data that every trusted actor sees as `self.env`."""
+    clock: Clock = MonotonicClock()
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A moment of one host."""
+
+    awake: int
+    """Actors running, facets included."""
+    calls: int
+    """Calls in progress."""
+    kinds: dict[str, str]
+    """Registered kinds and the class of each."""
+    outdated: int
+    """Running root actors whose class was replaced since they started."""
+    storage: dict[str, Any]
+
+
+class Host:
+    """Owns an open store; everything here runs on one event loop."""
+
+    def __init__(self, store: Store, options: HostOptions) -> None:
+        self.store = store
+        self.loop = asyncio.get_running_loop()
+        self.options = options
+        self.clock = options.clock
+        self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
+        self.gate = Gate(store, self._failed)
+        self.awake: set[Activation] = set()
+        self.classes: dict[str, type[Actor]] = {}
+        self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
+        self._refusal: BaseException | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        install(self.loop)
+        self._schedule_sweep()
+
+    @classmethod
+    async def open(cls, root: Path, options: HostOptions) -> Host:
+        """Lock and recover the directory on a thread, then serve it from this loop."""
+        store = await asyncio.to_thread(
+            Store.open, root, limits=options.limits, open_databases=options.open_databases
+        )
+        store.bind_thread()
+        return cls(store, options)
+
+    def check_open(self) -> None:
+        """Raise why nothing new may start here, if so."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    def register(self, cls: type[Actor]) -> None:
+        """Serve `cls` under its kind; a later definition of the same class replaces it."""
+        known = self.classes.get(cls.kind)
+        if known is not None and known is not cls:
+            first, second = ClassCode(known), ClassCode(cls)
+            if not first.same(second):
+                raise KindConflict(
+                    f"{second.label} and {first.label} both claim the kind {cls.kind!r}",
+                    hint=f'name one of them: class {cls.__name__}(Actor, kind="...")',
+                    kind=cls.kind,
+                    first=first.label,
+                    second=second.label,
+                )
+        self.classes[cls.kind] = cls
+
+    def root(self, cls: type[Actor], name: str) -> Node:
+        """The node of a root actor; no I/O."""
+        self.check_open()
+        self.register(cls)
+        key = (cls.kind, check_name(name))
+        node = self._roots.get(key)
+        if node is None:
+            node = Node(self, None, *key, self.store.root(*key))
+            self._roots[key] = node
+        node.start = Start(ClassCode(cls))
+        return node
+
+    def background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run something nobody waits for; its failure goes to the loop's handler."""
+        task = spawn(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def stats(self) -> Stats:
+        """The present moment."""
+        roots = [one for one in self.awake if one.node.parent is None]
+        return Stats(
+            awake=len(self.awake),
+            calls=sum(one.calls for one in self.awake),
+            kinds={kind: ClassCode(cls).label for kind, cls in self.classes.items()},
+            outdated=sum(one.start.code.cls is not self.classes[one.node.kind] for one in roots),
+            storage=self.store.stats(),
+        )
+
+    # -- sleeping -----------------------------------------------------------------------
+
+    def sweep(self) -> int:
+        """Put actors to sleep that were idle for too long, facets before parents; how many."""
+        due = self.clock.time() - self.options.idle
+        slept = 0
+        for activation in sorted(self.awake, key=lambda one: -one.node.depth):
+            node = activation.node
+            if activation.busy or activation.last_used > due or _has_awake(node):
+                continue
+            node.sleep()
+            slept += 1
+        return slept
+
+    def _schedule_sweep(self) -> None:
+        self._timer = self.loop.call_later(max(self.options.idle / 4, 0.05), self._sweep_again)
+
+    def _sweep_again(self) -> None:
+        self.sweep()
+        self._schedule_sweep()
+
+    # -- ending -------------------------------------------------------------------------
+
+    def _failed(self, failure: JournalFailed) -> None:
+        self._refusal = failure
+        self._end_all(failure)
+
+    def _end_all(self, reason: BaseException) -> None:
+        for activation in sorted(self.awake, key=lambda one: one.node.depth):
+            if activation.broken is None:
+                activation.node.abort(reason)
+
+    async def close(self) -> None:
+        """Interrupt calls in progress, let idle actors run `on_stop`, sync, release the lock."""
+        closed = RuntimeClosed("the runtime is closed")
+        failed, self._refusal = self._refusal is not None, self._refusal or closed
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._stop_all(closed)
+        for task in list(self._background):
+            task.cancel()
+        uninstall(self.loop)
+        try:
+            if not failed:
+                self.gate.sync()
+        finally:
+            self.store.close()
+
+    async def _stop_all(self, closed: RuntimeClosed) -> None:
+        for activation in sorted(self.awake, key=lambda one: one.node.depth):
+            if activation.busy and activation.broken is None:
+                activation.node.abort(closed)
+        for _ in range(100):  # the turns that interrupted calls get to unwind
+            await asyncio.sleep(0)
+        stopping: list[asyncio.Task[None]] = []
+        for depth in sorted({one.node.depth for one in self.awake}, reverse=True):
+            for activation in [one for one in self.awake if one.node.depth == depth]:
+                activation.node.sleep()
+                if activation.node.stopping is not None:
+                    stopping.append(activation.node.stopping)
+            if stopping:
+                await asyncio.wait(stopping)
+        for task in stopping:
+            if not task.cancelled() and task.exception() is not None:
+                self.loop.call_exception_handler(
+                    {"message": "on_stop failed", "exception": task.exception()}
+                )
+
+
+def _has_awake(node: Node) -> bool:
+    return any(
+        child.activation is not None or child.starting is not None or child.stopping is not None
+        for child in node.children.values()
+    )

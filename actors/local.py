@@ -1,0 +1,155 @@
+"""The runtime of one process: a script, a test, a notebook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
+
+from actors.actor import Actor
+from actors.clock import Clock, MonotonicClock
+from actors.errors import ActorBroken, NotActive, RuntimeClosed
+from actors.host import Host, HostOptions, Stats
+from actors.stub import Stub
+from storage import StorageLimits
+
+A = TypeVar("A", bound=Actor)
+
+
+class LocalRuntime:
+    """Durable actors in this process, kept in the directory `root`.
+
+    Use it as an async context manager, or `await runtime.open()` and `close()` across the
+    cells of a notebook. Opening a directory that this process has open already shares the
+    open one; a directory owned by another live process is `StateInUse` with its pid.
+
+    Every reply to this side is durable before it arrives. All calls belong to the event loop
+    on which the runtime was opened.
+
+    Arguments: `idle`, seconds without a call until an actor is put to sleep;
+    `open_databases`, how many databases stay open at most; `limits` of each database; `env`,
+    plain data that actors see as `self.env`. They count for the first opener of a directory.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        idle: float = 60.0,
+        open_databases: int = 256,
+        limits: StorageLimits | None = None,
+        env: Mapping[str, Any] = MappingProxyType({}),
+        clock: Clock | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self._options = HostOptions(
+            idle, open_databases, limits or StorageLimits(), env, clock or MonotonicClock()
+        )
+        self._host: Host | None = None
+
+    async def open(self) -> LocalRuntime:
+        """Take the directory and recover it; nothing happens if this runtime is open."""
+        if self._host is None:
+            self._host = await _shared.open(self, self.root, self._options)
+        return self
+
+    async def close(self) -> None:
+        """Stop the actors and release the directory, unless another runtime here shares it."""
+        host, self._host = self._host, None
+        if host is not None:
+            await _shared.close(self, host)
+
+    async def __aenter__(self) -> LocalRuntime:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def get(self, cls: type[A], name: str) -> A:
+        """A stub of the actor `name` of this class, typed as the class. Lazy: no I/O yet."""
+        return cast(A, Stub(self._open().root(cls, name)))
+
+    def list(self, cls: type[Actor]) -> list[str]:
+        """Names of the actors of this class that have state, sorted."""
+        return self._open().store.names(cls.kind)
+
+    async def delete(self, cls: type[Actor], name: str) -> None:
+        """Wipe an actor and all its facets; durable when it returns. Calls in progress break."""
+        host = self._open()
+        node = host.root(cls, name)
+        node.abort(ActorBroken(f"{node.id} was deleted"))
+        host.gate.callers += 1
+        try:
+            await host.gate.passed(node.database.delete())
+        finally:
+            host.gate.callers -= 1
+
+    def register(self, cls: type[Actor]) -> None:
+        """Announce a class before anything is got, so that its actors can wake by themselves."""
+        self._open().register(cls)
+
+    def stats(self) -> Stats:
+        """What runs now."""
+        return self._open().stats()
+
+    def sweep(self) -> int:
+        """Put to sleep what has been idle for too long now; it also happens by itself."""
+        return self._open().sweep()
+
+    def _open(self) -> Host:
+        host = self._host
+        if host is None:
+            raise RuntimeClosed(
+                "this runtime is not open", hint="use `async with LocalRuntime(...)`"
+            )
+        if asyncio._get_running_loop() is not host.loop:
+            raise NotActive(
+                "this runtime belongs to another event loop",
+                hint="open one in this loop, or use runtime.blocking() from plain code",
+            )
+        return host
+
+
+class _Shared:
+    """Open hosts of this process by directory, each with the runtimes that use it."""
+
+    def __init__(self) -> None:
+        self._opening: dict[Path, asyncio.Task[Host]] = {}
+        self._users: dict[Path, tuple[Host, WeakSet[LocalRuntime]]] = {}
+
+    async def open(self, runtime: LocalRuntime, root: Path, options: HostOptions) -> Host:
+        key = root.resolve()
+        if key not in self._users:
+            host = await self._first(key, options)
+            self._users.setdefault(key, (host, WeakSet()))
+        host, users = self._users[key]
+        if host.loop is not asyncio.get_running_loop():
+            raise NotActive(
+                f"{root} is open in another event loop of this process",
+                hint="close that runtime first, or call it through its own loop",
+            )
+        users.add(runtime)
+        return host
+
+    async def _first(self, key: Path, options: HostOptions) -> Host:
+        task = self._opening.get(key)
+        if task is None:
+            task = self._opening[key] = asyncio.ensure_future(Host.open(key, options))
+            task.add_done_callback(lambda _: self._opening.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def close(self, runtime: LocalRuntime, host: Host) -> None:
+        key = next((key for key, (known, _) in self._users.items() if known is host), None)
+        if key is None:
+            return
+        users = self._users[key][1]
+        users.discard(runtime)
+        if not users:
+            del self._users[key]
+            await host.close()
+
+
+_shared = _Shared()

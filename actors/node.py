@@ -1,0 +1,215 @@
+"""One name in the tree of actors, running or not."""
+
+from __future__ import annotations
+
+import asyncio
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from actors.activation import Activation
+from actors.code import Start, Starter, as_start
+from actors.errors import DepthExceeded, FacetAborted
+from actors.names import MAX_DEPTH, check_name, facet_id, root_id
+from actors.steps import drive
+from actors.tasks import spawn
+from storage import Database
+
+if TYPE_CHECKING:
+    from actors.code import Code
+    from actors.host import Host
+
+
+class Node:
+    """A place in the tree: it holds the database across incarnations and knows the running one.
+
+    Lives as long as a stub, a running activation or a child refers to it.
+    """
+
+    __slots__ = (
+        "__weakref__", "activation", "children", "database", "depth", "ended", "host", "id",
+        "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
+    )  # fmt: skip
+
+    def __init__(
+        self, host: Host, parent: Node | None, kind: str, name: str, database: Database
+    ) -> None:
+        self.host = host
+        self.parent = parent
+        self.kind = kind
+        self.name = name
+        self.database = database
+        self.depth = 0 if parent is None else parent.depth + 1
+        self.id = root_id(kind, name) if parent is None else facet_id(parent.id, name)
+        self.children: WeakValueDictionary[str, Node] = WeakValueDictionary()
+        self.start: Start | Starter | None = None
+        self.activation: Activation | None = None
+        self.starting: asyncio.Task[Activation] | None = None
+        self.stopping: asyncio.Task[None] | None = None
+        self.incarnation = 0
+        """Counts breaks; a stub of an earlier one answers with `ended`."""
+        self.ended: BaseException | None = None
+
+    def child(self, name: str) -> Node:
+        """The node of a facet; made on first use, without I/O."""
+        found = self.children.get(name)
+        if found is None:
+            check_name(name)
+            if self.depth >= MAX_DEPTH:
+                raise DepthExceeded(
+                    f"{self.id} is {self.depth} levels deep; {MAX_DEPTH} is the most"
+                )
+            found = Node(self.host, self, "", name, self.database.child(name))
+            self.children[name] = found
+        return found
+
+    @property
+    def code(self) -> Code | None:
+        """The code that runs or is being started here; None if nothing is, or not known yet."""
+        if self.activation is not None:
+            return self.activation.start.code  # type: ignore[no-any-return]
+        if self.starting is not None and isinstance(self.start, Start):
+            return self.start.code  # type: ignore[no-any-return]
+        return None
+
+    # -- starting -----------------------------------------------------------------------
+
+    def wake_now(self) -> Activation | None:
+        """The running activation, started on the spot if that takes no waiting; else None."""
+        if self.activation is not None:
+            return self.activation
+        start = self.start
+        if self.starting or self.stopping or not isinstance(start, Start):
+            return None
+        if self.parent is not None and self.parent.activation is None:
+            return None
+        self.host.check_open()
+        activation = Activation(self, start)
+        body = start.code.open(activation)
+        if isawaitable(body) or "on_start" in body.contract.hooks:
+            self.starting = spawn(self._start(activation, body))
+            return None
+        activation.bind(body)
+        return self._started(activation)
+
+    async def wake(self) -> Activation:
+        """The running activation; concurrent first calls share one start and its failure."""
+        while True:
+            activation = self.wake_now()
+            if activation is not None:
+                return activation
+            if self.stopping is not None:
+                await asyncio.wait([self.stopping])
+                continue
+            if self.starting is None:
+                self.starting = spawn(self._start())
+            return await self._join(self.starting)
+
+    async def _join(self, starting: asyncio.Task[Activation]) -> Activation:
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if starting.cancelled() and self.ended is not None and not (task and task.cancelling()):
+                raise self.ended from None
+            raise
+
+    async def _start(self, activation: Activation | None = None, body: Any = None) -> Activation:
+        try:
+            if activation is None:
+                self.host.check_open()
+                if self.parent is not None:
+                    await self.parent.wake()
+                activation = Activation(self, await self._resolve())
+                body = activation.start.code.open(activation)
+            if isawaitable(body):
+                body = await body
+            activation.bind(body)
+            if "on_start" in body.contract.hooks:
+                await self._begin_life(activation)
+            return self._started(activation)
+        finally:
+            self.starting = None
+
+    async def _begin_life(self, activation: Activation) -> None:
+        try:
+            await activation.body.call(activation.new_call("on_start"), (), {})
+        except BaseException as error:
+            activation.end(error)
+            raise
+
+    async def _resolve(self) -> Start:
+        """What `start` says; a callable runs as code of the parent that gave it."""
+        start: Any = self.start
+        above = self.parent.activation if self.parent is not None else None
+        if not isinstance(start, Start) and above is not None:
+            start = as_start(await drive(above.new_call(f"start of {self.name!r}"), _called(start)))
+        if not isinstance(start, Start):
+            raise TypeError(f"{self.id} has nothing to start")
+        return start
+
+    def _started(self, activation: Activation) -> Activation:
+        self.activation = activation
+        self.host.awake.add(activation)
+        return activation
+
+    # -- ending -------------------------------------------------------------------------
+
+    def abort(self, reason: BaseException) -> None:
+        """End this incarnation and those below with `reason`; storage stays."""
+        for child in list(self.children.values()):
+            child.abort(_inherited(reason, child))
+        self.incarnation += 1
+        self.ended = reason
+        self.start = None if self.parent is not None else self.start
+        if self.starting is not None:
+            self.starting.cancel()
+        activation, self.activation = self.activation, None
+        if activation is not None:
+            self.host.awake.discard(activation)
+            activation.end(reason)
+
+    def broke(self, error: BaseException) -> None:
+        """This incarnation broke by itself: end it, and tell the parent."""
+        if self.activation is None:
+            return
+        self.abort(error)
+        above = self.parent.activation if self.parent is not None else None
+        if above is not None and "on_facet_broken" in above.body.contract.hooks:
+            call = above.new_call("on_facet_broken")
+            self.host.background(above.body.call(call, (self.name, error), {}))
+
+    def sleep(self) -> None:
+        """Put an idle activation to sleep; `on_stop` runs first if the code has one."""
+        activation = self.activation
+        if activation is None or self.stopping is not None:
+            return
+        self.activation = None
+        self.host.awake.discard(activation)
+        if "on_stop" in activation.body.contract.hooks:
+            self.stopping = spawn(self._stop(activation))
+        else:
+            self._stopped(activation)
+
+    async def _stop(self, activation: Activation) -> None:
+        try:
+            await activation.body.call(activation.new_call("on_stop"), (), {})
+        finally:
+            self.stopping = None
+            self._stopped(activation)
+
+    def _stopped(self, activation: Activation) -> None:
+        activation.end(FacetAborted(f"{self.id} went to sleep", reason="idle"))
+        self.database.sleep()
+
+
+async def _called(start: Starter) -> Any:
+    made = start()
+    return await made if isawaitable(made) else made
+
+
+def _inherited(reason: BaseException, child: Node) -> BaseException:
+    """The reason a facet gets when an actor above it ended."""
+    if isinstance(reason, FacetAborted):
+        return FacetAborted(f"{child.id} ended with its parent: {reason.message}", **reason.fields)
+    return reason

@@ -1,0 +1,154 @@
+"""Driving a method's coroutine step by step.
+
+The runtime sends into the coroutine itself, so it sees every suspension: what ran up to it
+is one step, and its writes are one transaction, committed before control leaves. A step that
+raises is rolled back. An awaitable is built only for a coroutine that does suspend.
+
+Each driven coroutine has a context of its own, so nothing that an actor sets in a context
+variable leaks to its caller, and `CURRENT` is right in every task made inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.call import CURRENT, Call
+from storage.errors import StorageError, TransactionAcrossAwait
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+
+
+class Resumable(Protocol):
+    """A coroutine, or one `asend` of an async generator."""
+
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, error: BaseException, /) -> Any: ...
+
+
+async def drive(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:
+    """Run `coroutine` as the code of `call`; its result."""
+    if context is None:
+        context = copy_context()
+        context.run(CURRENT.set, call)
+    activation = call.activation
+    try:
+        waiting = activation.step(context, coroutine.send, None)
+    except StopIteration as stop:
+        return stop.value
+    return await _Suspended(activation, coroutine, context, waiting)
+
+
+async def drive_task(call: Call, coroutine: Resumable) -> Any:
+    """Run a coroutine that became a task inside `call`, in the task's own context."""
+    return await drive(call, coroutine, copy_context())
+
+
+class _Suspended:
+    """The rest of a coroutine after its first suspension."""
+
+    __slots__ = ("_activation", "_context", "_coroutine", "_waiting", "aborted", "task")
+
+    def __init__(
+        self, activation: Activation, coroutine: Resumable, context: Context, waiting: Any
+    ) -> None:
+        self._activation = activation
+        self._coroutine = coroutine
+        self._context = context
+        self._waiting = waiting
+        self.task = asyncio.current_task()
+        self.aborted = False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        activation = self._activation
+        activation.suspended.add(self)
+        try:
+            return (yield from self._run())
+        except BaseException:
+            if not self.aborted:
+                raise
+            return self._convert()
+        finally:
+            activation.suspended.discard(self)
+
+    def _run(self) -> Generator[Any, Any, Any]:
+        step, context, coroutine = self._activation.step, self._context, self._coroutine
+        waiting = self._waiting
+        resume: Callable[[Any], Any]
+        while True:
+            try:
+                value = yield waiting
+                resume = coroutine.send
+            except BaseException as error:
+                resume, value = coroutine.throw, error
+            try:
+                waiting = step(context, resume, value)
+            except StopIteration as stop:
+                if self.aborted:
+                    self._convert()
+                return stop.value
+
+    def abort(self) -> None:
+        """Interrupt the coroutine where it waits; its caller gets the activation's reason.
+
+        Not if it waits for the very task that aborts it: that task is needed to unwind it,
+        and the caller's side raises the reason as soon as control is back.
+        """
+        if self.task is None or self.task is asyncio.current_task():
+            return
+        self.aborted = True
+        self.task.cancel()
+
+    def _convert(self) -> Any:
+        """Raise the reason in place of the cancellation that carried it here."""
+        reason = self._activation.broken
+        if reason is None or self.task is None or self.task.uncancel() > 0:
+            raise asyncio.CancelledError
+        raise reason
+
+
+def step_of(
+    activation: Activation, context: Context, resume: Callable[[Any], Any], value: Any
+) -> Any:
+    """Run to the next suspension as one step of `activation`; what it waits for.
+
+    Raises StopIteration with the result when the coroutine returned, whatever it raised
+    when it failed. A commit that fails at a suspension is raised inside the coroutine,
+    where the step's own code can see it.
+    """
+    database = activation.database
+    if database.in_step:
+        activation.settle()
+    outer, activation.driven = activation.driven, True
+    try:
+        while True:
+            waiting = context.run(resume, value)
+            if not database.in_step:
+                return waiting
+            try:
+                if database.transaction_depth:
+                    raise TransactionAcrossAwait("a `with transaction():` block met an await")
+                activation.commit()
+                return waiting
+            except StorageError as error:
+                resume, value = _thrower(resume, waiting), error
+    except (StopIteration, StopAsyncIteration):
+        if database.in_step:
+            activation.commit()
+        raise
+    except BaseException:
+        if database.in_step:
+            database.rollback()
+        raise
+    finally:
+        activation.driven = outer
+
+
+def _thrower(resume: Callable[[Any], Any], waiting: Any) -> Callable[[Any], Any]:
+    if getattr(waiting, "_asyncio_future_blocking", None):
+        waiting._asyncio_future_blocking = False
+    coroutine = resume.__self__  # type: ignore[attr-defined]
+    return coroutine.throw  # type: ignore[no-any-return]

@@ -1,0 +1,58 @@
+"""Tasks made inside actors are driven like the method that made them.
+
+asyncio.gather, TaskGroup, create_task and anyio all ask the loop's task factory. Ours acts
+only where a call is current and passes everything to the factory that was there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+from actors.call import CURRENT
+from actors.steps import drive_task
+
+_Factory = Callable[..., "asyncio.Future[Any]"]
+
+
+class TaskFactory:
+    """The chained factory of one loop; installed once, taken out when the last host closes."""
+
+    def __init__(self, before: _Factory | None) -> None:
+        self.before = before
+        self.users = 0
+
+    def __call__(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any
+    ) -> asyncio.Future[Any]:
+        call = CURRENT.get()
+        if call is not None and asyncio.iscoroutine(coroutine):
+            coroutine = drive_task(call, coroutine)
+        if self.before is not None:
+            return self.before(loop, coroutine, **kwargs)
+        return asyncio.Task(coroutine, loop=loop, **kwargs)
+
+
+def install(loop: asyncio.AbstractEventLoop) -> None:
+    """Drive the tasks that actors make on `loop`."""
+    factory: Any = loop.get_task_factory()
+    if not isinstance(factory, TaskFactory):
+        factory = TaskFactory(factory)
+        loop.set_task_factory(factory)
+    factory.users += 1
+
+
+def uninstall(loop: asyncio.AbstractEventLoop) -> None:
+    """Undo one `install`."""
+    factory: Any = loop.get_task_factory()
+    if isinstance(factory, TaskFactory):
+        factory.users -= 1
+        if not factory.users:
+            loop.set_task_factory(factory.before)
+
+
+def spawn(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task of the runtime's own: it inherits no call, so it is not driven."""
+    return Context().run(asyncio.get_running_loop().create_task, coroutine)

@@ -1,0 +1,57 @@
+"""Durable actors that own child actors, and sandboxes for code a model wrote.
+
+    actor.py       the Actor that users subclass
+    children.py    self.facets: child actors in the same process
+    isolates/      self.isolates: WebAssembly sandboxes and the code inside them
+    errors.py      one tree of errors, drawn at its top
+    demo.py        the main job, told step by step
+    cli.py         the `facets` command
+
+Layers below: `actors` (names, steps, gates) and `storage` (databases, journal).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.code import Start as Start
+from actors.exclusive import exclusive as exclusive
+from actors.local import LocalRuntime as LocalRuntime
+from actors.stub import Stub as Stub
+from facets import errors as errors
+from facets.actor import Actor as Actor
+from facets.children import FacetStat as FacetStat
+from storage.limits import StorageLimits as StorageLimits
+from storage.rows import Row as Row
+from storage.rows import Rows as Rows
+
+if TYPE_CHECKING:
+    from facets.isolates.limits import Limits as Limits
+    from facets.isolates.loader import Isolate as Isolate
+
+__all__ = [
+    "Actor",
+    "FacetStat",
+    "Isolate",
+    "Limits",
+    "LocalRuntime",
+    "Row",
+    "Rows",
+    "Start",
+    "StorageLimits",
+    "Stub",
+    "errors",
+    "exclusive",
+]
+__version__ = "0.1.0"
+
+_LAZY = {"Isolate": "facets.isolates.loader", "Limits": "facets.isolates.limits"}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'facets' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(module), name)

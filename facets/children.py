@@ -1,0 +1,155 @@
+"""Facets: the child actors of one actor."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from actors.code import Start, as_start
+from actors.errors import FacetAborted, FacetDeleted
+from actors.node import Node
+from actors.stub import Stub
+from facets.errors import FacetRunsOtherCode
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+    from actors.actor import Actor
+
+A = TypeVar("A", bound="Actor")
+
+
+@dataclass(frozen=True)
+class FacetStat:
+    """What is known of one facet without waking it."""
+
+    name: str
+    id: str
+    running: bool
+    code: str | None
+    """The class or isolate that runs; None while it sleeps."""
+    calls: int
+    """Calls in progress."""
+    size: int
+    """Bytes of its own database; 0 if it has never written."""
+    output: tuple[str, ...]
+    """The newest lines that isolated code printed."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds that an isolate took to `mint` and to `load` its code."""
+
+
+class Facets:
+    """`self.facets`: child actors in this process, each with a private database.
+
+    A facet is found by its name among this actor's children. It starts on its first call,
+    sleeps when idle, and dies with its parent's incarnation; its data stays until `delete`.
+    Neither side can reach the other's database or memory: they share only calls.
+
+    Every method here returns at once and belongs to the actor's own code.
+    """
+
+    __slots__ = ("_activation",)
+
+    def __init__(self, activation: Activation) -> None:
+        self._activation = activation
+
+    @overload
+    def get(self, name: str, start: type[A]) -> A: ...
+    @overload
+    def get(self, name: str, start: Start | Callable[[], Any | Awaitable[Any]] | Any) -> Any: ...
+    def get(self, name: str, start: Any) -> Any:
+        """A stub of the facet `name`. Lazy: nothing starts before its first call.
+
+        `start` says what to run if it is not running: an Actor class, an isolate's actor
+        class, `Start(...)` with props, or a sync or async callable that returns one of them
+        and is called only when needed. While the facet runs different code from what a
+        class names, `FacetRunsOtherCode` is raised; a callable opts out of that check.
+        """
+        node = self._node(name)
+        wanted = as_start(start)
+        running = node.code
+        if running is not None and isinstance(wanted, Start) and not running.same(wanted.code):
+            raise FacetRunsOtherCode(
+                f"facet {name!r} runs {running.label}, not {wanted.code.label}",
+                hint="facets.replace(name, start) restarts it over the same data",
+                name=name,
+                running=running.label,
+                wanted=wanted.code.label,
+            )
+        if node.activation is None and node.starting is None:
+            node.start = wanted
+        return Stub(node)
+
+    @overload
+    def replace(self, name: str, start: type[A]) -> A: ...
+    @overload
+    def replace(
+        self, name: str, start: Start | Callable[[], Any | Awaitable[Any]] | Any
+    ) -> Any: ...
+    def replace(self, name: str, start: Any) -> Any:
+        """New code over the same data: `get` where exactly this code runs, otherwise the
+        running facet is aborted and the next call starts `start` on its database."""
+        node = self._node(name)
+        wanted = as_start(start)
+        running = node.code
+        same = isinstance(wanted, Start) and running == wanted.code
+        if not same and (node.activation is not None or node.starting is not None):
+            node.abort(FacetAborted(f"facet {name!r} was replaced", reason="replaced"))
+        if not same:
+            node.start = wanted
+        return Stub(node)
+
+    def abort(self, name: str, reason: str | BaseException = "aborted by its parent") -> None:
+        """End the running facet and all below it; their storage stays.
+
+        Calls in progress and stubs of this incarnation fail with `reason` (an exception is
+        raised as it is, a text inside `FacetAborted`). Steps already committed are kept, the
+        open one is undone. A facet that does not run is left as it is.
+        """
+        node = self._node(name)
+        if isinstance(reason, str):
+            reason = FacetAborted(f"facet {name!r} was aborted: {reason}", reason=reason)
+        if node.activation is not None or node.starting is not None or len(node.children):
+            node.abort(reason)
+
+    def delete(self, name: str) -> None:
+        """Abort the facet and wipe its database and everything below it, in one commit."""
+        node = self._node(name)
+        self._activation.leave()
+        node.abort(FacetDeleted(f"facet {name!r} was deleted"))
+        self._activation.learn(node.database.delete())
+
+    def list(self) -> list[str]:
+        """Names of the facets that have state or are running, sorted."""
+        above = self._own()
+        running = {name for name, node in above.children.items() if node.activation is not None}
+        return sorted(running.union(above.database.children()))
+
+    def exists(self, name: str) -> bool:
+        """Whether the facet has state or is running."""
+        node = self._node(name)
+        return node.activation is not None or node.database.exists()
+
+    def stat(self, name: str) -> FacetStat:
+        """What is known of the facet without waking it."""
+        node = self._node(name)
+        activation = node.activation
+        body = None if activation is None else activation.body
+        return FacetStat(
+            name=name,
+            id=node.id,
+            running=activation is not None,
+            code=None if activation is None else activation.start.code.label,
+            calls=0 if activation is None else activation.calls,
+            size=node.database.size(),
+            output=tuple(getattr(body, "output", ())),
+            timings=dict(getattr(body, "timings", {})),
+        )
+
+    def _node(self, name: str) -> Node:
+        return self._own().child(name)
+
+    def _own(self) -> Node:
+        if self._activation.broken is not None:
+            raise self._activation.reason()
+        return self._activation.node

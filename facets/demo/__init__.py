@@ -1,0 +1,1 @@
+"""The main job of the project, told step by step by `facets demo`."""

@@ -1,0 +1,18 @@
+"""Every error of the project, one tree.
+
+FacetsError
+├── StorageError          about durable state; the branches are in storage.errors
+├── ActorError            about calls and lives of actors; the branches are in actors.errors
+├── FacetRunsOtherCode    `get` named other code than what is running under that name
+└── IsolateError          about code in a sandbox; the branches are in facets.isolates.errors
+"""
+
+from __future__ import annotations
+
+from actors.errors import *  # noqa: F403 - one tree, one place to import it from
+from storage.errors import *  # noqa: F403
+from storage.errors import FacetsError
+
+
+class FacetRunsOtherCode(FacetsError):
+    """The facet is running, and not what `start` names. Fields: `name`, `running`, `wanted`."""

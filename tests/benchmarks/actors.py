@@ -1,0 +1,76 @@
+"""Actors that benchmarks call, and runtimes to call them on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from facets import Actor, LocalRuntime
+
+TOOL = """
+from facets import Actor
+
+class Tool(Actor):
+    migrations = ["create table if not exists rows(n integer)"]
+
+    async def nop(self, n=0):
+        return n
+
+    async def insert(self, n):
+        self.sql("insert into rows values (?)", n)
+        return n
+"""
+numbers = count(1)
+
+
+class Leaf(Actor):
+    """A facet."""
+
+    migrations = ("create table rows(n integer)",)
+
+    async def echo(self, n: int) -> int:
+        return n
+
+    async def insert(self, n: int) -> int:
+        self.sql("insert into rows values (?)", n)
+        return n
+
+
+class Trunk(Actor):
+    """A parent; `run` times the inside of an actor without a caller's share."""
+
+    async def run(self, work: str, n: int) -> Any:
+        return await WORK[work](self, n)
+
+
+WORK: dict[str, Callable[[Trunk, int], Awaitable[Any]]] = {}
+
+
+def inside(
+    function: Callable[[Trunk, int], Awaitable[Any]],
+) -> Callable[[Trunk, int], Awaitable[Any]]:
+    """Register work that runs inside the parent."""
+    WORK[function.__name__] = function
+    return function
+
+
+@asynccontextmanager
+async def opened(**options: Any) -> AsyncIterator[tuple[LocalRuntime, Any]]:
+    """A fresh runtime on this machine's disk, and one parent actor."""
+    with TemporaryDirectory(dir=Path.cwd()) as directory:
+        async with LocalRuntime(directory, **options) as runtime:
+            yield runtime, runtime.get(Trunk, "trunk")
+
+
+def elapsed_us(started: float) -> float:
+    """Microseconds since `time.perf_counter()` said `started`."""
+    return (time.perf_counter() - started) * 1e6
+
+
+__all__ = ["TOOL", "WORK", "Leaf", "Trunk", "asyncio", "elapsed_us", "inside", "numbers", "opened"]

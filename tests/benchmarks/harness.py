@@ -1,0 +1,148 @@
+"""Measuring: medians with spread, and ratios to a reference timed in the same rounds.
+
+A benchmark is an async generator function that prepares, yields one `Subject` (what to time
+and what to compare it with), and cleans up. Subject and reference take turns, so that a
+machine that slows down slows both; the ratio is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+Work = Callable[[], Awaitable[object]]
+Benchmark = Callable[[], AsyncIterator["Subject"]]
+BENCHMARKS: list[tuple[str, Benchmark]] = []
+
+
+@dataclass
+class Subject:
+    """What to time. One call of `work` does `count` units, one of `reference` `reference_count`."""
+
+    work: Work
+    count: int = 1
+    reference: Work | None = None
+    reference_count: int = 1
+    against: str = ""
+    rounds: int = 15
+
+
+@dataclass(frozen=True)
+class Result:
+    """Microseconds a unit, or another unit if the name says so."""
+
+    name: str
+    median: float
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+    unit: str = "us"
+    reference: float | None = None
+    against: str = ""
+    ratio: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+@dataclass
+class Figure:
+    """A subject that measured itself: samples in a unit of its own."""
+
+    samples: list[float]
+    unit: str
+    reference: float | None = None
+    against: str = ""
+
+
+def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
+    """Register a benchmark under the name that the table shows."""
+
+    def register(function: Benchmark) -> Benchmark:
+        BENCHMARKS.append((name, function))
+        return function
+
+    return register
+
+
+def run_all(only: str = "") -> list[Result]:
+    """Run the benchmarks whose name contains `only`, one after the other."""
+    from tests.benchmarks import isolates, memory, rpc, storage  # noqa: F401 - they register
+
+    return [asyncio.run(_run(name, made)) for name, made in BENCHMARKS if only in name]
+
+
+async def _run(name: str, made: Benchmark) -> Result:
+    async with aclosing(made()) as benchmark:  # type: ignore[type-var]
+        async for subject in benchmark:
+            return (
+                _figure(name, subject)
+                if isinstance(subject, Figure)
+                else await _measure(name, subject)
+            )
+    raise RuntimeError(f"{name} yielded nothing")
+
+
+async def _measure(name: str, subject: Subject) -> Result:
+    await subject.work()
+    times: list[float] = []
+    references: list[float] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(subject.rounds):
+            if subject.reference is not None:
+                references.append(await _time(subject.reference) / subject.reference_count)
+            times.append(await _time(subject.work) / subject.count)
+            gc.collect(0)
+    finally:
+        gc.enable()
+    low, median, high = statistics.quantiles(times, n=4)
+    if not references:
+        return Result(name, median, low, high)
+    ratio = statistics.median([a / b for a, b in zip(times, references, strict=True)])
+    return Result(
+        name, median, low, high, "us", statistics.median(references), subject.against, ratio
+    )
+
+
+def _figure(name: str, figure: Figure) -> Result:
+    low, median, high = statistics.quantiles(figure.samples, n=4)
+    ratio = median / figure.reference if figure.reference else None
+    return Result(name, median, low, high, figure.unit, figure.reference, figure.against, ratio)
+
+
+async def _time(work: Work) -> float:
+    started = time.perf_counter()
+    await work()
+    return (time.perf_counter() - started) * 1e6
+
+
+def table(results: list[Result]) -> Table:
+    """The table that `facets bench` prints."""
+    made = Table(title="medians, quartiles and ratios of this run")
+    for column in ("what", "median", "quartiles", "reference", "ratio"):
+        made.add_column(column, justify="left" if column in {"what", "reference"} else "right")
+    for one in results:
+        made.add_row(
+            one.name,
+            f"{_short(one.median)} {one.unit}",
+            f"{_short(one.low)} .. {_short(one.high)}",
+            "" if one.reference is None else f"{one.against} {_short(one.reference)} {one.unit}",
+            "" if one.ratio is None else f"{one.ratio:.2f}",
+        )
+    return made
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

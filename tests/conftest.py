@@ -1,0 +1,27 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from actors import LocalRuntime
+from actors.testing import VirtualClock
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def runtime(state: Path, clock: VirtualClock) -> AsyncIterator[LocalRuntime]:
+    async with LocalRuntime(state, clock=clock) as runtime:
+        yield runtime
