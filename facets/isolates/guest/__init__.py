@@ -1,0 +1,1 @@
+"""The guest: its interface, its source (`app/`), and how it is built."""
