@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
-from actors.steps import _Suspended, step_of
+from actors.steps import _Suspended
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
     from actors.code import Body, Start
+    from actors.contract import Kind
     from actors.node import Node
 
 
@@ -28,7 +28,7 @@ class Activation:
 
     __slots__ = (
         "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
-        "last_used", "node", "on_end", "start", "suspended",
+        "idle_since", "methods", "node", "on_end", "start", "suspended",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -37,6 +37,7 @@ class Activation:
         self.id = start.id or node.id
         self.database = node.database
         self.body: Body
+        self.methods: Mapping[str, Kind]
         self.dependency = self.database.sequence
         self.driven = False
         """A step of this actor is on the stack."""
@@ -47,7 +48,8 @@ class Activation:
         self.exclusive = Exclusive()
         self.on_end: list[Callable[[BaseException], object]] = []
         """Told the reason when this incarnation ends."""
-        self.last_used = node.host.clock.time()
+        self.idle_since: float | None = None
+        """When the host first saw it idle; None since its last call."""
 
     @property
     def env(self) -> Mapping[str, Any]:
@@ -62,12 +64,9 @@ class Activation:
     def bind(self, body: Body) -> None:
         """Give the activation its body; from here its steps reach the database."""
         self.body = body
+        self.methods = body.contract.methods
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
-
-    def step(self, context: Context, resume: Callable[[Any], Any], value: Any) -> Any:
-        """Run driven code to its next suspension; see `step_of`."""
-        return step_of(self, context, resume, value)
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""

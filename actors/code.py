@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actors.actor import Actor
 from actors.call import CURRENT, Call
 from actors.contract import Contract, contract_of
-from actors.steps import drive
-from actors.values import copy
+from actors.steps import Waiting, begin, drive
+from actors.values import ATOMS, copy
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -36,8 +36,11 @@ class Body(Protocol):
 
     contract: Contract
 
-    async def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run `call.method` step by step; a result that shares nothing with the body."""
+    def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the first step of `call.method`: its result, or a `Waiting` for the rest of it.
+
+        The result shares nothing mutable with the body.
+        """
 
     def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -69,7 +72,9 @@ def as_start(start: Any) -> Start | Starter:
     """What a caller may pass as `start`, made uniform; TypeError for anything else."""
     if isinstance(start, Start):
         return Start(as_code(start.code), start.id, copy(start.props, "props"))
-    if isinstance(start, type) or hasattr(start, "open"):
+    if isinstance(start, type):
+        return Start(as_code(start))
+    if hasattr(start, "open"):
         return Start(as_code(start), props=copy(getattr(start, "props", None), "props"))
     if callable(start):
         return start  # type: ignore[no-any-return]
@@ -83,7 +88,7 @@ def as_code(code: Any) -> Code:
     """An Actor class or a Code, as a Code."""
     if isinstance(code, type):
         if not issubclass(code, Actor):
-            raise TypeError(f"{code.__qualname__} is not a subclass of Actor")
+            raise TypeError(f"{code.__qualname__} is not an Actor class")
         return ClassCode(code)
     if hasattr(code, "open") and hasattr(code, "same"):
         return code  # type: ignore[no-any-return]
@@ -122,11 +127,14 @@ class ObjectBody:
         self.actor.__init__()  # type: ignore[misc]
         self._calls: dict[str, Any] = {}
 
-    async def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Drive the method's coroutine."""
-        return copy(
-            await drive(call, getattr(self.actor, call.method)(*args, **kwargs)), "the result"
-        )
+        result = begin(call, getattr(self.actor, call.method)(*args, **kwargs))
+        if type(result) in ATOMS:
+            return result
+        if type(result) is Waiting:
+            return Waiting(_copied(result.rest))
+        return copy(result, "the result")
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -147,6 +155,10 @@ class ObjectBody:
 
     def kill(self, reason: BaseException) -> None:
         """Nothing to do: the activation interrupts what its driver suspended."""
+
+
+async def _copied(rest: Awaitable[Any]) -> Any:
+    return copy(await rest, "the result")
 
 
 def _base_of(cls: type[Actor]) -> type[Actor]:

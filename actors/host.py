@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,10 +32,10 @@ class HostOptions:
     """Seconds without a call after which an actor is put to sleep."""
     open_databases: int = 256
     """Connections kept open at most; each costs 192 KB and 3 descriptors."""
-    limits: StorageLimits = StorageLimits()
-    env: Mapping[str, Any] = MappingProxyType({})
+    limits: StorageLimits = field(default_factory=StorageLimits)
+    env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
-    clock: Clock = MonotonicClock()
+    clock: Clock = field(default_factory=MonotonicClock)
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,21 @@ class Host:
     # -- sleeping -----------------------------------------------------------------------
 
     def sweep(self) -> int:
-        """Put actors to sleep that were idle for too long, facets before parents; how many."""
-        due = self.clock.time() - self.options.idle
+        """Put actors to sleep that were idle for too long, facets before parents; how many.
+
+        Idle time counts from the first sweep that finds an actor idle, so that a call need
+        not look at the clock.
+        """
+        now = self.clock.time()
         slept = 0
         for activation in sorted(self.awake, key=lambda one: -one.node.depth):
-            node = activation.node
-            if activation.busy or activation.last_used > due or _has_awake(node):
-                continue
-            node.sleep()
-            slept += 1
+            if activation.busy or _has_awake(activation.node):
+                activation.idle_since = None
+            elif activation.idle_since is None:
+                activation.idle_since = now
+            elif now - activation.idle_since >= self.options.idle:
+                activation.node.sleep()
+                slept += 1
         return slept
 
     def _schedule_sweep(self) -> None:

@@ -81,11 +81,7 @@ class LocalRuntime:
         host = self._open()
         node = host.root(cls, name)
         node.abort(ActorBroken(f"{node.id} was deleted"))
-        host.gate.callers += 1
-        try:
-            await host.gate.passed(node.database.delete())
-        finally:
-            host.gate.callers -= 1
+        await host.gate.passed(node.database.delete())
 
     def register(self, cls: type[Actor]) -> None:
         """Announce a class before anything is got, so that its actors can wake by themselves."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from actors.activation import Activation
+from actors.call import Call
 from actors.code import Start, Starter, as_start
 from actors.errors import DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
-from actors.steps import drive
+from actors.steps import drive, finish
 from actors.tasks import spawn
 from storage import Database
 
@@ -133,7 +134,7 @@ class Node:
 
     async def _begin_life(self, activation: Activation) -> None:
         try:
-            await activation.body.call(activation.new_call("on_start"), (), {})
+            await finish(activation.body.call(activation.new_call("on_start"), (), {}))
         except BaseException as error:
             activation.end(error)
             raise
@@ -177,7 +178,7 @@ class Node:
         above = self.parent.activation if self.parent is not None else None
         if above is not None and "on_facet_broken" in above.body.contract.hooks:
             call = above.new_call("on_facet_broken")
-            self.host.background(above.body.call(call, (self.name, error), {}))
+            self.host.background(_tell(above, call, self.name, error))
 
     def sleep(self) -> None:
         """Put an idle activation to sleep; `on_stop` runs first if the code has one."""
@@ -193,7 +194,7 @@ class Node:
 
     async def _stop(self, activation: Activation) -> None:
         try:
-            await activation.body.call(activation.new_call("on_stop"), (), {})
+            await finish(activation.body.call(activation.new_call("on_stop"), (), {}))
         finally:
             self.stopping = None
             self._stopped(activation)
@@ -201,6 +202,10 @@ class Node:
     def _stopped(self, activation: Activation) -> None:
         activation.end(FacetAborted(f"{self.id} went to sleep", reason="idle"))
         self.database.sleep()
+
+
+async def _tell(above: Activation, call: Call, name: str, error: BaseException) -> None:
+    await finish(above.body.call(call, (name, error), {}))
 
 
 async def _called(start: Starter) -> Any:

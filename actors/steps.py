@@ -11,8 +11,9 @@ variable leaks to its caller, and `CURRENT` is right in every task made inside.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.call import CURRENT, Call
@@ -29,17 +30,40 @@ class Resumable(Protocol):
     def throw(self, error: BaseException, /) -> Any: ...
 
 
-async def drive(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:
-    """Run `coroutine` as the code of `call`; its result."""
+class Waiting:
+    """The rest of a call that did not finish in its first step: something to await."""
+
+    __slots__ = ("rest",)
+
+    def __init__(self, rest: Awaitable[Any]) -> None:
+        self.rest = rest
+
+
+def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:
+    """Run the first step of `coroutine` as the code of `call`: its result, or a `Waiting`."""
     if context is None:
         context = copy_context()
-        context.run(CURRENT.set, call)
     activation = call.activation
     try:
-        waiting = activation.step(context, coroutine.send, None)
+        waiting = step(activation, context, coroutine, partial(_enter, call, coroutine))
     except StopIteration as stop:
         return stop.value
-    return await _Suspended(activation, coroutine, context, waiting)
+    return Waiting(_Suspended(activation, coroutine, context, waiting))
+
+
+def _enter(call: Call, coroutine: Resumable) -> Any:
+    CURRENT.set(call)
+    return coroutine.send(None)
+
+
+async def drive(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:
+    """Run `coroutine` to its end as the code of `call`; its result."""
+    return await finish(begin(call, coroutine, context))
+
+
+async def finish(result: Any) -> Any:
+    """The result itself, or what the `Waiting` leads to."""
+    return await result.rest if type(result) is Waiting else result
 
 
 async def drive_task(call: Call, coroutine: Resumable) -> Any:
@@ -75,17 +99,16 @@ class _Suspended:
             activation.suspended.discard(self)
 
     def _run(self) -> Generator[Any, Any, Any]:
-        step, context, coroutine = self._activation.step, self._context, self._coroutine
+        activation, context, coroutine = self._activation, self._context, self._coroutine
         waiting = self._waiting
-        resume: Callable[[Any], Any]
         while True:
             try:
                 value = yield waiting
-                resume = coroutine.send
+                resume = partial(coroutine.send, value)
             except BaseException as error:
-                resume, value = coroutine.throw, error
+                resume = partial(coroutine.throw, error)
             try:
-                waiting = step(context, resume, value)
+                waiting = step(activation, context, coroutine, resume)
             except StopIteration as stop:
                 if self.aborted:
                     self._convert()
@@ -110,8 +133,8 @@ class _Suspended:
         raise reason
 
 
-def step_of(
-    activation: Activation, context: Context, resume: Callable[[Any], Any], value: Any
+def step(
+    activation: Activation, context: Context, coroutine: Resumable, resume: Callable[[], Any]
 ) -> Any:
     """Run to the next suspension as one step of `activation`; what it waits for.
 
@@ -125,7 +148,7 @@ def step_of(
     outer, activation.driven = activation.driven, True
     try:
         while True:
-            waiting = context.run(resume, value)
+            waiting = context.run(resume)
             if not database.in_step:
                 return waiting
             try:
@@ -134,7 +157,8 @@ def step_of(
                 activation.commit()
                 return waiting
             except StorageError as error:
-                resume, value = _thrower(resume, waiting), error
+                _give_up(waiting)
+                resume = partial(coroutine.throw, error)
     except (StopIteration, StopAsyncIteration):
         if database.in_step:
             activation.commit()
@@ -147,8 +171,7 @@ def step_of(
         activation.driven = outer
 
 
-def _thrower(resume: Callable[[Any], Any], waiting: Any) -> Callable[[Any], Any]:
+def _give_up(waiting: Any) -> None:
+    """Nobody will await this future after all: take back the mark that says so."""
     if getattr(waiting, "_asyncio_future_blocking", None):
         waiting._asyncio_future_blocking = False
-    coroutine = resume.__self__  # type: ignore[attr-defined]
-    return coroutine.throw  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import Any
 from actors.activation import Activation
 from actors.call import CURRENT, Call
 from actors.node import Node
+from actors.steps import Waiting
 from actors.values import copy_arguments, pass_by_reference
 
 
@@ -108,16 +109,23 @@ async def invoke(stub: Stub, method: str, args: tuple[Any, ...], kwargs: dict[st
     if caller is None:
         return await _from_outside(stub, method, args, kwargs)
     source = caller.activation
-    source.leave()
-    target = _running(stub) or await stub._node.wake()
-    target.body.contract.check(method, "call")
+    if source.broken is not None or source.database.in_step:
+        source.leave()
+    node = stub._node
+    target = node.activation
+    if target is None or stub._incarnation != node.incarnation:
+        target = await _woken(stub)
+    if target.methods.get(method) != "call":
+        target.body.contract.check(method, "call")
     if source.dependency > target.dependency:
         target.dependency = source.dependency
     target.calls += 1
     try:
-        return await target.body.call(Call(target, method, caller), args, kwargs)
+        result = target.body.call(Call(target, method, caller), args, kwargs)
+        return await result.rest if type(result) is Waiting else result
     finally:
-        _finished(target)
+        target.calls -= 1
+        target.idle_since = None
         if target.dependency > source.dependency:
             source.dependency = target.dependency
         if source.broken is not None:
@@ -129,23 +137,21 @@ async def _from_outside(
 ) -> Any:
     host = stub._node.host
     host.check_open()
-    gate = host.gate
-    gate.callers += 1
+    target = await _woken(stub)
+    target.body.contract.check(method, "call")
+    target.calls += 1
     try:
-        target = _running(stub) or await stub._node.wake()
-        target.body.contract.check(method, "call")
-        target.calls += 1
-        try:
-            result = await target.body.call(Call(target, method, None), args, kwargs)
-        except Exception:
-            await gate.passed(target.dependency)
-            raise
-        finally:
-            _finished(target)
-        await gate.passed(target.dependency)
-        return result
+        result = target.body.call(Call(target, method, None), args, kwargs)
+        if type(result) is Waiting:
+            result = await result.rest
+    except Exception:
+        await host.gate.passed(target.dependency)
+        raise
     finally:
-        gate.callers -= 1
+        target.calls -= 1
+        target.idle_since = None
+    await host.gate.passed(target.dependency)
+    return result
 
 
 async def stream(
@@ -159,7 +165,7 @@ async def stream(
         host.check_open()
     else:
         source.leave()
-    target = _running(stub) or await stub._node.wake()
+    target = await _woken(stub)
     target.body.contract.check(method, "stream")
     if source is not None:
         target.learn(source.dependency)
@@ -173,7 +179,8 @@ async def stream(
             yield item
     finally:
         await items.aclose()
-        _finished(target)
+        target.calls -= 1
+        target.idle_since = None
 
 
 _END = object()
@@ -187,7 +194,6 @@ async def _pull(
     if target.broken is not None:
         raise target.reason()
     gate = target.node.host.gate
-    gate.callers += source is None
     try:
         item = await anext(items, _END)
         if source is None:
@@ -199,17 +205,11 @@ async def _pull(
         if source is None:
             await gate.passed(target.dependency)
         raise
-    finally:
-        gate.callers -= source is None
 
 
-def _running(stub: Stub) -> Activation | None:
+async def _woken(stub: Stub) -> Activation:
+    """The running incarnation that the stub means; the reason, if it ended."""
     node = stub._node
     if stub._incarnation != node.incarnation and node.parent is not None:
         raise node.ended or asyncio.InvalidStateError(f"{node.id} has ended")
-    return node.activation or node.wake_now()
-
-
-def _finished(target: Activation) -> None:
-    target.calls -= 1
-    target.last_used = target.node.host.clock.time()
+    return node.activation or await node.wake()

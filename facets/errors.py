@@ -10,6 +10,7 @@ FacetsError
 from __future__ import annotations
 
 from actors.errors import *  # noqa: F403 - one tree, one place to import it from
+from facets.isolates.errors import *  # noqa: F403
 from storage.errors import *  # noqa: F403
 from storage.errors import FacetsError
 

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from actors.actor import RESERVED
 from actors.call import Call
-from actors.contract import Contract, Kind
+from actors.contract import HOOKS, Contract, Kind
+from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
 from facets.isolates.session import Session
@@ -41,7 +43,8 @@ class IsolateBody:
             method: "stream" if info.kind == "stream" else "call"
             for method, info in session.methods.items()
         }
-        closed = dict.fromkeys(session.plain, "is not `async def`, so it is not open to callers")
+        closed = dict.fromkeys(RESERVED | HOOKS, "belongs to the actor itself")
+        closed |= dict.fromkeys(session.plain, "is not `async def`, so it is not open to callers")
         self.contract = Contract(name, methods, session.migrations, session.hooks, closed)
         self._interface.check(self.contract)
 
@@ -52,10 +55,12 @@ class IsolateBody:
 
     # -- Body ---------------------------------------------------------------------------
 
-    async def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the method inside; the codec copies both ways."""
-        result = await self._session.call(call.method, args, kwargs)
-        return self._interface.convert(call.method, result)
+        return Waiting(self._call(call.method, args, kwargs))
+
+    async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._interface.convert(method, await self._session.call(method, args, kwargs))
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -111,8 +111,7 @@ def pack(header: object, blob: Blob | None = None) -> bytes:
         data = json.dumps(header, separators=(",", ":")).encode()
     if blob is None or not blob.parts:
         return data
-    tail = "".join(blob.parts).encode("utf-8", "surrogatepass")
-    return b"".join((data, b"\n", tail))
+    return b"".join((data, b"\n", "".join(blob.parts).encode()))
 
 
 def unpack(frame: bytes) -> tuple[Any, str | None]:

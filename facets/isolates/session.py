@@ -168,6 +168,11 @@ class Session:
         return self._dead is None
 
     @property
+    def plain(self) -> frozenset[str]:
+        """Public functions of the class that are not async, so that callers cannot use them."""
+        return self._plain
+
+    @property
     def pending(self) -> int:
         """Calls that the guest has not answered."""
         return len(self._calls)
@@ -393,7 +398,8 @@ class Session:
         for message in messages:
             tag = message[0]
             if tag == "ok":
-                self._answered(message[1]).finish(lift(message[2], tail))
+                value = lift(message[2], tail)  # first: a call is closed only by a good answer
+                self._answered(message[1]).finish(value)
             elif tag == "err":
                 self._raised(message[1], message[2])
             elif tag == "item":

@@ -53,7 +53,7 @@ class Syncs:
 
 
 @pytest.fixture
-def syncs(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> Syncs:
+async def syncs(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> Syncs:
     return Syncs(runtime._open().store, monkeypatch)
 
 

@@ -56,6 +56,7 @@ async def test_on_start_runs_once_and_an_idle_actor_sleeps_and_wakes(
     sleeper = runtime.get(Sleeper, "a")
     assert await sleeper.seen() == {"memory": 1, "starts": 1}
     assert await sleeper.seen() == {"memory": 2, "starts": 1}
+    assert runtime.sweep() == 0
     clock.advance(59)
     assert runtime.sweep() == 0
     clock.advance(2)
@@ -76,6 +77,7 @@ async def test_an_actor_with_a_call_or_a_task_stays_awake(
     assert runtime.sweep() == 0
     await sleeper.end_the_task()
     await asyncio.sleep(0)
+    runtime.sweep()
     clock.advance(1000)
     assert runtime.sweep() == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -56,7 +57,7 @@ class Lead(Actor):
         return await getattr(facet, method)(*args)
 
     async def send(self, source: str, what: str) -> Any:
-        value = {"object": object(), "generator": (i for i in "x"), "module": asyncio_module()}[
+        value = {"object": object(), "generator": (i for i in "x"), "module": asyncio}[
             what
         ]
         return await self.facets.get("bad", self.isolates.get(source).actor("Tool")).run(value)
@@ -74,12 +75,6 @@ class Lead(Actor):
 
     async def broken(self) -> str | None:
         return self.kv.get("broken")
-
-
-def asyncio_module() -> Any:
-    import asyncio
-
-    return asyncio
 
 
 @pytest.fixture
@@ -143,7 +138,7 @@ async def test_a_method_that_is_not_open_is_refused(
 
 @pytest.mark.parametrize("what", ["object", "generator", "module"])
 async def test_an_argument_that_cannot_cross_says_where(lead: Lead, what: str) -> None:
-    with pytest.raises((NotCopyable, NotTransferable), match="argument"):
+    with pytest.raises((NotCopyable, NotTransferable), match=r"arg(ument|s)\W?0"):
         await lead.send(tool("return 1"), what)
 
 
@@ -173,7 +168,7 @@ KILLS = [
     ("x = [0]\nwhile True: x += x", MemoryError),
     ("def f(): return f()\nf()", RecursionError),
     ("sys.setrecursionlimit(10**9)\ndef f(): return f()\nf()", (StackLimit, RecursionError, MemoryError)),
-    ("x = None\nfor _ in range(10**6): x = [x]\nreturn x", (RecursionError, NotTransferable)),
+    ("x = None\nfor _ in range(10**5): x = [x]\nreturn x", (RecursionError, NotTransferable)),
     ("import re\nre.match('(a*)*b', 'a' * 40)", CpuLimit),
     ("x = 9 ** 9 ** 9", (CpuLimit, MemoryError, OverflowError)),
     ("open('/etc/passwd')", OSError),
@@ -203,7 +198,9 @@ async def test_hostile_code_ends_with_its_own_error_and_its_open_step_is_undone(
 async def test_the_parent_hears_of_a_facet_that_was_killed(lead: Lead) -> None:
     with pytest.raises(CpuLimit):
         await lead.adopt(tool("while True: pass"))
-    assert await lead.broken() == "bad CpuLimit"
+    while not (heard := await lead.broken()):
+        await asyncio.sleep(0)
+    assert heard == "bad CpuLimit"
 
 
 async def test_sql_that_fails_in_a_transaction_undoes_it(lead: Lead) -> None:

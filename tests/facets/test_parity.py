@@ -97,7 +97,7 @@ class Subject:
 
 
 @pytest.fixture
-def subject(runtime: LocalRuntime, mode: str) -> Subject:
+async def subject(runtime: LocalRuntime, mode: str) -> Subject:
     return Subject(runtime, mode)
 
 

@@ -404,7 +404,7 @@ async def test_print_and_stderr_reach_the_owner(start: Open, owner: Owner) -> No
         def main():
             print("one", 2)
             print("three", end="")
-            print("careful", file=sys.stderr)
+            print("careful \\ud800 é", file=sys.stderr)
         """,
         "main",
         actor=False,
@@ -412,7 +412,7 @@ async def test_print_and_stderr_reach_the_owner(start: Open, owner: Owner) -> No
 
     await session.call("")
 
-    assert sorted(owner.printed) == [("stderr", "careful\n"), ("stdout", "one 2\n"), ("stdout", "three")]
+    assert sorted(owner.printed) == [("stderr", "careful ? é\n"), ("stdout", "one 2\n"), ("stdout", "three")]
 
 
 # -- steps ------------------------------------------------------------------------------------------

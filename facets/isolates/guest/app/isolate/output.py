@@ -35,6 +35,8 @@ class Output(io.TextIOBase):
             text = "".join(self._pending)
             self._pending = []
             self._size = 0
+            if not text.isascii():
+                text = text.encode("utf-8", "replace").decode()  # a lone surrogate would abort
             host.log(self._stream, text)
 
     def writable(self):

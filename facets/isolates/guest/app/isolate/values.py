@@ -100,7 +100,7 @@ def dump(value, blob, what="value"):
 def _lower(v, blob, depth):
     t = type(v)
     if t is str:
-        return v if len(v) <= LONG else blob.attach(v, "s")
+        return v if len(v) <= LONG else _long(v, blob)
     if t is int:
         return v if -(2**63) <= v < 2**63 else {"$": ["i", hex(v)]}
     if t is float:
@@ -113,6 +113,14 @@ def _lower(v, blob, depth):
     if depth >= MAX_DEPTH:
         raise Refused(f"nested deeper than {MAX_DEPTH}")
     return make(v, blob, depth + 1)
+
+
+def _long(v, blob):
+    try:
+        v.encode()
+    except UnicodeEncodeError:  # lone surrogates cross only as escapes, in the header
+        return v
+    return blob.attach(v, "s")
 
 
 def _items(v, blob, depth):
