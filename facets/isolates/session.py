@@ -507,4 +507,5 @@ def _why_trapped(trap: str, limits: Limits) -> IsolateDead:
     cause = trap.rpartition("Caused by:")[2].strip() or trap
     if "call stack exhausted" in trap:
         return StackLimit("the isolate recursed too deeply inside the interpreter", trap=cause)
-    return GuestAborted(f"the interpreter ended: {cause}"[:500], trap=cause)
+    hint = "it may have run out of memory outside Python" if "stderr" in cause else None
+    return GuestAborted(f"the interpreter ended: {cause}"[:500], hint=hint, trap=cause)

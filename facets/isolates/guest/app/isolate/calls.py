@@ -7,7 +7,7 @@ from asyncio import events
 from isolate import output, storage
 from isolate.failures import describe
 from isolate.loop import Loop
-from isolate.values import Blob, dump, encode, lift, receive
+from isolate.values import Blob, dump, encode, lift, receive, reserve
 
 CREDIT = 16
 COROUTINE = types.CoroutineType
@@ -84,11 +84,23 @@ class Calls:
             elif self.target.methods.get(method) == "stream":
                 await self._produce(call, result)
                 return
-            self.out.append(f'["ok",{call},{dump(result, self.blob, "result")}]')
+            self._say("ok", call, result, "result")
         except BaseException as error:
             self._failed(call, error)
         finally:
             self.tasks.pop(call, None)
+
+    def _say(self, tag, call, value, what):
+        blob = self.blob
+        parts, size = len(blob.parts), blob.size
+        try:
+            text = dump(value, blob, what)
+            reserve(text, blob, size)
+        except BaseException:
+            del blob.parts[parts:]
+            blob.size = size
+            raise
+        self.out.append(f'["{tag}",{call},{text}]')
 
     def _failed(self, call, error):
         storage.undo()
@@ -102,7 +114,7 @@ class Calls:
                     credit[1] = self.loop.create_future()
                     await credit[1]
                 credit[0] -= 1
-                self.out.append(f'["item",{call},{dump(item, self.blob, "item")}]')
+                self._say("item", call, item, "item")
                 self.loop.step += 1  # an item leaves: what was written before it is committed
             self.out.append(f'["end",{call}]')
         finally:

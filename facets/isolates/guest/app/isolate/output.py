@@ -37,7 +37,8 @@ class Output(io.TextIOBase):
             self._size = 0
             if not text.isascii():
                 text = text.encode("utf-8", "replace").decode()  # a lone surrogate would abort
-            host.log(self._stream, text)
+            for start in range(0, len(text), LINE):
+                host.log(self._stream, text[start : start + LINE])
 
     def writable(self):
         return True

@@ -11,7 +11,7 @@ import contextvars
 
 from facets.errors import TransactionAcrossAwait
 from isolate.failures import build
-from isolate.values import Blob, encode, lift, lower, receive
+from isolate.values import Blob, encode, lift, lower, receive, reserve
 from wit_world.imports import host
 
 call_id = contextvars.ContextVar("call_id", default=0)
@@ -34,6 +34,7 @@ def operate(op, args):
     _state["step"] = step
     blob = Blob()
     text = f'[{step},{call_id.get()},"{op}",{encode(lower(args, blob, op))}]'
+    reserve(text, blob)
     (ok, value), tail = receive(host.call(blob.frame(text)))
     if ok:
         return lift(value, tail)

@@ -50,6 +50,17 @@ class Blob:
         return text + "\n" + "".join(self.parts) if self.parts else text
 
 
+def reserve(text, blob, since=0):
+    """Raise MemoryError if this message is so long that sending it would abort the interpreter.
+
+    Its way out takes about three times its size, part of it outside Python, where running out
+    of memory cannot be caught.
+    """
+    size = len(text) + (blob.size - since) * 2
+    if size > 1 << 20:
+        bytearray(3 * size)
+
+
 class Refused(Exception):
     """This value does not cross; `lower` says where in the whole it stands."""
 
