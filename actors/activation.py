@@ -34,7 +34,7 @@ class Activation:
     def __init__(self, node: Node, start: Start) -> None:
         self.node = node
         self.start = start
-        self.id = start.id or node.id
+        self.id: str = start.id or node.id
         self.database = node.database
         self.body: Body
         self.methods: Mapping[str, Kind]

@@ -168,6 +168,11 @@ class Host:
             if activation.broken is None:
                 activation.node.abort(reason)
 
+    def _end_busy(self, reason: BaseException) -> None:
+        for activation in sorted(self.awake, key=lambda one: one.node.depth):
+            if activation.busy and activation.broken is None:
+                activation.node.abort(reason)
+
     async def close(self) -> None:
         """Interrupt calls in progress, let idle actors run `on_stop`, sync, release the lock."""
         closed = RuntimeClosed("the runtime is closed")
@@ -185,11 +190,10 @@ class Host:
             self.store.close()
 
     async def _stop_all(self, closed: RuntimeClosed) -> None:
-        for activation in sorted(self.awake, key=lambda one: one.node.depth):
-            if activation.busy and activation.broken is None:
-                activation.node.abort(closed)
+        self._end_busy(closed)
         for _ in range(100):  # the turns that interrupted calls get to unwind
             await asyncio.sleep(0)
+        self._end_busy(closed)
         stopping: list[asyncio.Task[None]] = []
         for depth in sorted({one.node.depth for one in self.awake}, reverse=True):
             for activation in [one for one in self.awake if one.node.depth == depth]:

@@ -40,8 +40,8 @@ class Node:
         self.kind = kind
         self.name = name
         self.database = database
-        self.depth = 0 if parent is None else parent.depth + 1
-        self.id = root_id(kind, name) if parent is None else facet_id(parent.id, name)
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        self.id: str = root_id(kind, name) if parent is None else facet_id(parent.id, name)
         self.children: WeakValueDictionary[str, Node] = WeakValueDictionary()
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
@@ -104,7 +104,9 @@ class Node:
                 continue
             if self.starting is None:
                 self.starting = spawn(self._start())
-            return await self._join(self.starting)
+            activation = await self._join(self.starting)
+            self.host.check_open()
+            return activation
 
     async def _join(self, starting: asyncio.Task[Activation]) -> Activation:
         try:

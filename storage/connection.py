@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Connection:
     """An open database. Lives on one thread; every call is synchronous."""
 
     __slots__ = (
-        "_columns", "_db", "_deadline", "_denied", "_hooked", "_own", "_reader", "limits", "path",
+        "_columns", "_db", "_deadline", "_denied", "_hooked", "_moved", "_own", "_reader", "limits", "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, reader: FrameReader, limits: StorageLimits) -> None:
@@ -52,6 +53,7 @@ class Connection:
         self.limits = limits
         self._reader = reader
         self._hooked = 0
+        self._moved = 0
         self._own = True
         self._denied = ""
         self._deadline = 0.0
@@ -94,7 +96,7 @@ class Connection:
     @property
     def frames(self) -> int:
         """Frames in the -wal that a checkpoint would move."""
-        return self._reader.base
+        return 0 if self._moved == self._reader.base else self._reader.base
 
     def begin(self) -> None:
         """Open a step."""
@@ -132,19 +134,19 @@ class Connection:
     def _run(
         self, query: str, args: Bindings | None, flags: int
     ) -> tuple[tuple[str, ...], list[tuple[Any, ...]], int]:
-        db = self._db
+        db, limit = self._db, self.limits.rows
         self._columns = ()
         before = db.total_changes()
         try:
             self._start_budget()
             cursor = db.execute(query, args, prepare_flags=flags)
-            rows = cursor.fetchall() if self._columns else []
+            rows: list[tuple[Any, ...]] = list(islice(cursor, limit + 1)) if self._columns else []
+            if len(rows) > limit:
+                cursor.close(True)
         except Exception as error:
             raise _translate(error, query, self) from error
-        if len(rows) > self.limits.rows:
-            raise TooManyRows(
-                f"the statement returned {len(rows)} rows", hint=f"use LIMIT; up to {self.limits.rows}"
-            )
+        if len(rows) > limit:
+            raise TooManyRows(f"the statement returned more than {limit} rows", hint="use LIMIT")
         return self._columns, rows, db.total_changes() - before
 
     def commit(self) -> Commit | None:
@@ -164,9 +166,13 @@ class Connection:
 
     def checkpoint(self) -> None:
         """Move every page of the -wal into the database file; nothing is synced."""
-        total, moved = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        try:
+            total, moved = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            raise _translate(error, "commit", self) from error
         if total != moved:
             raise StorageError(f"checkpoint of {self.path} moved {moved} of {total} frames")
+        self._moved = self._reader.base
 
     def close(self) -> None:
         """Close without a checkpoint; the -wal keeps what the file lacks."""
@@ -206,7 +212,9 @@ class Connection:
 def _translate(error: Exception, query: str, connection: Connection) -> Exception:
     """The error of ours for one of apsw's; bugs of the caller keep their own class."""
     text = query if len(query) <= 500 else query[:500] + "..."
-    if isinstance(error, (TypeError, OverflowError, UnicodeError)) and not isinstance(error, apsw.Error):
+    if isinstance(error, (TypeError, OverflowError, UnicodeError)) and not isinstance(
+        error, apsw.Error
+    ):
         return NotStorable(
             f"a value cannot be stored: {error}",
             hint="SQLite holds None, int (64 bit), float, str and bytes",
@@ -221,7 +229,10 @@ def _translate(error: Exception, query: str, connection: Connection) -> Exceptio
     match error:
         case apsw.AuthError():
             return SqlDenied(
-                "the statement is not for actors", hint=connection._denied, statement=text, code=code
+                "the statement is not for actors",
+                hint=connection._denied,
+                statement=text,
+                code=code,
             )
         case apsw.ConstraintError():
             return ConstraintError(str(error), statement=text, code=code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from storage.errors import NoRow, TooManyRows
 
@@ -23,6 +23,10 @@ class Row(tuple[Any, ...]):
     _columns: tuple[str, ...] = ()
     _index: dict[str, int] = {}  # noqa: RUF012 - replaced by each subclass, never changed
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __getitem__(self, key: Any) -> Any:
         if type(key) is str:
             try:
@@ -36,7 +40,9 @@ class Row(tuple[Any, ...]):
         return dict(zip(self._columns, self, strict=True))
 
     def __repr__(self) -> str:
-        return "Row(" + ", ".join(f"{k}={v!r}" for k, v in zip(self._columns, self, strict=True)) + ")"
+        return (
+            "Row(" + ", ".join(f"{k}={v!r}" for k, v in zip(self._columns, self, strict=True)) + ")"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _make_row, (self._columns, tuple(self))
@@ -108,7 +114,9 @@ class Rows(Sequence[Row]):
         if not self._values:
             if default is not _REQUIRED:
                 return default
-            raise NoRow("a value was expected but there is no row", hint="pass default= if none is fine")
+            raise NoRow(
+                "a value was expected but there is no row", hint="pass default= if none is fine"
+            )
         return self._values[0][0]
 
     def _first(self) -> Row:

@@ -31,7 +31,7 @@ def run_and_kill(state: Path, job: Job) -> dict[str, Any]:
         process.stdin.flush()
         line = process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-    answer = (
+    answer: dict[str, Any] = (
         json.loads(line) if line else {"error": "the process of the demo ended without an answer"}
     )
     if "error" in answer:
@@ -48,7 +48,7 @@ def main() -> None:
 
 async def _play(state: Path, job: Job) -> None:
     try:
-        answer = {"report": await first_act(state, job)}
+        answer: dict[str, Any] = {"report": await first_act(state, job)}
     except Exception as error:  # noqa: BLE001 - whatever went wrong is the answer
         notes = "\n".join(getattr(error, "__notes__", ()))
         answer = {"error": f"{type(error).__name__}: {error}\n{notes}".strip()}

@@ -8,6 +8,7 @@ import random
 import re
 import statistics
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from facets import Actor
@@ -25,7 +26,7 @@ class Tool(Actor):
         "create index hits_by_path on hits(path)",
     ]
 
-    async def run(self, lines: int) -> dict:
+    async def run(self, lines: int) -> dict[str, object]:
         """Read `lines` new log lines; the totals over everything ever read."""
         batch = self.kv.get("batches", 0) + 1
         log = list(sample_log(lines, seed=batch))
@@ -38,12 +39,12 @@ class Tool(Actor):
             self.kv["batches"] = batch
         return self._summary(batch)
 
-    async def _parse(self, lines: list[str]) -> list[tuple]:
+    async def _parse(self, lines: list[str]) -> list[tuple[str, int, int]]:
         await asyncio.sleep(0)
         found = filter(None, map(LINE.match, lines))
         return [(m["path"], int(m["status"]), int(m["ms"])) for m in found]
 
-    def _summary(self, batch: int) -> dict:
+    def _summary(self, batch: int) -> dict[str, object]:
         times = [row.ms for row in self.sql("select ms from hits")]
         top = Counter(
             {row.path: row.n for row in self.sql("select path, count(*) n from hits group by path")}
@@ -57,7 +58,7 @@ class Tool(Actor):
         }
 
 
-def sample_log(lines: int, seed: int):
+def sample_log(lines: int, seed: int) -> Iterator[str]:
     """Lines of an access log, the same for the same seed."""
     pick = random.Random(seed)
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)

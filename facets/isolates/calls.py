@@ -22,8 +22,8 @@ class Pending:
     """One call on its way. `done` means that the guest has answered, or that nobody will."""
 
     __slots__ = (
-        "cancelled", "credit", "done", "error", "future", "grace", "id", "items", "overdue", "timer",
-        "value",
+        "cancelled", "credit", "done", "error", "future", "grace", "id", "items", "overdue",
+        "timer", "value",
     )  # fmt: skip
 
     def __init__(self, number: int, streams: bool) -> None:

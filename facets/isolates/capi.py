@@ -27,7 +27,7 @@ U64, STRING, LIST, RECORD, OPTION = 8, 12, 13, 14, 18
 class Text(ctypes.Structure):
     """A string inside a component value, or any byte vector."""
 
-    _fields_ = [("size", c_size_t), ("data", c_void_p)]  # noqa: RUF012
+    _fields_ = [("size", c_size_t), ("data", c_void_p)]
     size: int
     data: int
 
@@ -35,7 +35,7 @@ class Text(ctypes.Structure):
 class TextIn(ctypes.Structure):
     """The same with data that Python owns."""
 
-    _fields_ = [("size", c_size_t), ("data", c_char_p)]  # noqa: RUF012
+    _fields_ = [("size", c_size_t), ("data", c_char_p)]
     size: int
     data: bytes
 
@@ -43,7 +43,7 @@ class TextIn(ctypes.Structure):
 class Continuation(ctypes.Structure):
     """Asked after a host function of a fiber returned: may the fiber go on?"""
 
-    _fields_ = [("callback", c_void_p), ("env", c_void_p), ("finalizer", c_void_p)]  # noqa: RUF012
+    _fields_ = [("callback", c_void_p), ("env", c_void_p), ("finalizer", c_void_p)]
 
 
 HOST_FUNCTION = ctypes.CFUNCTYPE(
@@ -116,7 +116,9 @@ def address(pointer: Any) -> int:
 def check(error: int | None) -> None:
     """Raise the error that a C function returned, if it did."""
     if error:
-        raise WasmtimeError._from_ptr(ctypes.cast(error, _error_pointer))
+        raise WasmtimeError._from_ptr(  # noqa: SLF001 - its own way to take over an error
+            ctypes.cast(error, _error_pointer)
+        )
 
 
 def put_text(value: int, data: bytes) -> None:

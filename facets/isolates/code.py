@@ -34,8 +34,12 @@ class Code:
         if main not in modules:
             raise ValueError(f"there is no module {main!r} among {sorted(modules)}; pass main=")
         for name, text in modules.items():
-            if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
-                raise ValueError(f"{name!r} is not the name of a module; write 'tool' or 'package.tool'")
+            if not isinstance(name, str) or not all(
+                part.isidentifier() for part in name.split(".")
+            ):
+                raise ValueError(
+                    f"{name!r} is not the name of a module; write 'tool' or 'package.tool'"
+                )
             if not isinstance(text, str):
                 raise TypeError(f"the source of {name!r} is {type(text).__name__}, not str")
         return cls(MappingProxyType(modules), main)

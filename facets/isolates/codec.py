@@ -68,6 +68,10 @@ class Record:
         """The fields, as a new dict."""
         return dict(self._fields)
 
+    def lower(self, blob: Blob, depth: int) -> Any:
+        """The record as JSON and attachments."""
+        return {"$": ["o", self._kind, _fields(self._fields, blob, depth)]}
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Record):
             return (self._kind, self._fields) == (other._kind, other._fields)
@@ -99,7 +103,7 @@ class Blob:
         return {"$": [tag, at, len(text)]}
 
 
-class _Refused(Exception):  # noqa: N818 - becomes NotTransferable where the path is known
+class _Refused(Exception):
     pass
 
 
@@ -191,12 +195,12 @@ def _fields(v: dict[str, Any], blob: Blob, depth: int) -> dict[str, Any]:
 
 
 def _rows(v: Rows, blob: Blob, depth: int) -> Any:
-    rows = [_items(row, blob, depth + 1) for row in v._values]
+    rows = [_items(row, blob, depth + 1) for row in v._values]  # noqa: SLF001 - as they are, without Row objects
     return {"$": ["R", list(v.columns), rows, v.changes]}
 
 
 def _row(v: Row, blob: Blob, depth: int) -> Any:
-    return {"$": ["w", list(v._columns), _items(v, blob, depth)]}
+    return {"$": ["w", list(v._columns), _items(v, blob, depth)]}  # noqa: SLF001
 
 
 def _dataclass(v: Any, blob: Blob, depth: int) -> Any:
@@ -246,7 +250,7 @@ _LOWER: dict[type, _Lower] = {
     complex: _tagged("c", lambda v: [repr(v.real), repr(v.imag)]),
     deque: _items,
     Rows: _rows,
-    Record: lambda v, blob, depth: {"$": ["o", v._kind, _fields(v._fields, blob, depth)]},
+    Record: lambda v, blob, depth: v.lower(blob, depth),
 }
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__), (int, int.__int__), (float, float.__float__), (dict, dict), (list, list),

@@ -7,6 +7,7 @@ every millisecond, without a thread that ticks.
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from typing import Any
 
@@ -31,7 +32,9 @@ _HOST = "facets:guest/host@1.0.0"
 def make_engine() -> wasmtime.Engine:
     """An engine with our configuration."""
     if platform.python_version() == "3.14.0":
-        raise RuntimeError("CPython 3.14.0 checks its stack in a way that breaks on fibers; use 3.14.1")
+        raise RuntimeError(
+            "CPython 3.14.0 checks its stack in a way that breaks on fibers; use 3.14.1"
+        )
     config: Any = wasmtime.Config()
     config.signals_based_traps = False
     config.consume_fuel = True
@@ -73,5 +76,5 @@ def make_linker(engine: wasmtime.Engine, component: Component) -> Linker:
 
 def _define(scope: Any, name: str, callback: Any, add: Any) -> None:
     text = name.encode()
-    pointer = capi.ctypes.cast(callback, capi.c_void_p)
+    pointer = ctypes.cast(callback, ctypes.c_void_p)
     capi.check(add(capi.address(scope.ptr()), text, len(text), pointer, None, None))

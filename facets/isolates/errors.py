@@ -9,7 +9,7 @@
         ├── GuestMissing          the guest's WebAssembly file was not built
         ├── IsolateClosed         the session was closed by its owner
         └── IsolateDead           the isolate was killed; its open step was rolled back
-            ├── MemoryLimit       the interpreter did not survive running out of memory (MemoryError)
+            ├── MemoryLimit       the interpreter did not survive a lack of memory (MemoryError)
             ├── CpuLimit          it computed too long without a pause (TimeoutError)
             ├── WallLimit         a call took too long (TimeoutError)
             ├── CallLimit         it made too many calls to the host

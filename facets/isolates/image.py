@@ -31,7 +31,7 @@ from facets.isolates import capi, engine
 from facets.isolates.errors import GuestMissing, IsolateError
 
 Progress = Callable[[str, float], None]
-"""Called with a phase ("wait", "compile", "store", "load", "ready") and the seconds it has taken so far."""
+"""Called with a phase ("wait", "compile", "store", "load", "ready") and its seconds so far."""
 
 EXPECTED = 15.0
 """About how many seconds a compilation takes, for a progress bar."""

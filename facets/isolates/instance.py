@@ -29,6 +29,8 @@ _instances: dict[int, Instance] = {}
 # "May the fiber go on?" is asked in C: strlen of a two-byte buffer is 0 or 1, which is a bool.
 # A Python callback in its place costs a microsecond for each poll.
 _STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
+_Export = tuple[object, int]
+"""A function of the instance, and its address."""
 
 
 class Parked(NamedTuple):
@@ -41,7 +43,7 @@ class Parked(NamedTuple):
     """Address of the value to fill in; 0 if there is none."""
 
 
-class Trapped(Exception):  # noqa: N818 - an event of the machine, made an error by the session
+class Trapped(Exception):
     """The guest's code trapped. The instance is dead."""
 
 
@@ -50,7 +52,7 @@ class Instance:
 
     __slots__ = (
         "_argument", "_argument_at", "_context", "_error", "_error_at", "_flag", "_flag_at",
-        "_functions", "_future", "_held", "_number", "_result", "_result_at", "_store",
+        "_functions", "_future", "_number", "_result", "_result_at", "_returned", "_sent", "_store",
         "fault", "log_bytes", "logged", "logs_allowed", "output", "parked",
     )  # fmt: skip
 
@@ -62,10 +64,9 @@ class Instance:
         self.logs_allowed = 0
         self.output = output
         self._future: int | None = None
-        self._held: bytes = b""
         self._store = wasmtime.Store(image.engine)
         self._store.set_limits(memory_size=memory)
-        self._context = capi.address(self._store._context())
+        self._context = capi.address(self._store._context())  # noqa: SLF001
         self._make_values()
         capi.check(capi.set_fuel(self._context, image.fuel))
         capi.check(capi.yield_interval(self._context, image.slice))
@@ -83,12 +84,14 @@ class Instance:
         self._argument.kind = capi.STRING
         self._argument_at = ctypes.addressof(self._argument)
         self._result_at = ctypes.addressof(self._result)
+        self._sent = capi.TextIn.from_address(self._argument_at + capi.OF)
+        self._returned = capi.text_at(self._result_at + capi.OF)
         self._error = ctypes.c_void_p()
         self._error_at = ctypes.addressof(self._error)
         self._flag = ctypes.create_string_buffer(2)
         self._flag_at = ctypes.addressof(self._flag)
 
-    def _mint(self, image: Image) -> tuple[object, object]:
+    def _mint(self, image: Image) -> tuple[_Export, _Export]:
         raw = ffi.wasmtime_component_instance_t()
         at = ctypes.addressof(raw)
         future = capi.instantiate_async(
@@ -100,11 +103,12 @@ class Instance:
         self._check()
         return self._function(at, image.boot), self._function(at, image.pump)
 
-    def _function(self, instance: int, export: int) -> object:
+    def _function(self, instance: int, export: int) -> _Export:
         function = ffi.wasmtime_component_func_t()
-        if not capi.get_func(instance, self._context, export, ctypes.addressof(function)):
+        at = ctypes.addressof(function)
+        if not capi.get_func(instance, self._context, export, at):
             raise RuntimeError("the guest lacks an export")
-        return function
+        return function, at
 
     def _check(self) -> None:
         error = self._error.value
@@ -119,13 +123,11 @@ class Instance:
 
     def begin(self, export: int, message: bytes) -> None:
         """Start a call of `boot` (0) or `pump` (1); nothing runs before the first poll."""
-        text = capi.TextIn.from_address(self._argument_at + capi.OF)
-        text.size = len(message)
-        text.data = message
-        self._held = message
-        function = ctypes.addressof(self._functions[export])  # type: ignore[arg-type]
+        self._sent.size = len(message)
+        self._sent.data = message  # ctypes keeps it alive
+        _, at = self._functions[export]
         self._future = capi.call_async(
-            function, self._context, self._argument_at, 1, self._result_at, 1, self._error_at
+            at, self._context, self._argument_at, 1, self._result_at, 1, self._error_at
         )
 
     def poll(self) -> bool:
@@ -146,13 +148,13 @@ class Instance:
         """What the call returned; `Trapped` if it trapped, `OutputLimit` if that is too long."""
         capi.drop(self._future)
         self._future = None
-        self._held = b""
         self._check()
-        text = capi.text_at(self._result_at + capi.OF)
+        text = self._returned
+        size = text.size
         try:
-            if text.size > self.output:
-                raise too_large(text.size, self.output)
-            return capi.string_at(text.data, text.size)
+            if size > self.output:
+                raise too_large(size, self.output)
+            return capi.string_at(text.data, size)
         finally:
             capi.bytes_delete(self._result_at + capi.OF)
 

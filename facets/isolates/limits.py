@@ -43,4 +43,6 @@ class Limits:
             )
         for name in ("cpu", "wall", "calls", "output", "logs"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} leaves nothing; use a positive limit")
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} leaves nothing; use a positive limit"
+                )

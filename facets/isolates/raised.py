@@ -40,7 +40,9 @@ def raised(description: object) -> Exception:
     """The exception for what a guest said about one of its own; nothing in it is trusted."""
     said = description if isinstance(description, Mapping) else {}
     kinds = [str(kind) for kind in _list(said.get("kinds"))][:32]
-    fields = {key: value for key, value in _mapping(said.get("fields")).items() if _is_field(key, value)}
+    fields = {
+        key: value for key, value in _mapping(said.get("fields")).items() if _is_field(key, value)
+    }
     message, hint = _text(said.get("message")), _text(said.get("hint"))
     if kinds[:1] == ["NotTransferable"]:
         return NotTransferable(message, hint=hint, path=_text(fields.get("path")))
@@ -67,7 +69,7 @@ def rebuild(message: str, hint: str, fields: dict[str, Any]) -> GuestError:
 def _class(kind: str, name: str) -> type[GuestError]:
     """A GuestError that is also a `kind`, and shows the class name it had inside."""
     base = _base(kind)
-    bases: tuple[type, ...] = (GuestError,) if base in (None, Exception) else (GuestError, base)  # type: ignore[assignment]
+    bases: tuple[type, ...] = (GuestError,) if base in (None, Exception) else (GuestError, base)
     made = type(name if name.isidentifier() else "GuestError", bases, {"__module__": "isolate"})
     try:
         made("probe", type="probe")
@@ -89,7 +91,9 @@ def _base(kind: str) -> type[Exception] | None:
 def _is_field(key: object, value: object) -> bool:
     taken = {"message", "fields", "hint", "args", "type", "traceback", "notes", "kind"}
     plain = isinstance(value, (str, int, float, bool, type(None)))
-    return isinstance(key, str) and key.isidentifier() and key[0] != "_" and key not in taken and plain
+    return (
+        isinstance(key, str) and key.isidentifier() and key[0] != "_" and key not in taken and plain
+    )
 
 
 def _text(value: object) -> str:

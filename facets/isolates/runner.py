@@ -43,7 +43,8 @@ class Runner:
     """One instance and the call in progress."""
 
     __slots__ = (
-        "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped", "_timer", "busy",
+        "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped", "_timer",
+        "busy",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, owner: Owner, cpu: float) -> None:
@@ -79,24 +80,23 @@ class Runner:
 
     def _advance(self) -> None:
         instance = self._instance
-        began = time.perf_counter()
-        while True:
-            polled = time.perf_counter()
-            over = instance.poll()
+        began = polled = time.perf_counter()
+        while not instance.poll():
             now = time.perf_counter()
-            if over:
-                self._end()
-                return
             self._cpu += now - polled
             if instance.parked is not None:
                 if not self._unpark():
                     return
-                if time.perf_counter() - began > SLICE:
+                polled = time.perf_counter()
+                if polled - began > SLICE:
                     self._loop.call_soon(self._again)  # many operations: let others have a turn
                     return
             elif now - began > SLICE:
                 self._to_thread()
                 return
+            else:
+                polled = now
+        self._end()
 
     def _again(self) -> None:
         if not self._stopped:

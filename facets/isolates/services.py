@@ -21,8 +21,8 @@ class Services(Protocol):
         What it raises is raised in the guest by the same name (FacetsErrors and builtins), and
         the step stays open. Arguments and results are plain values (see `codec`).
 
-            sql, unsafe   [query, args, named]         {"columns": [..], "rows": [[..]..], "changes": n}
-            many          [query, rows]                {"changes": n}
+            sql, unsafe   [query, args, named]   {"columns": [..], "rows": [[..]..], "changes": n}
+            many          [query, rows]          {"changes": n}
             kv            ["get", key]                 the value; KeyError if there is none
                           ["set", key, value]          None
                           ["delete", key]              None; KeyError if there is none
@@ -37,7 +37,7 @@ class Services(Protocol):
         """
 
     def commit(self) -> None:
-        """The step ended: keep it. If this raises, the calls that took part in it fail with that."""
+        """The step ended: keep it. If this raises, so do the calls that took part in it."""
 
     def rollback(self) -> None:
         """The step raised, was cancelled or killed: undo it."""

@@ -18,27 +18,18 @@ anything else that this table does not allow.
 from __future__ import annotations
 
 import asyncio
-import copy
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import image
+from facets.isolates import image, loading
 from facets.isolates.calls import CREDIT, MethodInfo, Pending
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
-from facets.isolates.errors import (
-    GuestAborted,
-    IsolateClosed,
-    IsolateDead,
-    LoadError,
-    MemoryLimit,
-    ProtocolViolation,
-    StackLimit,
-    WallLimit,
-)
+from facets.isolates.deaths import again, panic, too_late, why_trapped
+from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.instance import Instance, Trapped
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.raised import raised
@@ -59,9 +50,9 @@ class Session:
     """
 
     __slots__ = (
-        "_blob", "_calls", "_dead", "_due", "_inbox", "_instance", "_loop", "_opened", "_plain",
-        "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer", "hooks", "limits",
-        "methods", "migrations", "target", "timings",
+        "_blob", "_calls", "_cancelling", "_dead", "_due", "_inbox", "_instance", "_loop",
+        "_opened", "_plain", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
+        "hooks", "limits", "methods", "migrations", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -73,7 +64,9 @@ class Session:
     timings: dict[str, float]
     """Milliseconds: "mint", "load"."""
 
-    def __init__(self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services) -> None:
+    def __init__(
+        self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services
+    ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
         self._loop = asyncio.get_running_loop()
@@ -84,6 +77,7 @@ class Session:
         self._runner = Runner(self._instance, self, limits.cpu)
         self._steps = Steps(services, actor, self._lost)
         self._calls: dict[int, Pending] = {}
+        self._cancelling: list[Pending] = []
         self._sent = 0
         self._inbox: list[list[Any]] = []
         self._blob = Blob()
@@ -116,16 +110,13 @@ class Session:
         `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
-        found = image.loaded() or await asyncio.to_thread(image.load)
-        blob = Blob()
-        order = {
-            "proto": [1, 1], "modules": dict(code.modules), "main": code.main, "target": target,
-            "actor": actor, "identity": dict(identity or {}),
-            "props": lower(props, blob, "props"), "env": lower(env, blob, "env"),
-        }  # fmt: skip
+        order = loading.order(code, target, actor, identity, props, env)
+        found = image.loaded()
+        if found is None:
+            found = await asyncio.to_thread(image.load)
         session = cls(found, target, actor, limits, services)
         try:
-            await session._boot(pack(order, blob))
+            await session._boot(order)
         except BaseException as error:
             session.kill(error)
             raise
@@ -141,24 +132,9 @@ class Session:
             await self._wait(opening)
         self._opened = None
         opening.disarm()
-        self._ready(opening.result())
+        answer = loading.loaded(opening.result())
+        self.methods, self.migrations, self.hooks, self._plain = answer
         self.timings["load"] = (time.perf_counter() - began) * 1e3
-
-    def _ready(self, frame: bytes) -> None:
-        try:
-            tag, said = unpack(frame)[0]
-            if tag == "err":
-                raise _not_loaded(said)
-            exclusive = set(said["exclusive"])
-            self.methods = {
-                str(name): MethodInfo(str(kind), name in exclusive)
-                for name, kind in said["methods"].items()
-            }
-            self.migrations = tuple(str(text) for text in said["migrations"])
-            self.hooks = frozenset(str(name) for name in said["hooks"])
-            self._plain = frozenset(str(name) for name in said["plain"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProtocolViolation(f"a malformed answer to boot: {error}"[:500]) from None
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -177,7 +153,9 @@ class Session:
         """Calls that the guest has not answered."""
         return len(self._calls)
 
-    async def call(self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    async def call(
+        self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """Call an `async def` method (or a hook; "" for a function target); its result.
 
         Arguments and result are copied. Raises what the method raised as a GuestError that is
@@ -230,7 +208,7 @@ class Session:
         self._flush_log()
         for call in [*self._calls.values(), *([self._opened] if self._opened else [])]:
             call.disarm()
-            call.finish(error=_again(reason))
+            call.finish(error=again(reason))
         self._calls.clear()
 
     def close(self) -> None:
@@ -242,7 +220,7 @@ class Session:
     ) -> Pending:
         """Queue a call, and let the guest run if it does not already."""
         if self._dead is not None:
-            raise _again(self._dead)
+            raise again(self._dead)
         info = self.methods.get(method)
         if info is None or info.kind != kind:
             self._check(method, info, kind)
@@ -271,10 +249,20 @@ class Session:
         if method in self.hooks and kind == "call":
             return
         if method in self._plain:
-            raise NotCallable(f"{what} is a plain def", hint="make it async def to call it from outside", **fields)
+            raise NotCallable(
+                f"{what} is a plain def", hint="make it async def to call it from outside", **fields
+            )
         if method[:1] == "_":
-            raise NotCallable(f"{what} is private", hint="names with an underscore are never called from outside", **fields)
-        raise NoSuchMethod(f"{what} does not exist", hint=f"there is {', '.join(self.methods) or 'nothing'}", **fields)
+            raise NotCallable(
+                f"{what} is private",
+                hint="names with an underscore are never called from outside",
+                **fields,
+            )
+        raise NoSuchMethod(
+            f"{what} does not exist",
+            hint=f"there is {', '.join(self.methods) or 'nothing'}",
+            **fields,
+        )
 
     def _allow(self) -> None:
         """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
@@ -307,6 +295,7 @@ class Session:
         if self._dead is not None or call.cancelled or call.id not in self._calls:
             return
         call.cancelled = True
+        self._cancelling.append(call)
         self._post(["cancel", call.id, why])
 
     def _overdue(self, call: Pending) -> None:
@@ -319,7 +308,7 @@ class Session:
 
     def _ungraceful(self, call: Pending) -> None:
         """It was told to stop and did not."""
-        self.fell(_too_late(self.limits.wall, survived=False))
+        self.fell(too_late(self.limits.wall, survived=False))
 
     def _lost(self, number: int, error: Exception) -> None:
         """A step of this call could not be committed."""
@@ -337,20 +326,25 @@ class Session:
 
     def _pump(self) -> None:
         """Give the guest its inbox. It may have answered when this returns."""
-        now = math.floor(self._loop.time() * 1000) / 1000
-        if self._due <= self._loop.time():
-            now = max(now, self._due)
-        inbox, self._inbox = self._inbox, []
-        blob, self._blob = self._blob, Blob()
-        for message in inbox:
-            if message[0] == "cancel":
-                self._grace(message[1])
-        self._runner.start(_PUMP, pack([now, *inbox], blob))
+        time_ = self._loop.time()
+        now = time_ // 0.001 / 1000  # a guest's clocks tick in milliseconds
+        if now < self._due <= time_:
+            now = self._due
+        header = [now, *self._inbox]
+        self._inbox.clear()
+        blob = self._blob
+        if blob.parts:
+            self._blob = Blob()
+        if self._cancelling:
+            self._start_grace()
+        self._runner.start(_PUMP, pack(header, blob))
 
-    def _grace(self, number: int) -> None:
-        call = self._calls.get(number)
-        if call is not None and call.grace is None:
-            call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
+    def _start_grace(self) -> None:
+        """Those that were told to stop hear it now."""
+        for call in self._cancelling:
+            if call.grace is None and call.id in self._calls:
+                call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
+        self._cancelling.clear()
 
     def serve(self, message: bytes) -> bytes:
         """Called by the runner: a storage operation."""
@@ -368,13 +362,13 @@ class Session:
             return
         try:
             header, tail = unpack(answer)
-            again = self._hear(header, tail)
+            more = self._hear(header, tail)
         except IsolateDead as error:
             self.fell(error)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
         else:
-            if (self._inbox or again) and not self._scheduled:
+            if (self._inbox or more) and not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon(self._flush)
 
@@ -386,7 +380,7 @@ class Session:
     def fell(self, error: BaseException) -> None:
         """Called by the runner: the isolate is of no more use."""
         if isinstance(error, Trapped):
-            error = _why_trapped(str(error), self.limits)
+            error = why_trapped(str(error), self.limits)
         if self._dead is None:
             self.kill(error)
             if isinstance(error, IsolateDead):
@@ -394,7 +388,7 @@ class Session:
 
     def _hear(self, messages: list[list[Any]], tail: str | None) -> bool:
         """Act on the outbox of one pump; whether the guest wants to go on at once."""
-        again, due = False, math.inf
+        more, due = False, math.inf
         for message in messages:
             tag = message[0]
             if tag == "ok":
@@ -409,14 +403,14 @@ class Session:
             elif tag == "sleep":
                 due = float(message[1])
             elif tag == "again":
-                again = True
+                more = True
             elif tag == "panic":
-                raise _panic(message, self.limits)
+                raise panic(message, self.limits)
             else:
                 raise ValueError(f"unknown tag {tag!r}")
-        if due != self._due or self._timer is None:
+        if due != self._due:
             self._arm(due)
-        return again
+        return more
 
     def _answered(self, number: int, streams: bool = False) -> Pending:
         call = self._calls[number]
@@ -434,7 +428,7 @@ class Session:
         call = self._closed(number)
         error: Exception = raised(description)
         if call.overdue:
-            late = _too_late(self.limits.wall, survived=True)
+            late = too_late(self.limits.wall, survived=True)
             late.__cause__ = error
             error = late
         call.finish(error=error)
@@ -458,54 +452,9 @@ class Session:
 
     def _tick(self) -> None:
         self._timer = None
-        if not self._runner.busy:
-            self._post(["tick"])
-        else:
-            self._inbox.append(["tick"])
+        self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
         for stream, text in logged:
             self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
-
-
-def _again(error: BaseException) -> BaseException:
-    """The error, for one more caller: raising one object twice would mix their tracebacks."""
-    if isinstance(error, IsolateDead | IsolateClosed):
-        fresh = copy.copy(error)
-        fresh.__cause__ = error.__cause__
-        return fresh
-    return error
-
-
-def _not_loaded(said: Mapping[str, Any]) -> LoadError:
-    trace = said.get("traceback") or ""
-    kind = said["type"]
-    message = str(said["message"])
-    shown = message if kind == "NoTarget" else f"the source does not load: {kind}: {message}"
-    return LoadError(shown, type=str(kind), traceback=str(trace))
-
-
-def _too_late(wall: float, *, survived: bool) -> WallLimit:
-    rest = "it was cancelled" if survived else "its isolate was killed, as it did not stop when cancelled"
-    return WallLimit(
-        f"the call took more than {wall} s; {rest}",
-        hint="raise Limits(wall=...) if it may take longer",
-        limit=wall,
-        survived=survived,
-    )
-
-
-def _panic(message: list[Any], limits: Limits) -> IsolateDead:
-    """The guest's own runtime raised outside any call."""
-    if message[1] == "MemoryError":
-        return MemoryLimit(f"the isolate ran out of its {limits.memory} bytes", limit=limits.memory)
-    return GuestAborted(f"the guest's runtime failed: {message[1]}: {message[2]}"[:500], trap="panic")
-
-
-def _why_trapped(trap: str, limits: Limits) -> IsolateDead:
-    cause = trap.rpartition("Caused by:")[2].strip() or trap
-    if "call stack exhausted" in trap:
-        return StackLimit("the isolate recursed too deeply inside the interpreter", trap=cause)
-    hint = "it may have run out of memory outside Python" if "stderr" in cause else None
-    return GuestAborted(f"the interpreter ended: {cause}"[:500], hint=hint, trap=cause)

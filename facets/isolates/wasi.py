@@ -7,6 +7,7 @@ concern of ours. All ten answer at once, on whichever thread the fiber runs.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -85,7 +86,7 @@ def _put_time(result: int, seconds: int, nanoseconds: int) -> None:
     capi.kind_at(result).value = capi.RECORD
     capi.record_new(result + capi.OF, 2)
     data = capi.text_at(result + capi.OF).data
-    size = capi.ctypes.sizeof(capi.ENTRY)
+    size = ctypes.sizeof(capi.ENTRY)
     value = capi.ENTRY.val.offset
     capi.bytes_new(data, 7, b"seconds")
     capi.put_u64(data + value, seconds)

@@ -19,7 +19,7 @@ from typing import Any
 from rich.table import Table
 
 Work = Callable[[], Awaitable[object]]
-Benchmark = Callable[[], AsyncIterator["Subject"]]
+Benchmark = Callable[[], AsyncIterator[Any]]
 BENCHMARKS: list[tuple[str, Benchmark]] = []
 
 

@@ -57,9 +57,7 @@ class Lead(Actor):
         return await getattr(facet, method)(*args)
 
     async def send(self, source: str, what: str) -> Any:
-        value = {"object": object(), "generator": (i for i in "x"), "module": asyncio}[
-            what
-        ]
+        value = {"object": object(), "generator": (i for i in "x"), "module": asyncio}[what]
         return await self.facets.get("bad", self.isolates.get(source).actor("Tool")).run(value)
 
     async def clash(self, first: str, second: str) -> None:

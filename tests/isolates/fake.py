@@ -112,8 +112,9 @@ class Owner:
     ) -> list[list[Any]]:
         rows = self.db.execute("select key, value from _kv order by key").fetchall()
         kept = [
-            [key, pickle.loads(value)] for key, value in rows
-            if key.startswith(prefix) and (start is None or key >= start) and (end is None or key < end)
+            [key, pickle.loads(value)]
+            for key, value in rows
+            if key.startswith(prefix) and (start or key) <= key and (end is None or key < end)
         ]  # fmt: skip
         return (kept[::-1] if reverse else kept)[:limit]
 

@@ -61,7 +61,11 @@ async def _dies(session: Session, owner: Owner, error: type[IsolateDead]) -> Iso
 
 SURVIVES = {
     "deep recursion": ("def f(n): return f(n + 1)\nf(0)", RecursionError, ""),
-    "recursive getattr": ("class A:\n    def __getattr__(s, n): return getattr(s, n + 'x')\nA().y", RecursionError, ""),
+    "recursive getattr": (
+        "class A:\n    def __getattr__(s, n): return getattr(s, n + 'x')\nA().y",
+        RecursionError,
+        "",
+    ),
     "nested eval": ("eval('(' * 50 + '1' + ')' * 50)\nraise KeyError('fine')", KeyError, "fine"),
     "too nested eval": ("eval('(' * 150 + '1' + ')' * 150)", MemoryError, "too complex"),
     "missing module": ("import no_such_module", ModuleNotFoundError, "no_such_module"),
@@ -79,10 +83,22 @@ SURVIVES = {
     "function in a result": ("return {'a': [1, print]}", NotTransferable, r"result\['a'\]\[1\]"),
     "object result": ("return object()", NotTransferable, "result: object"),
     "cyclic result": ("x = []\nx.append(x)\nreturn x", NotTransferable, "deeper than"),
-    "deep result": ("x = []\nfor _ in range(500): x = [x]\nreturn x", NotTransferable, "deeper than"),
-    "bad str": ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E", GuestError, "raised"),
+    "deep result": (
+        "x = []\nfor _ in range(500): x = [x]\nreturn x",
+        NotTransferable,
+        "deeper than",
+    ),
+    "bad str": (
+        "class E(Exception):\n    def __str__(self): raise ValueError\nraise E",
+        GuestError,
+        "raised",
+    ),
     "big allocation": ("bytearray(1 << 30)", MemoryError, ""),
-    "executor": ("await asyncio.get_running_loop().run_in_executor(None, print)", RuntimeError, "threads"),
+    "executor": (
+        "await asyncio.get_running_loop().run_in_executor(None, print)",
+        RuntimeError,
+        "threads",
+    ),
     "own loop": ("asyncio.run(asyncio.sleep(0))", RuntimeError, ""),
 }
 
@@ -120,11 +136,13 @@ async def test_a_memory_error_that_is_caught_frees_what_it_held(start: Open) -> 
     assert await session.call("ok") == "ok"
 
 
-# -- dies -------------------------------------------------------------------------------------------
+# -- dies -----------------------------------------------------------------------------------------
 
 
 async def test_an_endless_loop_meets_the_cpu_limit(start: Open, owner: Owner) -> None:
-    session = await start(tool("self.sql('insert into t values (1)')\nwhile True: pass"), limits={"cpu": 0.1})
+    session = await start(
+        tool("self.sql('insert into t values (1)')\nwhile True: pass"), limits={"cpu": 0.1}
+    )
     bystander = asyncio.create_task(session.call("run"))
 
     await _dies(session, owner, CpuLimit)
@@ -148,7 +166,9 @@ async def test_an_endless_loop_leaves_the_loop_to_others(start: Open, owner: Own
 
 
 async def test_an_endless_regex_meets_the_cpu_limit(start: Open, owner: Owner) -> None:
-    session = await start(tool("import re\nre.match('(a+)+$', 'a' * 60 + 'b')"), limits={"cpu": 0.1})
+    session = await start(
+        tool("import re\nre.match('(a+)+$', 'a' * 60 + 'b')"), limits={"cpu": 0.1}
+    )
 
     await _dies(session, owner, CpuLimit)
 
@@ -158,7 +178,9 @@ async def test_an_endless_loop_at_import_meets_the_cpu_limit(start: Open, owner:
         await start("while True: pass", limits={"cpu": 0.1})
 
 
-async def test_abort_after_faulthandler_does_not_reach_the_process(start: Open, owner: Owner) -> None:
+async def test_abort_after_faulthandler_does_not_reach_the_process(
+    start: Open, owner: Owner
+) -> None:
     session = await start(tool("os.abort()"))
     was = faulthandler.is_enabled()
     faulthandler.enable(file=sys.__stderr__)
@@ -241,7 +263,9 @@ async def test_100_megabytes_of_print_is_refused(start: Open, owner: Owner) -> N
 
 
 async def test_too_many_storage_operations_kill(start: Open, owner: Owner) -> None:
-    session = await start(tool("while True: self.sql('insert into t values (1)')"), limits={"calls": 50})
+    session = await start(
+        tool("while True: self.sql('insert into t values (1)')"), limits={"calls": 50}
+    )
 
     await _dies(session, owner, CallLimit)
 
@@ -265,7 +289,9 @@ async def test_a_storage_argument_over_the_limit_kills(start: Open, owner: Owner
     await _dies(session, owner, OutputLimit)
 
 
-async def test_a_call_over_its_time_is_cancelled_and_the_isolate_lives(start: Open, owner: Owner) -> None:
+async def test_a_call_over_its_time_is_cancelled_and_the_isolate_lives(
+    start: Open, owner: Owner
+) -> None:
     session = await start(tool("await asyncio.sleep(60)"), limits={"wall": 0.05})
 
     with pytest.raises(WallLimit) as caught:
@@ -320,7 +346,7 @@ async def test_a_caller_that_goes_away_leaves_no_stubborn_call_behind(
     with pytest.raises(asyncio.CancelledError):
         await task
     async with asyncio.timeout(10):
-        while session.alive:
+        while session.alive:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
     assert [type(death) for death in owner.deaths] == [WallLimit]
@@ -335,14 +361,14 @@ LIES = {
     "no json": "calls.out.append('{')",
     "missing parts": "calls.out.append('[\"ok\"]')",
     "unhashable id": "calls.out.append('[\"ok\",[],1]')",
-    "unknown value tag": "calls.out.append('[\"ok\",1,{\"$\":[\"pickle\",\"x\"]}]')",
-    "attachment that is not there": "calls.out.append('[\"ok\",1,{\"$\":[\"b\",0,99]}]')",
+    "unknown value tag": 'calls.out.append(\'["ok",1,{"$":["pickle","x"]}]\')',
+    "attachment that is not there": 'calls.out.append(\'["ok",1,{"$":["b",0,99]}]\')',
     "deep header": "calls.out.append('[' * 5000 + ']' * 5000)",
-    "deep value": "calls.out.append('[\"ok\",1,' + '[' * 600 + '{\"$\":[\"t\",[]]}' + ']' * 600 + ']')",
+    "deep value": "calls.out.append('[\"ok\",1,' + '['*600 + '{\"$\":[\"t\",[]]}' + ']'*600 + ']')",
     "stream item of a call": "calls.out.append('[\"item\",1,1]')",
     "end of a call": "calls.out.append('[\"end\",1]')",
-    "unhashable in a set": "calls.out.append('[\"ok\",1,{\"$\":[\"e\",[[1]]]}]')",
-    "sleep until never": "calls.out.append('[\"sleep\",\"x\"]')",
+    "unhashable in a set": 'calls.out.append(\'["ok",1,{"$":["e",[[1]]]}]\')',
+    "sleep until never": 'calls.out.append(\'["sleep","x"]\')',
     "unknown operation": "host.call('[1,1,\"attach\",[]]')",
     "malformed operation": "host.call('[1]')",
     "operation of no json": "host.call('\\ud7ff')",

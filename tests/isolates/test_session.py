@@ -86,7 +86,9 @@ async def test_the_actor_knows_who_it_is(start: Open) -> None:
     assert await session.call("who") == ("7", "t", {"a": (1,)}, None)
 
 
-async def test_state_in_memory_and_in_storage_lasts_between_calls(start: Open, owner: Owner) -> None:
+async def test_state_in_memory_and_in_storage_lasts_between_calls(
+    start: Open, owner: Owner
+) -> None:
     session = await start(TOOL)
 
     assert [await session.call("count", ("x",)) for _ in range(3)] == [1, 2, 3]
@@ -110,7 +112,9 @@ async def test_a_stream_yields_in_order_far_past_its_credit(start: Open) -> None
     assert session.pending == 0
 
 
-async def test_a_stream_that_is_closed_early_closes_the_generator(start: Open, owner: Owner) -> None:
+async def test_a_stream_that_is_closed_early_closes_the_generator(
+    start: Open, owner: Owner
+) -> None:
     session = await start(
         """
         from facets import Actor
@@ -373,7 +377,7 @@ async def test_targets_may_be_functions_plain_classes_and_modules(start: Open) -
 
 async def test_an_entry_point_has_no_storage(start: Open, owner: Owner) -> None:
     session = await start(
-        "from facets import Actor\nclass Tool(Actor):\n    async def run(self): self.sql('select 1')",
+        "from facets import Actor\nclass Tool(Actor):\n    async def run(self): self.sql('x')",
         actor=False,
     )
 
@@ -385,7 +389,8 @@ async def test_an_entry_point_has_no_storage(start: Open, owner: Owner) -> None:
 async def test_code_may_be_many_modules(start: Open) -> None:
     session = await start(
         {
-            "main": "from lib.text import shout\nimport lib\nasync def run(x): return shout(x) + lib.MARK",
+            "main": "from lib.text import shout\nimport lib\n"
+            "async def run(x): return shout(x) + lib.MARK",
             "lib": "MARK = '!'",
             "lib.text": "def shout(x): return x.upper()\ndef fail(): 1 / 0",
             "json": "MINE = True",
@@ -412,10 +417,14 @@ async def test_print_and_stderr_reach_the_owner(start: Open, owner: Owner) -> No
 
     await session.call("")
 
-    assert sorted(owner.printed) == [("stderr", "careful ? é\n"), ("stdout", "one 2\n"), ("stdout", "three")]
+    assert sorted(owner.printed) == [
+        ("stderr", "careful ? é\n"),
+        ("stdout", "one 2\n"),
+        ("stdout", "three"),
+    ]
 
 
-# -- steps ------------------------------------------------------------------------------------------
+# -- steps ----------------------------------------------------------------------------------------
 
 STEPS = """
 import asyncio
@@ -604,7 +613,7 @@ async def test_a_closed_session_says_so(start: Open) -> None:
         await session.call("add", (1, 2))
 
 
-# -- loading ------------------------------------------------------------------------------------------
+# -- loading --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -621,7 +630,9 @@ async def test_a_closed_session_says_so(start: Open) -> None:
         ("import asyncio\nasyncio.run(asyncio.sleep(0))\n", "RuntimeError"),
     ],
 )
-async def test_code_that_does_not_load_says_why(start: Open, healthy: None, source: str, says: str) -> None:
+async def test_code_that_does_not_load_says_why(
+    start: Open, healthy: None, source: str, says: str
+) -> None:
     with pytest.raises(LoadError, match=says):
         await start(source)
 
@@ -630,7 +641,9 @@ async def test_a_load_error_shows_the_line(start: Open) -> None:
     with pytest.raises(LoadError) as caught:
         await start("x = 1\nraise ValueError('at import')\n")
 
-    assert "File \"main.py\", line 2, in <module>\n    raise ValueError('at import')" in str(caught.value)
+    assert "File \"main.py\", line 2, in <module>\n    raise ValueError('at import')" in str(
+        caught.value
+    )
     assert pickle.loads(pickle.dumps(caught.value)).traceback == caught.value.traceback
 
 
@@ -664,5 +677,5 @@ def test_limits_have_a_floor() -> None:
 async def _until(true: object) -> None:
     """Give the loop turns until something is so."""
     async with asyncio.timeout(10):
-        while not true():  # type: ignore[operator]
+        while not true():  # type: ignore[operator]  # noqa: ASYNC110
             await asyncio.sleep(0)

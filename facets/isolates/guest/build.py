@@ -3,7 +3,7 @@
     python facets/isolates/guest/build.py
 
 `python.wasm` is rebuilt when it is missing or when the hash of its sources and of the builder's
-version differs from the one in the text file beside it.
+version differs from the one at its end, in a custom section.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WASM = HERE / "python.wasm"
-STAMP = HERE / "python.wasm.sources"
+_SECTION = b"facets-sources"
 
 
 def sources_hash() -> str:
@@ -32,18 +32,30 @@ def sources_hash() -> str:
 
 def is_current() -> bool:
     """Whether `python.wasm` was made from the sources as they are now."""
-    return WASM.exists() and STAMP.exists() and STAMP.read_text() == sources_hash()
+    if not WASM.exists():
+        return False
+    stamp = _stamp()
+    with WASM.open("rb") as file:
+        file.seek(-len(stamp), os.SEEK_END)
+        return file.read() == stamp
+
+
+def _stamp() -> bytes:
+    """A custom section (id 0, size, name, content) that says what the guest was made from."""
+    content = bytes([len(_SECTION)]) + _SECTION + sources_hash().encode()
+    return bytes([0, len(content)]) + content
 
 
 def build() -> Path:
     """Make `python.wasm` if it is missing or its sources changed; where it is. Takes about 10 s."""
     if not is_current():
-        wanted = sources_hash()
+        stamp = _stamp()
         with tempfile.TemporaryDirectory(dir=HERE) as folder:
             made = Path(folder) / "python.wasm"
             _componentize(made)
-            os.replace(made, WASM)
-        STAMP.write_text(wanted)
+            with made.open("ab") as file:
+                file.write(stamp)
+            made.replace(WASM)
     return WASM
 
 

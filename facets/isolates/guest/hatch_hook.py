@@ -16,7 +16,9 @@ class CustomBuildHook(BuildHookInterface[Any]):
         """Called before the wheel's files are collected; `version` is "standard" or "editable"."""
         del version
         # By path: the build environment has hatchling and componentize-py, not this project.
-        spec = importlib.util.spec_from_file_location("guest_build", Path(__file__).with_name("build.py"))
+        spec = importlib.util.spec_from_file_location(
+            "guest_build", Path(__file__).with_name("build.py")
+        )
         if spec is None or spec.loader is None:
             raise ImportError("build.py is missing beside the build hook")
         module = importlib.util.module_from_spec(spec)

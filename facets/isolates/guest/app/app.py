@@ -1,4 +1,4 @@
-"""The guest: a Python tool behind two exports. Imported once at build; its state is the snapshot."""
+"""The guest: a Python tool behind two exports. Imported once, at build."""
 
 from isolate import library
 
@@ -7,12 +7,12 @@ library.install()
 import time  # noqa: E402
 
 import wit_world  # noqa: E402
-from isolate import boot, output, warm  # noqa: E402
-from isolate.failures import describe  # noqa: E402
-from isolate.values import encode  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-_running = []
+from isolate import boot, output, warm  # noqa: E402
+from isolate.calls import Calls  # noqa: E402
+from isolate.failures import describe  # noqa: E402
+from isolate.values import encode  # noqa: E402
 
 
 class WitWorld(wit_world.WitWorld):
@@ -21,9 +21,7 @@ class WitWorld(wit_world.WitWorld):
     def boot(self, message):
         """Load the tool."""
         try:
-            calls, answer = boot.boot(message)
-            _running.append(calls)
-            return answer
+            return boot.boot(_running[0], message)
         except BaseException as error:
             return encode(["err", describe(error)])
 
@@ -45,4 +43,5 @@ def _sleep(seconds):
 output.install()
 time.sleep = _sleep
 warm.warm()
+_running = [Calls()]
 warm.freeze()

@@ -3,9 +3,10 @@
 from facets.exclusive import Exclusive
 from facets.storage import Kv, Sql, transaction
 
-RESERVED = frozenset(
-    "id name parent props env sql kv fs timers facets isolates exclusive transaction".split()
-)
+RESERVED = frozenset({
+    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
+    "exclusive", "transaction",
+})  # fmt: skip
 
 
 class Actor:

@@ -14,7 +14,7 @@ class Row(tuple):
 
     __slots__ = ()
     _columns = ()
-    _index = {}
+    _index = {}  # noqa: RUF012 - replaced by each subclass, never changed
 
     def __getitem__(self, key):
         if type(key) is str:
@@ -85,7 +85,9 @@ class Rows(Sequence):
         if not self._values:
             if default is not _REQUIRED:
                 return default
-            raise NoRow("a value was expected but there is no row", hint="pass default= if none is fine")
+            raise NoRow(
+                "a value was expected but there is no row", hint="pass default= if none is fine"
+            )
         return self._values[0][0]
 
     def _first(self):

@@ -1,3 +1,3 @@
-"""The runtime inside an isolate: loop, messages, values, storage. Tools import `facets`, not this."""
+"""The runtime inside an isolate. Tools import `facets`, not this."""
 
 import facets  # noqa: F401 - first: its modules and those here refer to each other

@@ -3,37 +3,35 @@
 from asyncio import events
 
 from isolate import modules, output
-from isolate.calls import Calls
 from isolate.failures import describe
-from isolate.loop import Loop
 from isolate.target import NoTarget, Target
 from isolate.values import encode, lift, receive
 
 PROTOCOL = 1
 
 
-def boot(message):
-    """Load what `message` describes. Returns the calls, if it could, and the answer."""
+def boot(calls, message):
+    """Load what `message` describes into `calls`; the answer."""
     order, tail = receive(message)
     low, high = order["proto"]
     if not low <= PROTOCOL <= high:
-        return None, encode(["err", {"type": "Protocol", "message": f"this guest speaks {PROTOCOL}"}])
+        return encode(["err", {"type": "Protocol", "message": f"this guest speaks {PROTOCOL}"}])
     # `asyncio.run` at import must say that a loop runs, and not build one out of sockets.
-    events._set_running_loop(Loop(int))
+    events._set_running_loop(calls.loop)
     try:
-        target = _load(order, tail)
+        calls.target = _load(order, tail)
     except NoTarget as error:
-        return None, encode(["err", {"type": "NoTarget", "message": str(error)}])
+        return encode(["err", {"type": "NoTarget", "message": str(error)}])
     except BaseException as error:
-        return None, encode(["err", describe(error)])
+        return encode(["err", describe(error)])
     finally:
         events._set_running_loop(None)
         output.flush()
-    return Calls(target), encode(["ready", _ready(target)])
+    return encode(["ready", _ready(calls.target)])
 
 
 def _load(order, tail):
-    attributes = dict(order["identity"] or {})
+    attributes = lift(order["identity"], tail)
     attributes["props"] = lift(order["props"], tail)
     attributes["env"] = lift(order["env"], tail)
     module = modules.load(order["modules"], order["main"])

@@ -10,14 +10,15 @@ from isolate.loop import Loop
 from isolate.values import Blob, dump, encode, lift, receive, reserve
 
 CREDIT = 16
+SMALL = 2**63
 COROUTINE = types.CoroutineType
 
 
 class Calls:
-    """Everything that runs in this isolate."""
+    """Everything that runs in this isolate. Made at build; `target` is set by `boot`."""
 
-    def __init__(self, target):
-        self.target = target
+    def __init__(self):
+        self.target = None
         self.loop = Loop(storage.after_step)
         storage.bind(self.loop)
         self.out = []
@@ -84,11 +85,17 @@ class Calls:
             elif self.target.methods.get(method) == "stream":
                 await self._produce(call, result)
                 return
-            self._say("ok", call, result, "result")
+            if result is None:
+                self.out.append(f'["ok",{call},null]')
+            elif type(result) is int and -SMALL < result < SMALL:
+                self.out.append(f'["ok",{call},{result}]')
+            else:
+                self._say("ok", call, result, "result")
         except BaseException as error:
             self._failed(call, error)
         finally:
-            self.tasks.pop(call, None)
+            if self.tasks:
+                self.tasks.pop(call, None)
 
     def _say(self, tag, call, value, what):
         blob = self.blob

@@ -10,12 +10,11 @@ import marshal
 import os
 import sys
 
-ABSENT = frozenset(
-    "test idlelib lib2to3 tkinter turtledemo turtle ensurepip pydoc_data site-packages venv curses dbm"
-    " sqlite3 ctypes multiprocessing distutils xmlrpc wsgiref antigravity this pip unittest doctest pdb"
-    " bdb cmd ftplib smtplib imaplib poplib nntplib mailbox webbrowser cProfile profile tracemalloc"
-    " subprocess ssl mmap lzma bz2".split()
-)
+_ABSENT = """test idlelib lib2to3 tkinter turtledemo turtle ensurepip pydoc_data site-packages venv
+    curses dbm sqlite3 ctypes multiprocessing distutils xmlrpc wsgiref antigravity this pip
+    unittest doctest pdb bdb cmd ftplib smtplib imaplib poplib nntplib mailbox webbrowser
+    cProfile profile tracemalloc subprocess ssl mmap lzma bz2"""
+ABSENT = frozenset(_ABSENT.split())
 
 
 class Library(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -32,7 +31,9 @@ class Library(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             prefix = folder[len(root) + 1 :].replace("/", ".")
             for file in files:
                 if file.endswith(".py") and not (top and file[:-3] in ABSENT):
-                    self._add(".".join(filter(None, (prefix, file[:-3]))), os.path.join(folder, file))
+                    self._add(
+                        ".".join(filter(None, (prefix, file[:-3]))), os.path.join(folder, file)
+                    )
 
     def _add(self, name, path):
         package = name.endswith(".__init__")

@@ -3,6 +3,7 @@
 import importlib.abc
 import importlib.machinery
 import sys
+import types
 
 from isolate.failures import remember
 
@@ -19,7 +20,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name, path=None, target=None):
         if name in self._sources or name in self._packages:
             package = name in self._packages
-            return importlib.machinery.ModuleSpec(name, self, origin=_file(name), is_package=package)
+            return importlib.machinery.ModuleSpec(
+                name, self, origin=_file(name), is_package=package
+            )
         return None
 
     def create_module(self, spec):
@@ -47,6 +50,15 @@ def load(sources, main):
         if name.partition(".")[0] in OURS:
             raise ImportError(f"the module name {name!r} belongs to the runtime", name=name)
         sys.modules.pop(name, None)
-    sys.meta_path.insert(0, Finder(sources))
-    __import__(main)
-    return sys.modules[main]
+    finder = Finder(sources)
+    if "." in main or len(sources) > 1:
+        sys.meta_path.insert(0, finder)
+        __import__(main)
+        return sys.modules[main]
+    # The common case without the import system, whose first use costs a hundred page faults.
+    module = sys.modules[main] = types.ModuleType(main)
+    module.__spec__ = finder.find_spec(main)
+    module.__loader__ = finder
+    module.__package__ = ""
+    finder.exec_module(module)
+    return module

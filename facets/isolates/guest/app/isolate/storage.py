@@ -9,10 +9,11 @@ undone, the task is cancelled, and the block turns that into TransactionAcrossAw
 import asyncio
 import contextvars
 
+from wit_world.imports import host
+
 from facets.errors import TransactionAcrossAwait
 from isolate.failures import build
 from isolate.values import Blob, encode, lift, lower, receive, reserve
-from wit_world.imports import host
 
 call_id = contextvars.ContextVar("call_id", default=0)
 _open = []
@@ -86,5 +87,7 @@ class transaction:  # noqa: N801 - used as a function
         if self.broken:
             if self.task is not None:
                 self.task.uncancel()
-            raise TransactionAcrossAwait("this transaction met a suspension and was undone") from None
+            raise TransactionAcrossAwait(
+                "this transaction met a suspension and was undone"
+            ) from None
         operate("rollback_to" if kind else "release", [])

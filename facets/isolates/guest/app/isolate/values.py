@@ -136,7 +136,7 @@ def _long(v, blob):
 
 def _items(v, blob, depth):
     return [
-        x if (t := type(x)) is str and len(x) <= LONG or t in SINGLE else _lower(x, blob, depth)
+        x if ((t := type(x)) is str and len(x) <= LONG) or t in SINGLE else _lower(x, blob, depth)
         for x in v
     ]
 
@@ -233,7 +233,9 @@ def _other(v):
 
 
 def _plain(base, v):
-    return getattr(base, "__str__" if base is str else "__int__")(v) if base in (str, int) else base(v)
+    return (
+        getattr(base, "__str__" if base is str else "__int__")(v) if base in (str, int) else base(v)
+    )
 
 
 def _locate(v, path, depth):

@@ -10,19 +10,25 @@ import linecache
 import sys
 
 from isolate import boot as booting
-from isolate import output, storage
+from isolate import output
+from isolate.calls import Calls
 from isolate.values import encode
 
-COMMON = """abc argparse array ast asyncio base64 binascii bisect calendar cmath collections.abc colorsys
-    configparser contextlib contextvars copy csv dataclasses datetime decimal difflib email.message
-    email.utils encodings.ascii encodings.idna encodings.latin_1 encodings.utf_8_sig enum fnmatch fractions
-    functools glob graphlib hashlib heapq hmac html html.parser inspect io ipaddress itertools json keyword
-    linecache logging math numbers operator os pathlib pprint queue random re reprlib secrets shlex string
-    string.templatelib struct statistics tempfile textwrap threading time tokenize tomllib traceback types
-    typing unicodedata urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo _strptime
-    _pylong""".split()
+COMMON = """abc argparse array ast asyncio base64 binascii bisect calendar cmath collections.abc
+    colorsys configparser contextlib contextvars copy csv dataclasses datetime decimal difflib
+    email.message email.utils encodings.ascii encodings.idna encodings.latin_1
+    encodings.utf_8_sig enum fnmatch fractions functools glob graphlib hashlib heapq hmac html
+    html.parser inspect io ipaddress itertools json keyword linecache logging math numbers
+    operator os pathlib pprint queue random re reprlib secrets shlex string string.templatelib
+    struct statistics tempfile textwrap threading time tokenize tomllib traceback types typing
+    unicodedata urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo _strptime
+    _pylong""".split()  # noqa: SIM905 - a list would be a line for each
 
-SOURCE = '''
+ROUNDS = 60
+"""Until the interpreter has specialised the code on the way: code that is not yet writes counters
+into itself, which copies a page of the snapshot for each isolate."""
+
+SOURCE = """
 import asyncio, dataclasses, typing
 import facets
 from facets import Actor
@@ -61,8 +67,17 @@ class Tool(Actor):
         async with asyncio.Lock():
             pass
         return f"{self.n:>3} {self.name!r}"
-'''
-CALLS = {"add": [1], "kinds": [], "numbers": [3], "fan": [3], "group": [], "bad": [], "nap": [], "alone": []}
+"""
+CALLS = {
+    "add": [1],
+    "kinds": [],
+    "numbers": [3],
+    "fan": [3],
+    "group": [],
+    "bad": [],
+    "nap": [],
+    "alone": [],
+}
 
 
 def warm():
@@ -70,8 +85,8 @@ def warm():
     for name in COMMON:
         importlib.import_module(name)
     log, output.Output.flush = output.Output.flush, lambda self: self._pending.clear()
-    for name in ("first", "second"):
-        _run(name)
+    for _ in range(ROUNDS):
+        _run("main")
     output.Output.flush = log
     linecache.cache.clear()
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "Finder"]
@@ -82,13 +97,13 @@ def _run(name):
         "proto": [1, 1], "modules": {name: SOURCE}, "main": name, "target": "Tool", "actor": True,
         "identity": {"name": "x"}, "props": {}, "env": {"$": ["d", []]},
     }  # fmt: skip
-    calls, answer = booting.boot(encode(order))
-    if calls is None:
+    calls = Calls()
+    answer = booting.boot(calls, encode(order))
+    if calls.target is None:
         raise RuntimeError(answer)
     for call, (method, args) in enumerate(CALLS.items()):
         calls.pump(encode([0.0, ["call", call, method, args, {}]]))
     calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 1], ["tick"]]))
-    storage.bind(None)
     del sys.modules[name]
 
 

@@ -1,0 +1,69 @@
+"""Loading: the order that the guest gets, and the answer that says what can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from facets.isolates.calls import MethodInfo
+from facets.isolates.code import Code
+from facets.isolates.codec import Blob, lower, pack, unpack
+from facets.isolates.errors import LoadError, ProtocolViolation
+
+
+class Loaded(NamedTuple):
+    """What a guest said about the code in it."""
+
+    methods: Mapping[str, MethodInfo]
+    migrations: tuple[str, ...]
+    hooks: frozenset[str]
+    plain: frozenset[str]
+    """Public functions that are not async, for better errors."""
+
+
+def order(
+    code: Code,
+    target: str,
+    actor: bool,
+    identity: Mapping[str, Any] | None,
+    props: object,
+    env: object,
+) -> bytes:
+    """The message to `boot`; NotTransferable if props or env cannot cross."""
+    blob = Blob()
+    content = {
+        "proto": [1, 1],
+        "modules": dict(code.modules),
+        "main": code.main,
+        "target": target,
+        "actor": actor,
+        "identity": lower(dict(identity or {}), blob, "identity"),
+        "props": lower(props, blob, "props"),
+        "env": lower(env, blob, "env"),
+    }
+    return pack(content, blob)
+
+
+def loaded(answer: bytes) -> Loaded:
+    """What `boot` returned; LoadError if the code did not load."""
+    try:
+        tag, said = unpack(answer)[0]
+        if tag == "err":
+            raise _not_loaded(said)
+        exclusive = set(said["exclusive"])
+        return Loaded(
+            {str(k): MethodInfo(str(kind), k in exclusive) for k, kind in said["methods"].items()},
+            tuple(str(text) for text in said["migrations"]),
+            frozenset(str(name) for name in said["hooks"]),
+            frozenset(str(name) for name in said["plain"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProtocolViolation(f"a malformed answer to boot: {error}"[:500]) from None
+
+
+def _not_loaded(said: Mapping[str, Any]) -> LoadError:
+    trace = said.get("traceback") or ""
+    kind = said["type"]
+    message = str(said["message"])
+    shown = message if kind == "NoTarget" else f"the source does not load: {kind}: {message}"
+    return LoadError(shown, type=str(kind), traceback=str(trace))

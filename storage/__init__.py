@@ -1,0 +1,20 @@
+"""One actor's durable state: a private database, and the journal that makes it survive.
+
+store        a state directory: everything below, wired
+database     the logical database of one actor: steps, savepoints, opening and closing
+sql, kv      what actors see of it             rows        results
+connection   one open SQLite connection        authorizer  what actors may do in SQL
+frames       pages of a commit, from the -wal  migrations  schema changes, once
+record       one commit as bytes               segment     a file of records
+journal      the queue and the sync            recovery    after a crash
+catalogue    which actors there are            template    what new files begin with
+lock         one owner                         limits      what a database may hold
+"""
+
+from storage.database import Database as Database
+from storage.kv import Kv as Kv
+from storage.limits import StorageLimits as StorageLimits
+from storage.rows import Row as Row
+from storage.rows import Rows as Rows
+from storage.sql import Sql as Sql
+from storage.store import Store as Store

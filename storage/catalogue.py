@@ -1,0 +1,99 @@
+"""The catalogue: which actors have state, and in which file.
+
+One SQLite database with uid 0, written through the same records as every other: the row of an
+actor and its first pages are one record. A row exists from the first write on, of the
+actor itself or of one below it; `file` says whether it has a database of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from storage.template import image
+
+if TYPE_CHECKING:
+    from storage.database import Database
+
+SCHEMA = """
+create table actors(
+    uid integer primary key autoincrement,
+    parent integer not null,
+    kind text not null,
+    name text not null,
+    generation integer not null default 1,
+    file integer not null default 0,
+    unique(parent, kind, name)
+);
+"""
+
+
+def first_image() -> bytes:
+    """The catalogue of a new state directory."""
+    return image(SCHEMA)
+
+
+class Catalogue:
+    """Questions about the tree, and changes to it; a change is committed by its caller."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._next = 1 + max(
+            self._number("select max(seq) from sqlite_sequence"),
+            self._number("select max(uid) from actors"),
+        )
+        database.rollback()
+
+    def new_uid(self) -> int:
+        """A uid that no actor ever had."""
+        uid, self._next = self._next, self._next + 1
+        return uid
+
+    def find(self, parent: int, kind: str, name: str) -> tuple[int, bool] | None:
+        """Uid and whether there is a file; None without a row."""
+        query = "select uid, file from actors where parent = ? and kind = ? and name = ?"
+        rows = self._read(query, parent, kind, name)
+        return (rows[0][0], bool(rows[0][1])) if rows else None
+
+    def names(self, parent: int, kind: str) -> list[str]:
+        """Names below `parent`, in order."""
+        query = "select name from actors where parent = ? and kind = ? order by name"
+        return [row[0] for row in self._read(query, parent, kind)]
+
+    def subtree(self, uid: int) -> list[tuple[int, bool]]:
+        """The actor and all below it: uid and whether there is a file."""
+        query = (
+            "with recursive tree(uid, file) as (select uid, file from actors where uid = ? "
+            "union all select a.uid, a.file from actors a join tree t on a.parent = t.uid) "
+            "select uid, file from tree"
+        )
+        return [(row[0], bool(row[1])) for row in self._read(query, uid)]
+
+    def add(self, uid: int, parent: int, kind: str, name: str) -> None:
+        """A row without a file; part of the open step."""
+        query = "insert into actors(uid, parent, kind, name) values (?, ?, ?, ?)"
+        self.database.run_own(query, (uid, parent, kind, name))
+
+    def has_file(self, uid: int) -> None:
+        """The actor has a file from now on; part of the open step."""
+        self.database.run_own("update actors set file = 1 where uid = ?", (uid,))
+
+    def remove(self, uids: list[int]) -> None:
+        """Forget these actors; part of the open step."""
+        for uid in uids:
+            self.database.run_own("delete from actors where uid = ?", (uid,))
+
+    def count(self) -> int:
+        """How many actors have state."""
+        rows = self._read("select count(*) from actors")
+        return int(rows[0][0])
+
+    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        own = not self.database.in_step
+        rows = self.database.run_own(query, values)
+        if own:
+            self.database.rollback()
+        return rows
+
+    def _number(self, query: str) -> int:
+        rows = self.database.run_own(query)
+        return int(rows[0][0] or 0)

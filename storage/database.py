@@ -1,0 +1,364 @@
+"""The logical database of one actor: no file and no connection until it needs them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from storage import record
+from storage.connection import Bindings, Connection
+from storage.errors import StorageError, WrongThread
+from storage.frames import Commit, FrameReader
+from storage.kv import Kv
+from storage.limits import MAX_FRAMES, PAGE_SIZE
+from storage.migrations import migrate
+from storage.record import Entry
+from storage.rows import Rows
+from storage.sql import Sql
+
+if TYPE_CHECKING:
+    from storage.store import Store
+
+
+class Database:
+    """State of one actor, written in steps.
+
+    The first statement of a step opens a transaction, `commit` or `rollback` ends it. A commit
+    is queued in the journal when `commit` returns and durable when the store says so.
+    """
+
+    __slots__ = (
+        "__weakref__", "_children", "_connection", "_known", "_migrated", "_reader", "_store",
+        "born", "generation", "has_file", "in_step", "kind", "kv", "migrations", "name", "on_begin", "pages",
+        "parent", "path", "row", "sequence", "sql", "transaction_depth", "uid",
+    )  # fmt: skip
+
+    def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
+        self._store = store
+        self._children: WeakValueDictionary[str, Database] = WeakValueDictionary()
+        self._connection: Connection | None = None
+        self.parent = parent
+        self.kind = kind
+        self.name = name
+        self.migrations: Sequence[str] = ()
+        self.on_begin: Callable[[], None] | None = None
+        """Called before a step's transaction opens; may raise to refuse it."""
+        self.sequence = 0
+        """The newest record of this database in this process."""
+        self.in_step = False
+        self.transaction_depth = 0
+        """Open `with transaction():` blocks."""
+        self.sql = Sql(self)
+        self.kv = Kv(self)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of what is on disk."""
+        self.uid: int | None = None
+        self.path: Path | None = None
+        self.row = False
+        """The catalogue has a row of this actor."""
+        self.born = False
+        """The catalogue knows that it has a file."""
+        self.has_file = False
+        """There is a file; before the first commit it is scratch."""
+        self.pages = 0
+        self.generation = 1
+        self._known = False
+        self._migrated: Sequence[str] = ()
+        self._reader: FrameReader | None = None
+
+    # -- identity -----------------------------------------------------------------------
+
+    def child(self, name: str) -> Database:
+        """The database of a facet; no I/O."""
+        found = self._children.get(name)
+        if found is None:
+            found = self._children[name] = Database(self._store, self, "", name)
+        return found
+
+    def children(self) -> list[str]:
+        """Names of the facets that have state, in order."""
+        self.look()
+        return self._store.catalogue.names(self.uid, "") if self.row and self.uid else []
+
+    def exists(self) -> bool:
+        """Whether this actor or one below it has state."""
+        self.look()
+        return self.row
+
+    def size(self) -> int:
+        """Bytes of the database; 0 without one."""
+        self.look()
+        if not self.has_file:
+            return 0
+        if not self.pages and self.path is not None and self.path.exists():
+            self.pages = self.path.stat().st_size // PAGE_SIZE
+        return self.pages * PAGE_SIZE
+
+    def look(self) -> None:
+        """Learn from the catalogue, once, whether there is state."""
+        if self._known:
+            return
+        self._known = True
+        above = 0
+        if self.parent is not None:
+            self.parent.look()
+            if not self.parent.row or self.parent.uid is None:
+                return
+            above = self.parent.uid
+        found = self._store.catalogue.find(above, self.kind, self.name)
+        if found is not None:
+            self.settle(*found)
+
+    def settle(self, uid: int, has_file: bool) -> None:
+        """This is the actor of that row."""
+        self.row = self._known = True
+        self.born = self.has_file = has_file
+        self._take(uid)
+
+    def take_uid(self) -> None:
+        """Have a uid; the catalogue hears of it with the first commit."""
+        if self.uid is None:
+            self._take(self._store.catalogue.new_uid())
+
+    def _take(self, uid: int) -> None:
+        self.uid = uid
+        self.path = self._store.path_of(uid)
+        self._store.live[uid] = self
+
+    # -- statements ---------------------------------------------------------------------
+
+    def run(self, query: str, bindings: Bindings | None) -> Rows:
+        """Run an actor's statement in the current step."""
+        if not self.in_step:
+            self.begin()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - a step has one
+        try:
+            return Rows(*connection.run(query, bindings))
+        except StorageError as error:
+            self._lost(error)
+            raise
+
+    def run_many(self, query: str, rows: Sequence[Bindings]) -> int:
+        """Run an actor's statement for each of these rows; the number of changes."""
+        if not self.in_step:
+            self.begin()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - a step has one
+        self.begin_savepoint()
+        try:
+            changes = connection.many(query, rows)
+        except Exception as error:
+            self._lost(error)
+            if self.in_step:
+                self.rollback_savepoint()
+            raise
+        self.release_savepoint()
+        return changes
+
+    def run_own(self, query: str, bindings: Bindings | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement of the runtime's own in the current step."""
+        if not self.in_step:
+            self.begin()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - a step has one
+        try:
+            return connection.own(query, bindings)
+        except StorageError as error:
+            self._lost(error)
+            raise
+
+    def _lost(self, error: Exception) -> None:
+        """SQLite may have rolled the whole step back by itself (a full disk)."""
+        connection = self._connection
+        if connection is not None and not connection.in_transaction:
+            self._end_step()
+            self._unmake()
+            error.add_note("the whole step was rolled back")
+
+    # -- steps --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Open a step: a transaction, with the migrations in it if any are missing."""
+        if threading.get_ident() != self._store.thread:
+            raise WrongThread("storage was used from a thread that is not its runtime's")
+        if self.on_begin is not None:
+            self.on_begin()
+        connection = self._connection or self._open()
+        if connection.frames > MAX_FRAMES and self.sequence <= self._store.durable:
+            connection.checkpoint()
+        self._store.used(self)
+        connection.begin()
+        self.in_step = True
+        if self.migrations and self._migrated is not self.migrations:
+            try:
+                migrate(connection, self.migrations)
+            except BaseException:
+                self.rollback()
+                raise
+            self._migrated = self.migrations
+
+    def commit(self) -> int:
+        """End the step: keep it, and queue its record. The newest sequence of this database.
+
+        When it cannot be kept, it is undone as a whole and the error says why.
+        """
+        if not self.in_step:
+            return self.sequence
+        made = self.commit_frames()
+        if made is not None:
+            self._store.keep(self, made)
+            self.pages = made.size
+        return self.sequence
+
+    def commit_frames(self) -> Commit | None:
+        """The SQLite half of a commit; what it wrote, which the journal does not have yet."""
+        assert self._connection is not None  # noqa: S101 - a step has one
+        self._end_step()
+        try:
+            return self._connection.commit()
+        except BaseException:
+            self._unmake()
+            raise
+
+    def rollback(self) -> None:
+        """End the step: undo it. Nothing happens without one."""
+        if not self.in_step:
+            return
+        self._end_step()
+        if self._connection is not None:
+            self._connection.rollback()
+        self._unmake()
+
+    def _end_step(self) -> None:
+        self.in_step = False
+        self.transaction_depth = 0
+
+    def _unmake(self) -> None:
+        """What the undone step may have made has to be looked for again."""
+        self._migrated = ()
+        self.kv.forget()
+
+    def begin_savepoint(self) -> None:
+        """Open a part of the step that can be undone alone."""
+        self.run_own(f"savepoint s{self.transaction_depth + 1}")
+        self.transaction_depth += 1
+
+    def release_savepoint(self) -> None:
+        """Keep the innermost part."""
+        self.run_own(f"release s{self.transaction_depth}")
+        self.transaction_depth -= 1
+
+    def rollback_savepoint(self) -> None:
+        """Undo the innermost part."""
+        self.run_own(f"rollback to s{self.transaction_depth}")
+        self.release_savepoint()
+        self._unmake()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A part of the step that is undone alone when an exception leaves it."""
+        self.begin_savepoint()
+        depth = self.transaction_depth
+        try:
+            yield
+        except BaseException:
+            if self.in_step and self.transaction_depth == depth:
+                self.rollback_savepoint()
+            raise
+        if self.in_step and self.transaction_depth == depth:
+            self.release_savepoint()
+
+    # -- file and connection ------------------------------------------------------------
+
+    def _open(self) -> Connection:
+        self.look()
+        self.take_uid()
+        path = self.path
+        assert path is not None  # noqa: S101 - it goes with the uid
+        if not self.has_file:
+            self._store.create(path)
+            self._reader = None
+        elif self._reader is None:
+            self._store.adopt(path)
+        if self._reader is None:
+            self._reader = FrameReader(path.with_name(path.name + "-wal"))
+        self.has_file = True
+        self._connection = Connection(path, self._reader, self._store.limits)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; an open step is undone."""
+        self.rollback()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+            self._store.closed(self)
+
+    def sleep(self) -> None:
+        """Close the connection, unless a step needs it. A file without a commit goes with it."""
+        if self._connection is not None and not self.in_step:
+            self.close()
+            if not self.born:
+                self._discard()
+
+    def _discard(self) -> None:
+        if self.path is not None and self.has_file:
+            remove(self.path)
+        self.has_file = False
+        self._reader = None
+        self.kv.forget()
+
+    def uncommit(self) -> None:
+        """Take the newest commit back: its record could not be queued."""
+        self.close()
+        if self._reader is not None:
+            self._reader.truncate_last()
+        self._unmake()
+        if not self.born:
+            self._discard()
+
+    def forget(self) -> None:
+        """Close, and know nothing: the actor was deleted."""
+        self.close()
+        self.kv.forget()
+        self._forget()
+
+    def checkpoint(self) -> None:
+        """Move every page from the -wal into the file."""
+        was_open = self._connection is not None
+        connection = self._connection or self._open()
+        connection.checkpoint()
+        if not was_open:
+            self.close()
+
+    def sync_file(self) -> None:
+        """Make the file itself durable."""
+        assert self.path is not None  # noqa: S101 - it has a file
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+
+    def pages_entry(self, commit: Commit) -> Entry:
+        """What the journal keeps of a commit."""
+        assert self.uid is not None  # noqa: S101 - it was committed
+        return Entry(record.PAGES, self.uid, self.generation, commit)
+
+    def delete(self) -> int:
+        """Wipe this database and all below it; the sequence of the record."""
+        return self._store.delete(self)
+
+
+def remove(path: Path) -> None:
+    """Remove a database file and what SQLite keeps beside it."""
+    for name in (path.name, path.name + "-wal", path.name + "-shm"):
+        path.with_name(name).unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+"""`self.sql`: the private SQL database of one actor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from storage.rows import Rows
+
+if TYPE_CHECKING:
+    from storage.connection import Bindings
+    from storage.database import Database
+
+
+class Sql:
+    """Runs statements in the current step. Every statement runs to its end before it returns.
+
+    A statement that fails changes nothing and leaves the step open; only a full disk takes the
+    whole step with it (`StorageFull`). BEGIN, COMMIT, SAVEPOINT, ATTACH, VACUUM, temporary
+    objects, names that begin with `_facets_` and most PRAGMAs are refused: `SqlDenied`.
+    """
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __call__(self, query: LiteralString, *args: Any, **named: Any) -> Rows:
+        """Run a statement with values for its `?` or `:name` parameters; all of its rows."""
+        return self._database.run(query, _bindings(args, named))
+
+    def unsafe(self, query: str, *args: Any, **named: Any) -> Rows:
+        """The same for SQL that was put together at run time; mind what is in it."""
+        return self._database.run(query, _bindings(args, named))
+
+    def many(self, query: LiteralString, rows: Iterable[Bindings]) -> int:
+        """Run a statement once for each row of values; how many rows it changed."""
+        return self._database.run_many(query, list(rows))
+
+
+def _bindings(args: tuple[Any, ...], named: dict[str, Any]) -> Bindings | None:
+    if args and named:
+        raise TypeError("give values by position or by name, not both")
+    return args or named or None
