@@ -116,9 +116,7 @@ def address(pointer: Any) -> int:
 def check(error: int | None) -> None:
     """Raise the error that a C function returned, if it did."""
     if error:
-        raise WasmtimeError._from_ptr(  # noqa: SLF001 - its own way to take over an error
-            ctypes.cast(error, _error_pointer)
-        )
+        raise WasmtimeError._from_ptr(ctypes.cast(error, _error_pointer))
 
 
 def put_text(value: int, data: bytes) -> None:

@@ -195,12 +195,12 @@ def _fields(v: dict[str, Any], blob: Blob, depth: int) -> dict[str, Any]:
 
 
 def _rows(v: Rows, blob: Blob, depth: int) -> Any:
-    rows = [_items(row, blob, depth + 1) for row in v._values]  # noqa: SLF001 - as they are, without Row objects
+    rows = [_items(row, blob, depth + 1) for row in v._values]
     return {"$": ["R", list(v.columns), rows, v.changes]}
 
 
 def _row(v: Row, blob: Blob, depth: int) -> Any:
-    return {"$": ["w", list(v._columns), _items(v, blob, depth)]}  # noqa: SLF001
+    return {"$": ["w", list(v._columns), _items(v, blob, depth)]}
 
 
 def _dataclass(v: Any, blob: Blob, depth: int) -> Any:

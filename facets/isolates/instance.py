@@ -66,7 +66,7 @@ class Instance:
         self._future: int | None = None
         self._store = wasmtime.Store(image.engine)
         self._store.set_limits(memory_size=memory)
-        self._context = capi.address(self._store._context())  # noqa: SLF001
+        self._context = capi.address(self._store._context())
         self._make_values()
         capi.check(capi.set_fuel(self._context, image.fuel))
         capi.check(capi.yield_interval(self._context, image.slice))
