@@ -14,7 +14,6 @@ from collections.abc import Callable
 from storage import Store
 from storage.errors import JournalFailed
 
-
 FAIR = 0.002
 """Seconds after which a caller that syncs inline again and again lets the loop turn."""
 

@@ -117,7 +117,7 @@ class _Shared:
         self._users: dict[Path, tuple[Host, WeakSet[LocalRuntime]]] = {}
 
     async def open(self, runtime: LocalRuntime, root: Path, options: HostOptions) -> Host:
-        key = root.resolve()
+        key = _key(root)
         if key not in self._users:
             host = await self._first(key, options)
             self._users.setdefault(key, (host, WeakSet()))
@@ -146,6 +146,10 @@ class _Shared:
         if not users:
             del self._users[key]
             await host.close()
+
+
+def _key(root: Path) -> Path:
+    return root.resolve()
 
 
 _shared = _Shared()

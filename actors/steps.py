@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 class Resumable(Protocol):
     """A coroutine, or one `asend` of an async generator."""
 
-    def send(self, value: Any, /) -> Any: ...
-    def throw(self, error: BaseException, /) -> Any: ...
+    def send(self, value: Any, /) -> Any:
+        """Go on with a value."""
+
+    def throw(self, error: BaseException, /) -> Any:
+        """Go on with an error."""
 
 
 class Waiting:

@@ -61,6 +61,7 @@ class Method:
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Reply:
+        """Make the call; it runs when it is awaited or iterated."""
         args, kwargs = copy_arguments(args, kwargs)
         return Reply(self._stub, self._name, args, kwargs)
 

@@ -27,6 +27,7 @@ class TaskFactory:
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any
     ) -> asyncio.Future[Any]:
+        """A task, driven if an actor makes it."""
         call = CURRENT.get()
         if call is not None and asyncio.iscoroutine(coroutine):
             coroutine = drive_task(call, coroutine)

@@ -33,7 +33,7 @@ _REFERENCES: set[type] = {Rows}
 _Memo = dict[int, Any]
 
 
-class _Stuck(Exception):  # noqa: N818 - never leaves this module
+class _Stuck(Exception):
     """Copying met something it cannot copy, at `path` below the value."""
 
     def __init__(self, path: str, why: str) -> None:
@@ -57,7 +57,7 @@ def copy(value: Any, what: str = "the value") -> Any:
         place = what + stuck.path
         raise NotCopyable(
             f"{place} cannot be copied: {stuck.why}",
-            hint="pass plain data; open files, locks, connections and generators stay where they are",
+            hint="pass plain data; files, locks, connections and generators stay where they are",
             path=place,
         ) from stuck.__cause__
     except RecursionError:

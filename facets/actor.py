@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 class Actor(actors.actor.Actor, _provides=frozenset({"facets", "isolates"})):
-    __doc__ = actors.actor.Actor.__doc__
+    """A durable object: a name, a private database, methods, facets and isolates.
+
+    See `actors.actor.Actor` for steps, attributes and hooks; this class adds `facets`, the
+    child actors, and `isolates`, sandboxes for code that is not trusted.
+    """
 
     kind: ClassVar[str] = "Actor"
     _runtime_class = True

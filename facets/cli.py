@@ -157,11 +157,8 @@ def _tree(report: dict[str, Any], last: Any, job: Job, state: str) -> Tree:
     tree = Tree(Text(f"parent actor {report['parent']}", style="bold"))
     opened = "kept there" if state else "temporary; --state DIR keeps it"
     tree.add(_line("state directory opened", times["open"], opened))
-    facet = tree.add(
-        Text(
-            f"facet {report['facet']} · {job.cls} in an isolate · own database, {report['size'] >> 10} KB"
-        )
-    )
+    size = f"own database, {report['size'] >> 10} KB"
+    facet = tree.add(Text(f"facet {report['facet']} · {job.cls} in an isolate · {size}"))
     facet.add(
         _line("isolate minted", times["mint"], "fresh WebAssembly memory, no ambient authority")
     )

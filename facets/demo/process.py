@@ -25,7 +25,8 @@ def run_and_kill(state: Path, job: Job) -> dict[str, Any]:
     """Run the first act in a process of its own, kill it after its reply; the report."""
     command = [sys.executable, "-m", "facets.demo.process", str(state)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes
+    assert process.stdin is not None  # noqa: S101 - a pipe
+    assert process.stdout is not None  # noqa: S101 - a pipe
     with process:
         process.stdin.write(json.dumps(job.__dict__) + "\n")
         process.stdin.flush()
@@ -49,7 +50,7 @@ def main() -> None:
 async def _play(state: Path, job: Job) -> None:
     try:
         answer: dict[str, Any] = {"report": await first_act(state, job)}
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is the answer
+    except Exception as error:
         notes = "\n".join(getattr(error, "__notes__", ()))
         answer = {"error": f"{type(error).__name__}: {error}\n{notes}".strip()}
     print(json.dumps(answer, default=repr), flush=True)  # noqa: T201 - the answer

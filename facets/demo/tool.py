@@ -9,12 +9,13 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from facets import Actor
 
 LINE = re.compile(
-    r'(?P<ip>\S+) - - \[(?P<at>[^\]]+)\] "(?P<verb>\S+) (?P<path>\S+) \S+" (?P<status>\d+) (?P<ms>\d+)'
+    r"(?P<ip>\S+) - - \[(?P<at>[^\]]+)\] "
+    r'"(?P<verb>\S+) (?P<path>\S+) \S+" (?P<status>\d+) (?P<ms>\d+)'
 )
 
 
@@ -61,9 +62,10 @@ class Tool(Actor):
 def sample_log(lines: int, seed: int) -> Iterator[str]:
     """Lines of an access log, the same for the same seed."""
     pick = random.Random(seed)
-    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
     for _ in range(lines):
         at += timedelta(milliseconds=pick.randrange(5000))
         path = pick.choice(["/", "/search", "/cart", "/login", "/api/items"])
         status = pick.choices([200, 304, 404, 500], [80, 10, 7, 3])[0]
-        yield f'10.0.0.{pick.randrange(9)} - - [{at:%d/%b/%Y:%H:%M:%S %z}] "GET {path} HTTP/1.1" {status} {pick.randrange(3, 900)}'
+        stamp, ms = f"{at:%d/%b/%Y:%H:%M:%S %z}", pick.randrange(3, 900)
+        yield f'10.0.0.{pick.randrange(9)} - - [{stamp}] "GET {path} HTTP/1.1" {status} {ms}'

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from actors.values import copy
 from facets.isolates.code import Code
 from facets.isolates.entrypoint import Entrypoint
 from facets.isolates.errors import NotTransferable
@@ -124,7 +125,7 @@ class Isolates:
         does not parse fails at its first use, with `LoadError`.
         """
         code = Code.of(source, main)
-        env = dict(env or {})
+        env = _private(env)
         return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
 
     def get(
@@ -142,7 +143,7 @@ class Isolates:
         key instead, and the factory is called at the first use of that key. A load that fails
         does not poison its key: the next use tries again.
         """
-        env = dict(env or {})
+        env = _private(env)
         limits = limits or Limits()
         if factory is None:
             made = Code.of(source, main)
@@ -175,6 +176,12 @@ class Isolates:
 
 def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, bytes]:
     return code.hash, _content(env, "env")
+
+
+def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A copy that its giver cannot change; `_content` says what may be in it."""
+    _content(dict(env or {}), "env")
+    return copy(dict(env or {}), "env")  # type: ignore[no-any-return]
 
 
 def _content(value: Any, what: str) -> bytes:

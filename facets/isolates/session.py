@@ -51,8 +51,8 @@ class Session:
 
     __slots__ = (
         "_blob", "_calls", "_cancelling", "_dead", "_due", "_inbox", "_instance", "_loop",
-        "_opened", "_plain", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
-        "hooks", "limits", "methods", "migrations", "target", "timings",
+        "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
+        "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -61,6 +61,8 @@ class Session:
     """The class's migrations, for the owner to apply before the first call."""
     hooks: frozenset[str]
     """Which of on_start and on_stop the class has; `call` accepts them."""
+    plain: frozenset[str]
+    """Public functions that cannot be called because they are not async, for better errors."""
     timings: dict[str, float]
     """Milliseconds: "mint", "load"."""
 
@@ -86,8 +88,8 @@ class Session:
         self._due = math.inf
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
-        self._plain: frozenset[str] = frozenset()
-        self.methods, self.migrations, self.hooks = {}, (), frozenset()
+        self.methods, self.migrations = {}, ()
+        self.hooks = self.plain = frozenset()
         self.timings = {"mint": (time.perf_counter() - began) * 1e3}
 
     @classmethod
@@ -133,7 +135,7 @@ class Session:
         self._opened = None
         opening.disarm()
         answer = loading.loaded(opening.result())
-        self.methods, self.migrations, self.hooks, self._plain = answer
+        self.methods, self.migrations, self.hooks, self.plain = answer
         self.timings["load"] = (time.perf_counter() - began) * 1e3
 
     # -- calls ----------------------------------------------------------------------------------
@@ -142,11 +144,6 @@ class Session:
     def alive(self) -> bool:
         """Whether calls can be made."""
         return self._dead is None
-
-    @property
-    def plain(self) -> frozenset[str]:
-        """Public functions of the class that are not async, so that callers cannot use them."""
-        return self._plain
 
     @property
     def pending(self) -> int:
@@ -248,7 +245,7 @@ class Session:
             raise NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
         if method in self.hooks and kind == "call":
             return
-        if method in self._plain:
+        if method in self.plain:
             raise NotCallable(
                 f"{what} is a plain def", hint="make it async def to call it from outside", **fields
             )

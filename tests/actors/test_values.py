@@ -99,4 +99,4 @@ def test_the_error_names_the_place() -> None:
     with pytest.raises(NotCopyable) as caught:
         copy({"a": [1, {"b": (x for x in ())}]}, "argument 2")
     assert caught.value.path == "argument 2['a'][1]['b']"
-    assert copy(datetime.timezone.utc) is datetime.timezone.utc
+    assert copy(datetime.UTC) is datetime.UTC

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -113,9 +113,10 @@ async def test_memory_lasts_as_long_as_the_incarnation(subject: Subject) -> None
 
 
 VALUES = [
-    None, True, -(10**30), 2.5, float("inf"), "text \u0000 é \U0001f600", b"\x00\xff", [1, [2]], (1, (2, "x")),
-    {"a": {"b": [1]}}, {1: "x", (2, 3): None}, {1, 2}, frozenset({"x"}), date(2026, 11, 24), bytearray(b"x"), [], {}, (),
-    Decimal("1.10"), UUID(int=5), datetime(2026, 1, 2, 3, 4, 5, 6, timezone.utc),
+    None, True, -(10**30), 2.5, float("inf"), "text \u0000 é \U0001f600", b"\x00\xff", [1, [2]],
+    (1, (2, "x")), {"a": {"b": [1]}}, {1: "x", (2, 3): None}, {1, 2}, frozenset({"x"}),
+    date(2026, 11, 24), bytearray(b"x"), [], {}, (),
+    Decimal("1.10"), UUID(int=5), datetime(2026, 1, 2, 3, 4, 5, 6, UTC),
     timedelta(days=-1, microseconds=3),
 ]  # fmt: skip
 
