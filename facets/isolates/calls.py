@@ -6,10 +6,6 @@ import asyncio
 from collections import deque
 from typing import Any, NamedTuple
 
-CREDIT = 16
-"""Items a stream may be ahead of who reads it."""
-
-
 class MethodInfo(NamedTuple):
     """How a method is called."""
 
@@ -36,7 +32,8 @@ class Pending:
         self.value: Any = None
         self.error: BaseException | None = None
         self.items: deque[Any] | None = deque() if streams else None
-        self.credit = CREDIT
+        self.credit = 1
+        """Items that were asked for and have not come."""
         self.future: asyncio.Future[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None

@@ -28,11 +28,13 @@ def order(
     identity: Mapping[str, Any] | None,
     props: object,
     env: object,
+    output: int,
 ) -> bytes:
     """The message to `boot`; NotTransferable if props or env cannot cross."""
     blob = Blob()
     content = {
         "proto": [1, 1],
+        "output": output,
         "modules": dict(code.modules),
         "main": code.main,
         "target": target,

@@ -9,7 +9,7 @@ Messages, each a JSON array in an array (`codec` has the frame):
 
     host -> guest    [now, ...] then  call id method args kwargs | cancel id why | more id n | tick
     guest -> host    ok id value | err id error | item id value | end id | sleep when | again
-                     panic class text
+                     long size | panic class text
 
 Ids are the host's. An answer to an id that is not open is a ProtocolViolation and kills, as is
 anything else that this table does not allow.
@@ -25,12 +25,12 @@ from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
 from facets.isolates import image, loading
-from facets.isolates.calls import CREDIT, MethodInfo, Pending
+from facets.isolates.calls import MethodInfo, Pending
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
-from facets.isolates.instance import Instance, Trapped
+from facets.isolates.instance import Instance, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.raised import raised
 from facets.isolates.runner import Runner
@@ -112,7 +112,7 @@ class Session:
         `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
-        order = loading.order(code, target, actor, identity, props, env)
+        order = loading.order(code, target, actor, identity, props, env, limits.output)
         found = image.loaded()
         if found is None:
             found = await asyncio.to_thread(image.load)
@@ -168,26 +168,25 @@ class Session:
     async def stream(
         self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> AsyncGenerator[Any, None]:
-        """The items of an async generator method, at most 16 ahead of who reads them.
+        """The items of an async generator method, each made when it is asked for.
 
         Closing the stream closes the generator. `Limits.wall` bounds the wait for each item.
         """
         call = self._send(method, args, kwargs, "stream")
         items = call.items
         assert items is not None  # noqa: S101 - by its kind
-        taken = 0
         try:
-            while items or not call.done:
-                if not items:
+            while True:
+                if not items and not call.done:
                     call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
                     await self._wait(call)
                     continue
+                if not items:
+                    break
                 yield items.popleft()
-                taken += 1
-                if taken == CREDIT // 2 and not call.done:
-                    call.credit += taken
-                    self._post(["more", call.id, taken])
-                    taken = 0
+                if not call.done:
+                    call.credit += 1
+                    self._post(["more", call.id, 1])
             call.result()
         finally:
             if not call.done:
@@ -401,6 +400,8 @@ class Session:
                 due = float(message[1])
             elif tag == "again":
                 more = True
+            elif tag == "long":
+                raise too_large(int(message[1]), self.limits.output)
             elif tag == "panic":
                 raise panic(message, self.limits)
             else:

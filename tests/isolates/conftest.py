@@ -20,6 +20,7 @@ Open = Callable[..., Awaitable[Session]]
 @pytest.fixture(scope="session")
 def guest() -> image.Image:
     """The guest as it is in the working tree."""
+    # `python -m pip install` built it in the tree; a changed source needs the builder again.
     build.build()
     return image.load()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,12 @@ from facets.isolates.guest import build
 
 def test_the_guest_is_current_after_it_was_built(guest: image.Image) -> None:
     assert build.is_current()
+
+
+def test_the_builder_named_in_the_stamp_is_the_one_that_builds() -> None:
+    project = tomllib.loads((Path(build.__file__).parents[3] / "pyproject.toml").read_text())
+
+    assert build.BUILDER in project["build-system"]["requires"]
 
 
 def test_a_changed_source_asks_for_a_new_guest(

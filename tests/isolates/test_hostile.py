@@ -25,6 +25,7 @@ from facets.isolates.errors import (
     WallLimit,
 )
 from facets.isolates.session import Session
+from storage.errors import NotStorable
 from tests.isolates.conftest import Open
 from tests.isolates.fake import Owner
 
@@ -75,6 +76,19 @@ SURVIVES = {
     "open a file": ("open('/etc/passwd')", FileNotFoundError, ""),
     "write a file": ("open('x', 'w')", OSError, ""),
     "list a folder": ("os.listdir('/')", OSError, ""),
+    "socket": ("import socket\nsocket.socket()", PermissionError, "no network"),
+    "connection": (
+        "import socket\nsocket.create_connection(('127.0.0.1', 80))",
+        PermissionError,
+        "no network",
+    ),
+    "url": (
+        "import urllib.request\nurllib.request.urlopen('http://localhost')",
+        OSError,
+        "no network",
+    ),
+    "select": ("import select\nselect.select([], [], [], 1)", PermissionError, ""),
+    "object in kv": ("self.kv['x'] = object()", NotStorable, "object"),
     "ctypes": ("import ctypes", ModuleNotFoundError, ""),
     "exit": ("sys.exit(3)", GuestError, ""),
     "keyboard interrupt": ("raise KeyboardInterrupt", GuestError, ""),
@@ -201,12 +215,12 @@ async def test_exit_without_cleaning_up_is_an_abort(start: Open, owner: Owner) -
     assert "exit" in error.trap
 
 
-async def test_a_socket_is_a_trap_that_names_itself(start: Open, owner: Owner) -> None:
-    session = await start(tool("import socket\nsocket.socket()"))
+async def test_reading_stdin_is_a_trap_that_names_itself(start: Open, owner: Owner) -> None:
+    session = await start(tool("os.read(0, 1)"))
 
     error = await _dies(session, owner, GuestAborted)
 
-    assert "wasi:sockets" in error.trap
+    assert "wasi:cli/stdin" in error.trap
 
 
 async def test_a_memory_bomb_is_a_memory_error_either_way(start: Open, owner: Owner) -> None:
@@ -245,6 +259,12 @@ async def test_a_result_over_the_limit_kills(start: Open, owner: Owner) -> None:
     error = await _dies(session, owner, OutputLimit)
 
     assert error.fields["size"] > 2 << 20
+
+
+async def test_a_result_over_the_default_limit_kills(start: Open, owner: Owner) -> None:
+    session = await start(tool("return 'x' * (17 << 20)"))
+
+    await _dies(session, owner, OutputLimit)
 
 
 async def test_a_result_of_100_megabytes_is_a_memory_error(start: Open) -> None:

@@ -105,7 +105,18 @@ async def test_each_call_with_storage_is_committed_once(start: Open, owner: Owne
     assert owner.events == ["sql", "sql", "commit"]
 
 
-async def test_a_stream_yields_in_order_far_past_its_credit(start: Open) -> None:
+async def test_a_stream_runs_only_as_far_as_it_is_read(start: Open, owner: Owner) -> None:
+    session = await start(STEPS)
+    stream = session.stream("items")
+
+    assert await anext(stream) == 1
+    await session.call("savepoint")
+    await stream.aclose()
+
+    assert owner.values("select n from t") == [1, 1, 4]
+
+
+async def test_a_stream_yields_in_order(start: Open) -> None:
     session = await start(TOOL)
 
     assert [item async for item in session.stream("numbers", (100,))] == list(range(100))

@@ -1,8 +1,9 @@
 """The guest: a Python tool behind two exports. Imported once, at build."""
 
-from isolate import library
+from isolate import library, network
 
 library.install()
+network.install()
 
 import time  # noqa: E402
 

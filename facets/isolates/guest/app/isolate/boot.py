@@ -13,6 +13,7 @@ PROTOCOL = 1
 def boot(calls, message):
     """Load what `message` describes into `calls`; the answer."""
     order, tail = receive(message)
+    calls.longest = order["output"]
     low, high = order["proto"]
     if not low <= PROTOCOL <= high:
         return encode(["err", {"type": "Protocol", "message": f"this guest speaks {PROTOCOL}"}])

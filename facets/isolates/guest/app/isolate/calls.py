@@ -9,9 +9,12 @@ from isolate.failures import describe
 from isolate.loop import Loop
 from isolate.values import Blob, dump, encode, lift, receive, reserve
 
-CREDIT = 16
 SMALL = 2**63
 COROUTINE = types.CoroutineType
+
+
+class TooLong(BaseException):
+    """A value is longer than any message may be."""
 
 
 class Calls:
@@ -19,6 +22,7 @@ class Calls:
 
     def __init__(self):
         self.target = None
+        self.longest = 1 << 24
         self.loop = Loop(storage.after_step)
         storage.bind(self.loop)
         self.out = []
@@ -91,6 +95,8 @@ class Calls:
                 self.out.append(f'["ok",{call},{result}]')
             else:
                 self._say("ok", call, result, "result")
+        except TooLong as error:
+            self.out.append(f'["long",{error.args[0]}]')
         except BaseException as error:
             self._failed(call, error)
         finally:
@@ -102,7 +108,11 @@ class Calls:
         parts, size = len(blob.parts), blob.size
         try:
             text = dump(value, blob, what)
-            reserve(text, blob, size)
+            long = len(text) + blob.size - size
+            if long > self.longest:
+                # The host ends the isolate for it; there may be no room to send it in full.
+                raise TooLong(long)
+            reserve(text, blob.parts[parts:])
         except BaseException:
             del blob.parts[parts:]
             blob.size = size
@@ -114,21 +124,24 @@ class Calls:
         self.out.append(f'["err",{call},{encode(describe(error))}]')
 
     async def _produce(self, call, items):
-        credit = self.streams[call] = [CREDIT, None]
+        """Run the generator on for each item that was asked for, and no further."""
+        credit = self.streams[call] = [1, None]
         try:
-            async for item in items:
+            while True:
                 while credit[0] <= 0:
                     credit[1] = self.loop.create_future()
                     await credit[1]
                 credit[0] -= 1
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    break
                 self._say("item", call, item, "item")
                 self.loop.step += 1  # an item leaves: what was written before it is committed
             self.out.append(f'["end",{call}]')
         finally:
             del self.streams[call]
-            close = getattr(items, "aclose", None)
-            if close:
-                await close()
+            await items.aclose()
 
     # -- the other messages of the host -------------------------------------------------------
 

@@ -11,7 +11,7 @@ import contextvars
 
 from wit_world.imports import host
 
-from facets.errors import TransactionAcrossAwait
+from facets.errors import NotStorable, NotTransferable, TransactionAcrossAwait
 from isolate.failures import build
 from isolate.values import Blob, encode, lift, lower, receive, reserve
 
@@ -34,8 +34,12 @@ def operate(op, args):
         _refuse_broken()
     _state["step"] = step
     blob = Blob()
-    text = f'[{step},{call_id.get()},"{op}",{encode(lower(args, blob, op))}]'
-    reserve(text, blob)
+    try:
+        lowered = lower(args, blob, op)
+    except NotTransferable as error:
+        raise NotStorable(error.message, hint="store numbers, text, bytes or plain data") from None
+    text = f'[{step},{call_id.get()},"{op}",{encode(lowered)}]'
+    reserve(text, blob.parts)
     (ok, value), tail = receive(host.call(blob.frame(text)))
     if ok:
         return lift(value, tail)

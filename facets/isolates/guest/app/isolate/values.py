@@ -50,15 +50,15 @@ class Blob:
         return text + "\n" + "".join(self.parts) if self.parts else text
 
 
-def reserve(text, blob, since=0):
+def reserve(text, parts=()):
     """Raise MemoryError if this message is so long that sending it would abort the interpreter.
 
-    Its way out takes about three times its size, part of it outside Python, where running out
-    of memory cannot be caught.
+    On its way out it is copied twice, five times if its attachments must become UTF-8, and
+    partly outside Python, where running out of memory cannot be caught.
     """
-    size = len(text) + (blob.size - since) * 2
+    size = 2 * len(text) + sum([len(part) * (2 if part.isascii() else 5) for part in parts])
     if size > 1 << 20:
-        bytearray(3 * size)
+        bytearray(size)
 
 
 class Refused(Exception):

@@ -95,6 +95,7 @@ def warm():
 def _run(name):
     order = {
         "proto": [1, 1], "modules": {name: SOURCE}, "main": name, "target": "Tool", "actor": True,
+        "output": 1 << 24,
         "identity": {"name": "x"}, "props": {}, "env": {"$": ["d", []]},
     }  # fmt: skip
     calls = Calls()
@@ -103,7 +104,7 @@ def _run(name):
         raise RuntimeError(answer)
     for call, (method, args) in enumerate(CALLS.items()):
         calls.pump(encode([0.0, ["call", call, method, args, {}]]))
-    calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 1], ["tick"]]))
+    calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 3], ["tick"]]))
     del sys.modules[name]
 
 
