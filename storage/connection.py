@@ -45,7 +45,8 @@ class Connection:
     """An open database. Lives on one thread; every call is synchronous."""
 
     __slots__ = (
-        "_columns", "_db", "_deadline", "_denied", "_hooked", "_moved", "_own", "_reader", "limits", "path",
+        "_columns", "_db", "_deadline", "_denied", "_hooked", "_moved", "_own", "_reader", "limits",
+        "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, reader: FrameReader, limits: StorageLimits) -> None:

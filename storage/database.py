@@ -34,8 +34,8 @@ class Database:
 
     __slots__ = (
         "__weakref__", "_children", "_connection", "_known", "_migrated", "_reader", "_store",
-        "born", "generation", "has_file", "in_step", "kind", "kv", "migrations", "name", "on_begin", "pages",
-        "parent", "path", "row", "sequence", "sql", "transaction_depth", "uid",
+        "born", "generation", "has_file", "in_step", "kind", "kv", "migrations", "name", "on_begin",
+        "pages", "parent", "path", "row", "sequence", "sql", "transaction_depth", "uid",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 PAGE_SIZE = 4096
 MAX_FRAMES = 256
-"""Frames a -wal may hold before it is checkpointed: reopening costs 0.36 ms at 100, 2.7 at 1,000."""
+"""Frames a -wal may hold before a checkpoint: reopening costs 0.36 ms at 100, 2.7 at 1,000."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from storage.connection import Connection
 from storage.errors import FacetsError, MigrationFailed
 
-_TABLE = "create table if not exists _facets_migrations(n integer primary key, hash text not null) without rowid"
+_TABLE = (
+    "create table if not exists _facets_migrations"
+    "(n integer primary key, hash text not null) without rowid"
+)
 
 
 def migrate(connection: Connection, migrations: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ class Row(tuple[Any, ...]):
 
     __slots__ = ()
     _columns: tuple[str, ...] = ()
-    _index: dict[str, int] = {}  # noqa: RUF012 - replaced by each subclass, never changed
+    _index: dict[str, int] = {}
 
     if TYPE_CHECKING:
 

@@ -28,7 +28,8 @@ def image(schema: str) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "template.db"
         db = apsw.Connection(str(path))
-        setup = f"pragma page_size={PAGE_SIZE}; pragma journal_mode=wal; pragma application_id={APPLICATION_ID};"
+        setup = f"pragma page_size={PAGE_SIZE}; pragma journal_mode=wal;"
+        setup += f"pragma application_id={APPLICATION_ID};"
         for _ in db.execute(setup + schema):
             pass
         db.close(True)

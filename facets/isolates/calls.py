@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any, NamedTuple
 
+
 class MethodInfo(NamedTuple):
     """How a method is called."""
 

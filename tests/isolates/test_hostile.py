@@ -248,7 +248,7 @@ async def test_deep_structures_are_a_recursion_error_or_nothing(start: Open, bod
     try:
         await session.call("run")
     except (RecursionError, NotTransferable) as error:
-        assert session.alive or isinstance(error, StackLimit)  # noqa: PT017
+        assert session.alive or isinstance(error, StackLimit)
     if session.alive:
         assert await session.call("ok") == "ok"
 
@@ -366,7 +366,7 @@ async def test_a_caller_that_goes_away_leaves_no_stubborn_call_behind(
     with pytest.raises(asyncio.CancelledError):
         await task
     async with asyncio.timeout(10):
-        while session.alive:  # noqa: ASYNC110
+        while session.alive:
             await asyncio.sleep(0)
 
     assert [type(death) for death in owner.deaths] == [WallLimit]

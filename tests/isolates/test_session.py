@@ -688,5 +688,5 @@ def test_limits_have_a_floor() -> None:
 async def _until(true: object) -> None:
     """Give the loop turns until something is so."""
     async with asyncio.timeout(10):
-        while not true():  # type: ignore[operator]  # noqa: ASYNC110
+        while not true():  # type: ignore[operator]
             await asyncio.sleep(0)

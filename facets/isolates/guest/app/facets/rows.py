@@ -14,7 +14,7 @@ class Row(tuple):
 
     __slots__ = ()
     _columns = ()
-    _index = {}  # noqa: RUF012 - replaced by each subclass, never changed
+    _index = {}
 
     def __getitem__(self, key):
         if type(key) is str:

@@ -1,8 +1,7 @@
 """No network, said as an error: without this, the first socket would end the isolate."""
 
-import errno
-
 import _socket
+import errno
 import select
 
 _LOOKUPS = ("getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "getnameinfo")
