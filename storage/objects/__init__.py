@@ -1,0 +1,3 @@
+"""Places outside the database: where large contents and the replica live."""
+
+from storage.objects.store import ObjectStore as ObjectStore
