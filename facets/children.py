@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from actors.call import CURRENT
 from actors.code import Start, as_start
 from actors.errors import FacetAborted, FacetDeleted
 from actors.node import Node
 from actors.stub import Stub
+from actors.transaction import SECONDS, Block, refuse
 from facets.errors import FacetRunsOtherCode
 
 if TYPE_CHECKING:
@@ -115,9 +118,19 @@ class Facets:
     def delete(self, name: str) -> None:
         """Abort the facet and wipe its database and everything below it, in one commit."""
         node = self._node(name)
+        call = CURRENT.get()
+        if call is not None:
+            refuse(call, f"deleting facet {name!r}")
         self._activation.leave()
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.learn(node.database.delete())
+
+    def transaction(self, seconds: float = SECONDS) -> AbstractAsyncContextManager[None]:
+        """What this actor and the actors it calls write inside the block is kept as one.
+
+        See `actors.transaction.Transaction` for the promise; `seconds` bounds the block.
+        """
+        return Block(seconds)
 
     def list(self) -> list[str]:
         """Names of the facets that have state or are running, sorted."""

@@ -57,7 +57,6 @@ class Store:
         self._dead: list[tuple[int, Path]] = []
         """Files to remove once the record that replaces or deletes them is durable."""
         self._closed = False
-        self._journal_limits = journal
         self._journal = recover(disk, layout, lambda records: None, journal)
         self._checkpointer = Checkpointer(disk, layout, self._journal, journal.size, None)
         database = Database(self, None, "", "")
@@ -183,19 +182,19 @@ class Store:
         """Commit the open steps of several databases as one: all of them are kept, or none.
 
         When one cannot be kept, every step is undone and the error says why. The sequence of
-        the record; the newest durable one if nothing was written.
+        the record; 0 if nothing was written.
         """
         changes: list[Change] = []
         try:
             for one in databases:
                 one.prepare()
             for one in databases:
-                made = one.commit_frames() if one.in_step else None
+                made = one.commit_frames()
                 if made is not None:
                     changes.append((one, made))
         except BaseException:
             for one in databases:
-                one.rollback()
+                one.abandon()
             self._take_back(changes)
             raise
         return self.keep(changes) if changes else 0
@@ -302,8 +301,7 @@ class Store:
     @property
     def congested(self) -> bool:
         """Whether nobody should write more until there is room."""
-        limits, journal = self._journal_limits, self._journal
-        return journal.queued > limits.backlog // 2 or journal.size > limits.size
+        return self._journal.congested
 
     @property
     def due(self) -> bool:
@@ -349,9 +347,8 @@ class Store:
         self._open[uid] = database
         self._open.move_to_end(uid)
         if len(self._open) > self._cap:
-            for one in [one for one in self._open.values() if not one.in_step][
-                : len(self._open) - self._cap
-            ]:
+            idle = [one for one in self._open.values() if not one.in_step and not one.held]
+            for one in idle[: len(self._open) - self._cap]:
                 if one is not database and one.uid != 0:
                     one.sleep()
 
