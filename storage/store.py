@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from storage import record
-from storage.catalogue import Catalogue
+from storage.catalogue import Catalogue, Row
 from storage.checkpoint import Background, Checkpointer, inline
 from storage.database import Database
 from storage.disk import Disk
@@ -254,12 +254,16 @@ class Store:
         files = [row for row in tree if row.file]
         sequence = self.change([Entry(record.DELETE, row.uid, row.generation) for row in files])
         for row in files:
-            self._checkpointer.forget(row.uid)
-            self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
+            self.gone(row, sequence)
         for one in living:
             one.forget()
         database.sequence = sequence
         return sequence
+
+    def gone(self, row: Row, sequence: int) -> None:
+        """Record `sequence` makes this file superfluous; it is removed when that is durable."""
+        self._checkpointer.forget(row.uid)
+        self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
 
     def change(self, entries: Sequence[Entry]) -> int:
         """Commit the catalogue's open step together with `entries`, as one record."""
@@ -277,6 +281,36 @@ class Store:
         catalogue.kept(sequence, at, made)
         self._checkpointer.wrote(catalogue, sequence, False)
         return sequence
+
+    def at(self, row: Row) -> Database:
+        """The database of a row, in memory or made to be."""
+        found = self.live.get(row.uid)
+        if found is None:
+            above = self._above(row.parent)
+            found = self.root(row.kind, row.name) if above is None else above.child(row.name)
+            if not found.row:
+                found.settle(row.uid, bool(row.file), row.generation)
+        return found
+
+    def _above(self, uid: int) -> Database | None:
+        return None if uid == 0 else self.live.get(uid) or self.at(self.catalogue.row(uid))
+
+    def uid_above(self, database: Database) -> int:
+        """The uid of its parent, which may be without a row yet; 0 for a root."""
+        parent = database.parent
+        if parent is None:
+            return 0
+        parent.look()
+        parent.take_uid()
+        return _uid(parent)
+
+    def add_above(self, database: Database) -> list[Database]:
+        """Rows for ancestors that have none, as part of the catalogue's open step."""
+        added: list[Database] = []
+        if database.parent is not None:
+            database.parent.look()
+            self._add_row(database.parent, added)
+        return added
 
     # -- durability ---------------------------------------------------------------------
 
