@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from actors.actor import Actor
@@ -16,6 +16,9 @@ from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
 from actors.trees import clone_tree, export_tree, import_tree
 from storage import StorageLimits
+
+if TYPE_CHECKING:
+    from actors.blocking import BlockingRuntime
 
 A = TypeVar("A", bound=Actor)
 
@@ -68,6 +71,12 @@ class LocalRuntime:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def blocking(self) -> BlockingRuntime:
+        """The same for code that is not asynchronous: `with runtime.blocking() as runtime:`."""
+        from actors.blocking import BlockingRuntime
+
+        return BlockingRuntime(self)
 
     def get(self, cls: type[A], name: str) -> A:
         """A stub of the actor `name` of this class, typed as the class. Lazy: no I/O yet."""
