@@ -108,9 +108,10 @@ class Compactor:
         """
         with self._lock:
             self._lease.check()
-            base = self._newest()
-            tail = self._log.tail
-            last, gone = self._changes(base.tail, tail.sequence)
+            with self._lease.first_suspect():
+                base = self._newest()
+                tail = self._log.tail
+                last, gone = self._changes(base.tail, tail.sequence)
             kept = {
                 one.uid: one
                 for one in base.snapshots
@@ -141,7 +142,8 @@ class Compactor:
         """
         with self._lock:
             now = self._clock()
-            found = set(self._superfluous(self._newest()))
+            with self._lease.first_suspect():
+                found = set(self._superfluous(self._newest()))
             self._garbage = {key: self._garbage.get(key, now) for key in found}
             due = [key for key, since in self._garbage.items() if now - since >= self._grace]
             for key in sorted(due):

@@ -16,7 +16,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import msgspec
@@ -149,6 +150,19 @@ class Lease:
         with self._lock:
             self._lost = self._lost or why
             return self._error()
+
+    @contextmanager
+    def first_suspect(self) -> Iterator[None]:
+        """Within it, `ReplicaCorrupt` is raised only while the lease holds.
+
+        A newer incarnation deletes what it no longer needs. Whoever still reads there without
+        knowing of it has lost the lease, and must not cry damage.
+        """
+        try:
+            yield
+        except ReplicaCorrupt:
+            self.renew()
+            raise
 
     def _error(self) -> LeaseLost:
         said = f"{self.host} lost its lease, token {self.token}: {self._lost}"

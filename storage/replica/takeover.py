@@ -25,14 +25,14 @@ def take_over(store: ObjectStore, lease: Lease) -> Tail:
     `LeaseLost` if a newer incarnation has claimed; `ReplicaCorrupt` if acknowledged slots are
     missing; `ObjectStoreFailed` leaves it to be repeated.
     """
-    manifest = fence(store, lease)
-    start = manifest.tail
-    for token in tokens(store, lease.host):
-        if start.position.token <= token < lease.token:
-            first = start.position if token == start.position.token else Position(token, 1)
-            _seal(store, lease, first)
-    lease.renew()  # and learn whether somebody newer is at the same
-    last = LogReader(store, lease.host).tail(start).sequence
+    with lease.first_suspect():
+        start = fence(store, lease).tail
+        for token in tokens(store, lease.host):
+            if start.position.token <= token < lease.token:
+                first = start.position if token == start.position.token else Position(token, 1)
+                _seal(store, lease, first)
+        last = LogReader(store, lease.host).tail(start).sequence
+    lease.renew()  # and learn whether somebody newer is at the same: then none of this counts
     return Tail(last, Position(lease.token, 1))
 
 

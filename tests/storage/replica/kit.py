@@ -8,10 +8,21 @@ from storage.frames import Commit
 from storage.limits import PAGE_SIZE
 from storage.objects import ObjectStore
 from storage.record import CREATE, DELETE, PAGES, Entry
-from storage.replica import Lease, LogReader, LogWriter, Tail, pack, take_over
+from storage.replica import (
+    Image,
+    Lease,
+    LogReader,
+    LogWriter,
+    Restoration,
+    Tail,
+    pack,
+    take_over,
+)
+from storage.replica.entries import BIND
 from storage.replica.manifest import newest_manifest
 from storage.replica.names import BEGIN
 from storage.replica.slot import LogRecord
+from storage.template import template
 from storage.testing.objects import StoreCall, fail
 
 HOST = "node-1"
@@ -38,7 +49,8 @@ class Host:
         self.lease = Lease.claim(store, HOST, clock=clock or Clock())
         self.tail = take_over(store, self.lease)
         self.log = LogWriter(store, self.lease, self.tail)
-        self.found = contents(store)
+        with self.lease.first_suspect():
+            self.found = contents(store)
         """The records that it found; it goes on from there."""
 
     def write(self, *texts: bytes) -> list[LogRecord]:
@@ -57,6 +69,19 @@ def cut(at: int) -> Callable[[StoreCall], None]:
         moments += 1
         if moments >= at:
             fail(call)
+
+    return hook
+
+
+def at_moment(moment: int, act: Callable[[], None]) -> Callable[[StoreCall], None]:
+    """A hook during whose `moment`-th call something else happens, from beginning to end."""
+    moments = 0
+
+    def hook(call: StoreCall) -> None:
+        nonlocal moments
+        moments += 1
+        if moments == moment:
+            act()
 
     return hook
 
@@ -92,6 +117,78 @@ def wrote(uid: int, size: int, pages: dict[int, bytes], generation: int = 1) -> 
     return Entry(PAGES, uid, generation, Commit(size, images))
 
 
+def bound(uid: int, generation: int) -> Entry:
+    return Entry(BIND, uid, generation)
+
+
 def packed(*entries: Entry) -> bytes:
     """One record of these entries, as the log has it."""
     return pack(b"".join(entry.encode() for entry in entries), len(entries))
+
+
+CATALOGUE = page(b"catalogue")
+Living = dict[int, tuple[int, bytes]]
+"""Generation and content of each database, by uid."""
+
+
+class Files:
+    """What the databases of a host are after each commit, and the records that say so."""
+
+    def __init__(self, sequence: int = 0) -> None:
+        self.sequence = sequence
+        self.now: dict[int, Image] = {0: Image(1, sequence, CATALOGUE)}
+        """By uid; also those that are gone, without data."""
+        self.staged: dict[tuple[int, int], bytes] = {}
+        """Contents of generations that a BIND may name."""
+        self.history: dict[int, Living] = {}
+        """What there was after each record."""
+
+    @classmethod
+    def recovered(cls, host: Host) -> Files:
+        """As a host finds them that has nothing but the replica."""
+        files = cls(host.tail.sequence)
+        for uid, (generation, data) in restored(host.store).items():
+            files.now[uid] = Image(generation, files.sequence, data)
+        files.history[files.sequence] = files.living()
+        return files
+
+    def commit(self, *entries: Entry) -> LogRecord:
+        """Do what the entries say; the record for the log."""
+        self.sequence += 1
+        for entry in entries:
+            before = self.now.get(entry.uid)
+            self.now[entry.uid] = self._after(entry, before.data if before else None)
+        self.history[self.sequence] = self.living()
+        return self.sequence, packed(*entries)
+
+    def _after(self, entry: Entry, data: bytes | None) -> Image:
+        if entry.kind == CREATE:
+            data = template()
+        elif entry.kind == BIND:
+            data = self.staged[entry.uid, entry.generation]
+        elif entry.kind == DELETE:
+            data = None
+        elif entry.commit is not None:
+            size = entry.commit.size * PAGE_SIZE
+            assert data is not None
+            whole = bytearray(data[:size].ljust(size, b"\0"))
+            for number, image in entry.commit.pages.items():
+                whole[(number - 1) * PAGE_SIZE : number * PAGE_SIZE] = image
+            data = bytes(whole)
+        return Image(entry.generation, self.sequence, data)
+
+    def image(self, uid: int) -> Image:
+        """As a compactor asks for it."""
+        return self.now[uid]
+
+    def living(self) -> Living:
+        """Generation and content of every database that there is."""
+        return {
+            uid: (one.generation, one.data) for uid, one in self.now.items() if one.data is not None
+        }
+
+
+def restored(store: ObjectStore) -> Living:
+    """What a restore makes of the replica, as `Files.living`."""
+    found = Restoration(store, HOST, lambda: CATALOGUE).images()
+    return {one.uid: (one.generation, one.data) for one in found}
