@@ -194,6 +194,10 @@ class Compactor:
         yield from self._slots(manifest.tail)
         newest = names.manifest_key(host, manifest.number)
         yield from (key for key in self._store.list(names.manifests(host)) if key < newest)
+        if manifest.tail.position.token != self._lease.token:
+            # Of an older incarnation, repeated: the log behind it may bind snapshots that no
+            # manifest has.
+            return
         needed = {one.key(host) for one in manifest.snapshots} | self._pinned.keys()
         for key in self._store.list(names.snapshots(host)):
             # One of a newer token is not ours to judge, and then the lease is lost anyway.

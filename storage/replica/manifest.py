@@ -98,12 +98,19 @@ def _check_token(lease: Lease, newest: Manifest | None) -> None:
         raise lease.lose(f"token {newest.token} has published a manifest")
 
 
+def newest_number(store: ObjectStore, host: str) -> int:
+    """The number of that manifest; 0 without one. Nothing is deleted while it stays the same."""
+    keys = store.list(names.manifests(host))
+    return names.number_of(keys[-1]) if keys else 0
+
+
 def _decode(key: str, data: bytes) -> Manifest:
+    number = names.number_of(key)
     try:
         found = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
         raise ReplicaCorrupt(f"{key} is damaged: {error}", key=key) from error
-    if found.format != FORMAT or found.number != names.number_of(key):
+    if found.format != FORMAT or found.number != number:
         said = f"{key} is damaged: it says format {found.format}, number {found.number}"
         raise ReplicaCorrupt(said, key=key)
     return found

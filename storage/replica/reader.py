@@ -37,7 +37,8 @@ class LogReader:
         """The records behind `start`, in order and without a gap. Blocks.
 
         It gives every record that was acknowledged before the call, and perhaps later ones.
-        `ReplicaCorrupt` where one is missing or damaged.
+        `ReplicaCorrupt` where one is missing or damaged. Both hold while the manifest that
+        `start` came from is the newest: behind a newer one the log is deleted.
         """
         for slot in self.slots(start):
             for sequence, data in slot.records():

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from storage.catalogue import first_image
-from storage.errors import ReplicaCorrupt
+from storage.errors import ObjectStoreFailed, ReplicaCorrupt
 from storage.limits import PAGE_SIZE
 from storage.objects.store import ObjectStore
 from storage.replica import names, snapshot
 from storage.replica.entries import BIND, CREATE, DELETE, PAGES, Entry, entries
-from storage.replica.manifest import Manifest, Snapshot, newest_manifest
+from storage.replica.manifest import Manifest, Snapshot, newest_manifest, newest_number
 from storage.replica.names import BEGIN, Tail
 from storage.replica.reader import LogReader
 from storage.template import template
@@ -41,23 +41,31 @@ class _File:
     generation: int
     base: Snapshot | Callable[[], bytes] | None
     sequence: int
-    size: int = 0
+    size: int | None = None
+    """Pages it has; None for as many as its base."""
+    kept: int | None = None
+    """Pages of the base that were never cut off; None for all."""
     pages: dict[int, bytes] = field(default_factory=dict)
 
     def lay(self, entry: Entry, sequence: int) -> None:
+        """One more commit."""
         assert entry.commit is not None  # noqa: S101 - it is of PAGES
         self.sequence = sequence
-        self.size = entry.commit.size
-        self.pages.update(entry.commit.pages)
+        size, pages = entry.commit
+        self.pages.update(pages)
+        if self.size is None or size < self.size:
+            # What is cut off is gone, also where the database grows over it again.
+            self.kept = size if self.kept is None else min(size, self.kept)
+            self.pages = {number: page for number, page in self.pages.items() if number <= size}
+        self.size = size
 
     def over(self, image: bytes) -> bytes:
         """The image with the pages laid over it."""
-        if not self.size:
+        if self.size is None or self.kept is None:
             return image
-        data = bytearray(image[: self.size * PAGE_SIZE].ljust(self.size * PAGE_SIZE, b"\0"))
+        data = bytearray(image[: self.kept * PAGE_SIZE].ljust(self.size * PAGE_SIZE, b"\0"))
         for number, page in self.pages.items():
-            if number <= self.size:
-                data[(number - 1) * PAGE_SIZE : number * PAGE_SIZE] = page
+            data[(number - 1) * PAGE_SIZE : number * PAGE_SIZE] = page
         return bytes(data)
 
 
@@ -84,31 +92,51 @@ class Restoration:
         return {uid: file.generation for uid, file in self._files.items()}
 
     def image(self, uid: int) -> RestoredFile:
-        """One database. Blocks; its snapshot is read now. `KeyError` if there is none."""
+        """One database. Blocks; its snapshot is read now. `KeyError` if there is none.
+
+        `ObjectStoreFailed` if the host, which is alive, has replaced that snapshot meanwhile:
+        begin with a new `Restoration`.
+        """
         file = self._files[uid]
-        base = file.base
-        if isinstance(base, Snapshot):
-            image = snapshot.read(self._store, self._host, base)
-        else:
-            assert base is not None  # noqa: S101 - checked when it was read
-            image = base()
-        return RestoredFile(uid, file.generation, file.sequence, file.over(image))
+        return RestoredFile(uid, file.generation, file.sequence, file.over(self._base(file)))
 
     def images(self) -> Iterator[RestoredFile]:
         """All databases, in the order of their uids; the catalogue comes first."""
         return (self.image(uid) for uid in sorted(self._files))
+
+    def _base(self, file: _File) -> bytes:
+        if not isinstance(file.base, Snapshot):
+            assert file.base is not None  # noqa: S101 - checked when it was read
+            return file.base()
+        try:
+            return snapshot.read(self._store, self._host, file.base)
+        except ReplicaCorrupt as error:
+            if newest_number(self._store, self._host) == self._manifest:
+                raise
+            key = file.base.key(self._host)
+            raise ObjectStoreFailed(
+                f"{key} was replaced while it was restored",
+                hint="restore again from the beginning",
+                url="",
+                key=key,
+                cause="a newer manifest",
+            ) from error
 
     # -- reading ------------------------------------------------------------------------
 
     def _read(self) -> Tail:
         while True:
             manifest = newest_manifest(self._store, self._host)
+            self._manifest = manifest.number if manifest else 0
             try:
-                return self._fold(manifest)
+                tail = self._fold(manifest)
             except ReplicaCorrupt:
-                # Its holder may have published another one, and deleted what this one needs.
-                if newest_manifest(self._store, self._host) == manifest:
+                if newest_number(self._store, self._host) == self._manifest:
                     raise
+            # Behind a newer manifest the log is deleted, also from where this one pointed to:
+            # what was read may lack its end, without a sign of it.
+            if newest_number(self._store, self._host) == self._manifest:
+                return tail
 
     def _fold(self, manifest: Manifest | None) -> Tail:
         start = manifest.tail if manifest else BEGIN
