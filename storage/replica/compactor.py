@@ -65,8 +65,8 @@ def _upload(store: ObjectStore, lease: Lease, uid: int, image: Image) -> Snapsho
 class Compactor:
     """Snapshots and deletions of the incarnation that holds `lease` and writes `log`.
 
-    Thread-safe; one call at a time does something. Every call blocks, `compact` for as long as
-    reading and uploading all changed databases takes.
+    Thread-safe; `compact` and `collect` wait for each other. Every call blocks, `compact` for as
+    long as reading and uploading all changed databases takes.
     """
 
     def __init__(
@@ -92,10 +92,10 @@ class Compactor:
     def add(self, uid: int, image: Image) -> None:
         """Upload a database that a BIND is about to name; append that record afterwards.
 
-        It is kept until a manifest holds this generation or a later one.
+        It is kept until a manifest holds this generation or a later one. It waits for no
+        compaction, which may be waiting for the very thread that calls this.
         """
-        with self._lock:
-            self._upload(uid, image)
+        self._upload(uid, image)
 
     def compact(self, image: Callable[[int], Image]) -> Manifest:
         """Publish a manifest that covers what is acknowledged now. Blocks; see `LogWriter.wait`.
@@ -117,15 +117,7 @@ class Compactor:
                 for one in base.snapshots
                 if one.uid not in last and one.uid not in gone
             }
-            upto = tail.sequence
-            for uid, sequence in last.items():
-                made = image(uid)
-                if made.sequence < sequence:
-                    said = f"the image of {uid} is as of {made.sequence}, the log at {sequence}"
-                    raise ValueError(said)
-                upto = max(upto, made.sequence)
-                if made.data is not None:
-                    kept[uid] = self._upload(uid, made)
+            upto = self._renew(kept, last, image)
             # A restore must not find in an image what no log has: other databases of the same
             # record would lack it.
             self._log.wait(upto)
@@ -176,6 +168,22 @@ class Compactor:
                     gone.add(entry.uid)
         return {uid: sequence for uid, sequence in last.items() if uid not in gone}, gone
 
+    def _renew(
+        self, kept: dict[int, Snapshot], last: dict[int, int], image: Callable[[int], Image]
+    ) -> int:
+        """Upload what has changed; the newest sequence that any of it has."""
+        upto = 0
+        for uid, sequence in last.items():
+            made = image(uid)
+            if made.sequence < sequence:
+                raise ValueError(
+                    f"the image of {uid} is as of {made.sequence}, the log at {sequence}"
+                )
+            upto = max(upto, made.sequence)
+            if made.data is not None:
+                kept[uid] = self._upload(uid, made)
+        return upto
+
     def _upload(self, uid: int, image: Image) -> Snapshot:
         made = Snapshot(uid, image.generation, image.sequence, self._lease.token)
         self._pinned[made.key(self._lease.host)] = made
@@ -198,8 +206,10 @@ class Compactor:
             # Of an older incarnation, repeated: the log behind it may bind snapshots that no
             # manifest has.
             return
+        there = self._store.list(names.snapshots(host))
+        # Only now: what is pinned later was not there yet.
         needed = {one.key(host) for one in manifest.snapshots} | self._pinned.keys()
-        for key in self._store.list(names.snapshots(host)):
+        for key in there:
             # One of a newer token is not ours to judge, and then the lease is lost anyway.
             if key not in needed and names.snapshot_of(key)[0] <= self._lease.token:
                 yield key

@@ -371,6 +371,23 @@ def test_a_compactor_paused_at_any_store_call_harms_nobody_that_came_after(clock
     assert lost > 100
 
 
+def test_a_manifest_whose_number_has_become_free_again_is_not_taken_for_the_newest(
+    store: MemoryStore, clock: Clock
+) -> None:
+    old, files = Host(store), Files()
+    fill(old, files)
+    others: list[Files] = []
+
+    def sleep(call: StoreCall) -> None:
+        if call.method == "create" and call.key.startswith("manifest/") and not others:
+            live(store, clock, others)
+            assert call.key not in store.objects
+
+    with pytest.raises(LeaseLost, match="token 2 has published a manifest"):
+        Compactor(FaultyStore(store, sleep), old.lease, old.log).compact(files.image)
+    assert restored(store) == others[-1].living()
+
+
 def test_a_compactor_cut_at_any_store_call_is_finished_by_the_next(clock: Clock) -> None:
     for moment in range(1, 300):
         store = MemoryStore()

@@ -240,6 +240,23 @@ def test_an_observer_that_has_just_come_waits_a_whole_ttl(store: MemoryStore, cl
     assert observer.dead()
 
 
+def test_a_look_that_takes_long_counts_from_its_end(store: MemoryStore, clock: Clock) -> None:
+    lease = claim(store, clock)
+
+    def during(call: StoreCall) -> None:
+        if call.method == "list" and call.moment == "after":
+            clock.move(5)
+            lease.renew()
+
+    slow = FaultyStore(store, during)
+    observer = LeaseObserver(slow, HOST, clock=clock)
+    assert not observer.dead()
+    slow.hook = lambda call: None
+    clock.move(TTL * (1 - MARGIN) - 0.1)
+    lease.check()
+    assert not observer.dead()
+
+
 def test_a_new_incarnation_is_watched_afresh(store: MemoryStore, clock: Clock) -> None:
     claim(store, clock)
     observer = LeaseObserver(store, HOST, clock=clock)

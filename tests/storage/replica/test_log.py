@@ -242,6 +242,20 @@ def test_a_takeover_cut_at_any_moment_is_finished_by_the_next() -> None:
     assert 20 < moment < 199
 
 
+def test_a_takeover_that_another_one_overtakes_is_lost(store: MemoryStore) -> None:
+    Host(store).write(b"1")
+    lease = Lease.claim(store, HOST, clock=Clock())
+
+    def overtake(call: StoreCall) -> None:
+        if call.key.startswith("log/") and not newer:
+            newer.append(Lease.claim(store, HOST, clock=Clock()))
+
+    newer: list[Lease] = []
+    with pytest.raises(LeaseLost, match="token 3 has been claimed"):
+        take_over(FaultyStore(store, overtake), lease)
+    assert take_over(store, newer[0]).sequence == 1
+
+
 def test_a_writer_faster_than_the_seal_keeps_its_slot(store: MemoryStore) -> None:
     old = Host(store)
     old.write(b"1")

@@ -18,7 +18,7 @@ from storage.replica import Compactor, Image, LogWriter, Restoration, pack, seed
 from storage.replica.manifest import newest_manifest
 from storage.replica.names import manifest_key
 from storage.template import template
-from storage.testing.objects import FaultyStore, MemoryStore, StoreCall
+from storage.testing.objects import FaultyStore, MemoryStore, StoreCall, fail
 from tests.storage.replica.kit import (
     CATALOGUE,
     HOST,
@@ -30,6 +30,7 @@ from tests.storage.replica.kit import (
     created,
     deleted,
     numbered,
+    packed,
     page,
     restored,
     wrote,
@@ -136,6 +137,48 @@ def test_a_bind_takes_the_snapshot_of_its_own_generation_and_incarnation(
     one.compact(files.image)
     assert restored(store) == files.living()
     assert Restoration(store, HOST).files[1] == 2
+
+
+def test_a_snapshot_of_a_later_generation_makes_the_records_before_it_void(
+    store: MemoryStore, files: Files
+) -> None:
+    host = Host(store)
+    one, _ = compacting(host)
+    host.log.append([files.commit(created(1), wrote(1, 1, {1: b"old"}))])
+    late: list[bool] = []
+
+    def image(uid: int) -> Image:
+        if not late:
+            late.append(True)
+            host.log.append([files.commit(wrote(1, 1, {1: b"of the old generation"}))])
+            files.staged[1, 2] = page(b"bound")
+            files.commit(bound(1, 2))
+            host.log.append([(files.sequence, packed(bound(1, 2)))])
+        return files.image(uid)
+
+    assert one.compact(image).tail.sequence == 1
+    assert restored(store) == files.living()
+
+
+def test_a_snapshot_that_is_ahead_of_the_log_is_no_base_for_a_bind(
+    store: MemoryStore, files: Files
+) -> None:
+    host = Host(store)
+    host.log.append([files.commit(created(1))])
+    files.staged[1, 2] = page(b"bound")
+    Compactor(store, host.lease, host.log).add(1, Image(2, 1, page(b"bound")))
+    host.log.append([files.commit(bound(1, 2))])
+    before = files.living()
+    host.log.stage([files.commit(wrote(1, 1, {1: b"never in the log"}, generation=2))])
+
+    def power(call: StoreCall) -> None:
+        if call.method == "put" and call.moment == "after":
+            fail(call)
+
+    with pytest.raises(ObjectStoreFailed):
+        Compactor(FaultyStore(store, power), host.lease, host.log).compact(files.image)
+    assert f"snap/{HOST}/0000000001/1-2-3" in store.objects
+    assert restored(store) == before
 
 
 def test_a_restore_may_be_of_a_host_that_goes_on_writing(store: MemoryStore, files: Files) -> None:
