@@ -20,10 +20,18 @@
         ├── JournalCorrupt            acknowledged data in the journal is damaged
         ├── JournalFailed             a journal write or sync failed; the host stops
         ├── StateInUse                another live process owns the state directory
-        └── StateFormat               the directory holds something this version cannot read
+        ├── StateFormat               the directory holds something this version cannot read
+        ├── ObjectMissing             the object store has nothing under that key (LookupError)
+        ├── ObjectStoreFailed         the object store did not do what it was asked, or did not say
+        ├── ObjectKeyInvalid          not a key that every object store can hold (ValueError)
+        ├── ObjectStoreUnknown        not the url of an object store (ValueError)
+        ├── LeaseLost                 another incarnation of the host took over, or may have
+        └── ReplicaCorrupt            the replica has a gap or damage where data was acknowledged
 
 Branches follow what a caller can do: an `SqlError` is about one statement, the three
-`Journal*`/`Database*` errors are about the disk, the `State*` errors about the directory.
+`Journal*`/`Database*` errors are about the disk, the `State*` errors about the directory, the
+`Object*` errors about a store outside the machine. After `ObjectStoreFailed` the call may be
+repeated; after `LeaseLost` nothing may.
 """
 
 from __future__ import annotations
@@ -152,3 +160,53 @@ class StateInUse(StorageError):
 
 class StateFormat(StorageError):
     """The state directory was written by another format. Fields: `path`, `found`."""
+
+
+class ObjectMissing(StorageError, LookupError):
+    """There is no such object. Fields: `url` of the store, `key`. Never raised by `delete`."""
+
+    url: str
+    key: str
+
+
+class ObjectStoreFailed(StorageError):
+    """An object store failed or did not answer. Fields: `url`, `key`, `cause` (text).
+
+    A write may have happened all the same. Every call of an `ObjectStore` may be repeated.
+    """
+
+    url: str
+    key: str
+    cause: str
+
+
+class ObjectKeyInvalid(StorageError, ValueError):
+    """A key or prefix outside of what every object store can hold. Field: `key`."""
+
+    hint = "a key is parts of A-Z a-z 0-9 . _ = - joined by /, at most 255 a part and 1000 in all"
+    key: str
+
+
+class ObjectStoreUnknown(StorageError, ValueError):
+    """The url names no kind of object store that is known here. Field: `url`."""
+
+    hint = "use s3://bucket/prefix, gs://bucket/prefix, az://account/container, file:///... , memory://"
+    url: str
+
+
+class LeaseLost(StorageError):
+    """This incarnation of the host may not serve or acknowledge any more. Fields: `host`, `token`.
+
+    What was acknowledged before is safe. What was being written may or may not have been kept.
+    """
+
+    hint = "stop serving; to serve again claim a new lease and recover"
+    host: str
+    token: int
+
+
+class ReplicaCorrupt(StorageError):
+    """The replica is damaged, or lacks what it must have. Field: `key`. Nothing was changed."""
+
+    hint = "do not delete anything of this replica; the state directory of its host is intact"
+    key: str
