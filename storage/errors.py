@@ -20,6 +20,7 @@
         ├── JournalCorrupt            acknowledged data in the journal is damaged
         ├── JournalFailed             a journal write or sync failed; the host stops
         ├── StateInUse                another live process owns the state directory
+        ├── StateStale                the directory is older than its replica
         ├── StateFormat               the directory holds something this version cannot read
         ├── ObjectMissing             the object store has nothing under that key (LookupError)
         ├── ObjectStoreFailed         the object store did not do what it was asked, or did not say
@@ -210,3 +211,9 @@ class ReplicaCorrupt(StorageError):
 
     hint = "do not delete anything of this replica; the state directory of its host is intact"
     key: str
+
+
+class StateStale(StorageError):
+    """The directory is older than its replica: another one has gone on from there. Field: `path`."""
+
+    hint = "move this directory away and open an empty one; it is filled from the replica"

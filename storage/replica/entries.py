@@ -5,24 +5,12 @@ A record of the log is the body of a record of the journal, behind the number of
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-
-from storage.record import CREATE, DELETE, PAGES, Entry, decode_body
-
-_COUNT = struct.Struct("<I")
-BIND = 4
-"""The file is a new generation from here on; its content is a snapshot uploaded before."""
+from storage.record import BIND as BIND
+from storage.record import CREATE as CREATE
+from storage.record import DELETE as DELETE
+from storage.record import PAGES as PAGES
+from storage.record import Entry as Entry
+from storage.record import pack as pack
+from storage.record import unpack as entries
 
 __all__ = ["BIND", "CREATE", "DELETE", "PAGES", "Entry", "entries", "pack"]
-
-
-def pack(body: bytes, count: int) -> bytes:
-    """Bytes for the log from a record's body and the number of its entries."""
-    return _COUNT.pack(count) + body
-
-
-def entries(data: bytes) -> Iterator[Entry]:
-    """The entries in the bytes of one record of the log, in order."""
-    (count,) = _COUNT.unpack_from(data)
-    return decode_body(data[_COUNT.size :], count)
