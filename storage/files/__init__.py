@@ -1,0 +1,17 @@
+"""A file system in the database of one actor.
+
+files      the file system itself        handle    an open file
+search     walk, glob, grep, diff        streams   contents in pieces, over several steps
+contents   files by number               nodes     directories, links, paths to numbers
+extents    what lies where in a file     chunks    contents by hash, here or in a store
+tables     the SQL below all of it       paths     paths as text
+spec       as an fsspec file system      resolver  `facets://` addresses
+"""
+
+from storage.files.chunks import referenced as referenced
+from storage.files.files import Entry as Entry
+from storage.files.files import Files as Files
+from storage.files.files import Usage as Usage
+from storage.files.handle import File as File
+from storage.files.nodes import Stat as Stat
+from storage.files.search import Match as Match
