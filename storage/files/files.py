@@ -150,15 +150,15 @@ class Files:
 
         A name taken out of the list of directories is not gone into. Links are not followed.
         """
-        self._tree.resolve(path).directory()
-        return search.walk(self, paths.normalise(path))
+        place = self._tree.resolve(path)
+        return search.walk(self._tree, place.path, place.directory())
 
     def glob(self, pattern: str) -> list[str]:
         """Paths that match, sorted: `*`, `?` and `[a-z]` within a name, `**` for any depth.
 
         At its end `**` is everything below. It does not go through links to directories.
         """
-        return search.glob(self, pattern)
+        return search.glob(self._tree, pattern)
 
     def grep(
         self, pattern: str | re.Pattern[str], glob: str = "**", *, limit: int = 1000
@@ -210,10 +210,11 @@ class Files:
 
     def write(self, path: AnyPath, data: Buffer) -> int:
         """Make the file, or replace its content; how many bytes."""
+        view = memoryview(data).cast("B")
         with self._tables.change():
             place = self._made(path)
-            self._contents.replace(place.file().inode, place.path, data)
-        return len(data)
+            self._contents.replace(place.file().inode, place.path, view)
+        return len(view)
 
     def write_text(self, path: AnyPath, text: str, encoding: str = "utf-8") -> int:
         """The same with text; how many bytes."""
@@ -231,9 +232,10 @@ class Files:
         return self._write(path, data, offset)
 
     def _write(self, path: AnyPath, data: Buffer, offset: int | None) -> int:
+        view = memoryview(data).cast("B")
         with self._tables.change():
             place = self._made(path)
-            return self._contents.write(place.file().inode, place.path, data, offset)
+            return self._contents.write(place.file().inode, place.path, view, offset)
 
     def truncate(self, path: AnyPath, size: int = 0) -> None:
         """Cut the file, or extend it by zeros."""
@@ -357,19 +359,38 @@ class Files:
 
         `FileExists` if something is there, unless it is a directory and `exist_ok`.
         """
-        names = paths.parts(path)
         with self._tables.change():
-            for i in range(1 if parents else len(names), len(names)):
-                self._mkdir("/" + "/".join(names[:i]), 0o755, exist_ok=True)
-            self._mkdir("/" + "/".join(names), mode, exist_ok=exist_ok)
+            if parents:
+                self._make_parents(paths.normalise(path))
+            place = self._tree.resolve(path, follow=exist_ok)
+            if not exist_ok or place.node is None or place.node.kind != "directory":
+                self._make_directory(place, mode)
 
-    def _mkdir(self, path: str, mode: int, *, exist_ok: bool) -> None:
-        place = self._tree.resolve(path, follow=exist_ok)
+    def _make_directory(self, place: Place, mode: int = 0o755) -> Place:
+        self._free(place)
+        self._tree.room(place.path, entries=1)
+        node = self._tree.add(place.parent.inode, place.name, "directory", mode & 0o7777)
+        return place._replace(node=node)
+
+    def _make_parents(self, path: str) -> None:
+        """Make what is missing above; looks for what is there from below, mostly it is near."""
+        missing: list[str] = []
+        above, _, _ = path.rpartition("/")
+        while (place := self._reach(above or "/")) is None:
+            above, _, name = above.rpartition("/")
+            missing.append(name)
         if place.node is None:
-            self._tree.room(path, entries=1)
-            self._tree.add(place.parent.inode, place.name, "directory", mode & 0o7777)
-        elif not exist_ok or place.node.kind != "directory":
-            raise FileExists(f"there is a {path!r} already", path=path)
+            place = self._make_directory(place)
+        node = place.directory()
+        for name in reversed(missing):
+            found = self._tree.find(node.inode, name)  # only a link that leads nowhere
+            node = self._make_directory(Place(path, node, name, found)).directory()
+
+    def _reach(self, path: str) -> Place | None:
+        try:
+            return self._tree.resolve(path)
+        except FileMissing:
+            return None
 
     def symlink(self, target: str, path: AnyPath) -> None:
         """Make a link; a target that is not absolute starts at the link's directory.

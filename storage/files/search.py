@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import fnmatch
 import re
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.errors import FileTooLarge
+from storage.errors import FileMissing, FileTooLarge, LinkLoop, NotDirectory
 from storage.files import paths
 
 if TYPE_CHECKING:
     from storage.files.files import Files
+    from storage.files.nodes import Node, Tree
 
 DIFF_LINES = 10_000
 """Comparing takes time up to the product of both lengths."""
@@ -32,62 +34,83 @@ class Match:
     """The whole line, without its end."""
 
 
-def walk(files: Files, top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+def walk(tree: Tree, path: str, node: Node) -> Iterator[tuple[str, list[str], list[str]]]:
     """Directories from the top down: path, names of directories, names of everything else."""
-    waiting = [top]
+    waiting = [(path, node.inode)]  # by number, or a path of n names would be walked n times
     while waiting:
-        path = waiting.pop()
-        directories: list[str] = []
+        path, inode = waiting.pop()
+        inodes: dict[str, int] = {}
         others: list[str] = []
-        for one in files.scandir(path):
-            (directories if one.stat.kind == "directory" else others).append(one.name)
+        for one in tree.children(inode):
+            if one.kind == "directory":
+                inodes[one.name] = one.inode
+            else:
+                others.append(one.name)
+        directories = list(inodes)
         yield path, directories, others
-        waiting += [paths.join(path, name) for name in reversed(directories)]
+        waiting += [(paths.join(path, name), inodes[name]) for name in reversed(directories)]
 
 
-def glob(files: Files, pattern: str) -> list[str]:
+def glob(tree: Tree, pattern: str) -> list[str]:
     """Paths that match, in order. Goes on name by name, so no depth is too deep."""
-    found = ["/"]
+    found: dict[str, Node] = {"/": tree.root()}
     names = paths.parts(pattern)
     for i, name in enumerate(names):
         last = i == len(names) - 1
-        if name == "**":
-            step = [one for top in found for one in _below(files, top, only_directories=not last)]
-        elif _MAGIC.search(name):
-            step = [one for top in found for one in _matching(files, top, name)]
-        else:
-            step = [one for one in (paths.join(top, name) for top in found) if _there(files, one)]
-        found = list(dict.fromkeys(step))
+        found = {
+            path: node
+            for top, directory in _directories(tree, found)
+            for path, node in _step(tree, top, directory, name, last=last)
+        }
     return sorted(found)
 
 
-def _below(files: Files, top: str, *, only_directories: bool) -> Iterator[str]:
-    if not files.is_dir(top):
-        return
+def _directories(tree: Tree, found: dict[str, Node]) -> Iterator[tuple[str, Node]]:
+    for path, node in found.items():
+        if node.kind == "directory":
+            yield path, node
+        elif node.kind == "link":
+            with contextlib.suppress(FileMissing, NotDirectory, LinkLoop):
+                yield path, tree.resolve(path).directory()
+
+
+def _step(
+    tree: Tree, top: str, directory: Node, name: str, *, last: bool
+) -> Iterator[tuple[str, Node]]:
+    """What one name of a pattern leads to from a directory."""
+    if name == "**":
+        yield from _below(tree, top, directory, only_directories=not last)
+    elif _MAGIC.search(name):
+        matches = re.compile(fnmatch.translate(name)).match
+        for node in tree.children(directory.inode):
+            if matches(node.name):
+                yield paths.join(top, node.name), node
+    else:
+        found = tree.find(directory.inode, name)
+        if found is not None:
+            yield paths.join(top, name), found
+
+
+def _below(
+    tree: Tree, top: str, directory: Node, *, only_directories: bool
+) -> Iterator[tuple[str, Node]]:
     if only_directories:
-        yield top
-    for path, directories, others in walk(files, top):
-        for name in directories if only_directories else (*directories, *others):
-            yield paths.join(path, name)
-
-
-def _matching(files: Files, top: str, pattern: str) -> Iterator[str]:
-    if files.is_dir(top):
-        matches = re.compile(fnmatch.translate(pattern)).match
-        for name in files.listdir(top):
-            if matches(name):
-                yield paths.join(top, name)
-
-
-def _there(files: Files, path: str) -> bool:
-    parent = path.rpartition("/")[0] or "/"
-    return files.is_dir(parent) and files.lexists(path)
+        yield top, directory
+    waiting = [(top, directory)]
+    while waiting:
+        path, node = waiting.pop()
+        for one in tree.children(node.inode):
+            entry = paths.join(path, one.name), one
+            if one.kind == "directory":
+                waiting.append(entry)
+            if one.kind == "directory" or not only_directories:
+                yield entry
 
 
 def grep(files: Files, pattern: str | re.Pattern[str], where: str, limit: int) -> Iterator[Match]:
     """Lines of text files that match, at most `limit`."""
     search = re.compile(pattern).search
-    for path in glob(files, where):
+    for path in files.glob(where):
         if limit > 0 and files.is_file(path):
             for line, text in _lines(files, path):
                 if search(text):

@@ -44,7 +44,9 @@ def rows(database: Database, query: str) -> list[tuple[Any, ...]]:
 
 def stored(database: Database) -> int:
     """Bytes of content in the database."""
-    return int(rows(database, "select coalesce(sum(length(data)), 0) from _facets_files_data")[0][0])
+    return int(
+        rows(database, "select coalesce(sum(length(data)), 0) from _facets_files_data")[0][0]
+    )
 
 
 def check(database: Database, objects: Objects | None = None) -> None:

@@ -74,7 +74,9 @@ def test_what_is_not_there_is_missing(fs: Files) -> None:
         with pytest.raises(FileMissing):
             use("/nothing")
     assert fs.listdir() == []
-    assert not fs.exists("/nothing") and not fs.is_file("/nothing") and not fs.is_dir("/nothing")
+    assert not fs.exists("/nothing")
+    assert not fs.is_file("/nothing")
+    assert not fs.is_dir("/nothing")
 
 
 def test_names_are_listed_in_the_order_of_their_bytes_and_in_pages(fs: Files) -> None:
@@ -240,7 +242,12 @@ def test_rename_moves_nothing_into_itself_and_onto_itself_does_nothing(fs: Files
 def test_a_link_is_followed_from_where_it_stands(fs: Files) -> None:
     fs.mkdir("/a/b", parents=True)
     fs.write("/a/f", b"x")
-    for name, target in (("up", "../f"), ("abs", "/a/f"), ("odd", "./../b/../f"), ("top", "../../../a/f")):
+    for name, target in (
+        ("up", "../f"),
+        ("abs", "/a/f"),
+        ("odd", "./../b/../f"),
+        ("top", "../../../a/f"),
+    ):
         fs.symlink(target, f"/a/b/{name}")
         assert fs.read(f"/a/b/{name}") == b"x"
         assert fs.readlink(f"/a/b/{name}") == target
@@ -253,7 +260,8 @@ def test_a_link_is_followed_from_where_it_stands(fs: Files) -> None:
 def test_writing_through_a_link_writes_where_it_leads(fs: Files) -> None:
     fs.mkdir("/d")
     fs.symlink("d/new", "/l")
-    assert not fs.exists("/l") and fs.lexists("/l")
+    assert not fs.exists("/l")
+    assert fs.lexists("/l")
     fs.write("/l", b"made")
     assert fs.read("/d/new") == b"made"
     fs.unlink("/l")
