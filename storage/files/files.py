@@ -9,7 +9,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from storage.errors import DirectoryNotEmpty, FileExists, FileMissing, NotDirectory, PathInvalid
+from storage.errors import (
+    DirectoryNotEmpty,
+    FileExists,
+    FileMissing,
+    LinkLoop,
+    NotDirectory,
+    PathInvalid,
+)
 from storage.files import contents, handle, paths, search, streams
 from storage.files.chunks import Buffer, Chunks
 from storage.files.contents import FILE_MODE, Contents
@@ -125,7 +132,7 @@ class Files:
     def _look(self, path: AnyPath, *, follow: bool) -> Node | None:
         try:
             return self._tree.resolve(path, follow=follow).node
-        except (FileMissing, NotDirectory):
+        except (FileMissing, NotDirectory, LinkLoop):
             return None
 
     def listdir(
@@ -362,9 +369,8 @@ class Files:
         with self._tables.change():
             if parents:
                 self._make_parents(paths.normalise(path))
-            place = self._tree.resolve(path, follow=exist_ok)
-            if not exist_ok or place.node is None or place.node.kind != "directory":
-                self._make_directory(place, mode)
+            if not exist_ok or not self.is_dir(path):
+                self._make_directory(self._tree.resolve(path, follow=False), mode)
 
     def _make_directory(self, place: Place, mode: int = 0o755) -> Place:
         self._free(place)
@@ -379,11 +385,11 @@ class Files:
         while (place := self._reach(above or "/")) is None:
             above, _, name = above.rpartition("/")
             missing.append(name)
-        if place.node is None:
-            place = self._make_directory(place)
+        if place.node is None:  # or a link that leads nowhere, which is in the way
+            place = self._make_directory(self._tree.resolve(place.path, follow=False))
         node = place.directory()
         for name in reversed(missing):
-            found = self._tree.find(node.inode, name)  # only a link that leads nowhere
+            found = self._tree.find(node.inode, name)  # such a link as well
             node = self._make_directory(Place(path, node, name, found)).directory()
 
     def _reach(self, path: str) -> Place | None:

@@ -32,7 +32,7 @@ class FacetsFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
     Synchronous, and bound to the thread of those files. A file opened for reading is read
     when it is opened, so the libraries that read on threads of their own may; one opened for
     writing is written as a whole when it is closed, and not at all if it never is. Directories
-    above a file that is written are not made, unless `mkdir` or `put` do.
+    above a file that is written are made, as those libraries expect.
     """
 
     protocol = "facets"
@@ -127,13 +127,14 @@ class FacetsFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
 
     def _writable(self, path: str, mode: str) -> None:
         """Say now what would go wrong at the end, when all is written."""
-        if self.exists(path):
-            if mode == "xb":
-                raise FileExists(f"there is a {path!r} already", path=path)
-            if self.isdir(path):
-                raise IsDirectory(f"{path!r} is a directory", path=path)
-        else:
-            self.files.scandir(self._parent(path))
+        if mode == "xb" and self.exists(path):
+            raise FileExists(f"there is a {path!r} already", path=path)
+        if self.isdir(path):
+            raise IsDirectory(f"{path!r} is a directory", path=path)
+
+    def make_parent(self, path: str) -> None:
+        """Make the directories above a file."""
+        self.files.mkdir(self._parent(path), parents=True, exist_ok=True)
 
     def cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **_: Any
@@ -154,6 +155,7 @@ class FacetsFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
         """Make an empty file; of one that is there, drop the content or set the time."""
         path = self._strip_protocol(path)
         if truncate or not self.exists(path):
+            self.make_parent(path)
             self.files.write(path, b"")
         else:
             self.files.utime(path)
@@ -187,6 +189,7 @@ class FacetsFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has n
         if self.isdir(source):
             self.files.mkdir(target, parents=True, exist_ok=True)
         else:
+            self.make_parent(target)
             self.files.copy(source, target)
 
     def mv_file(self, path1: str, path2: str, **_: Any) -> None:
@@ -226,9 +229,12 @@ class Outgoing(io.BytesIO):
     def commit(self) -> None:
         """Write the file that was closed; fsspec calls this at the end of its transaction."""
         data, self._whole = self._whole, None
-        if data is not None and self._mode == "ab":
+        if data is None:
+            return
+        self._fs.make_parent(self.path)
+        if self._mode == "ab":
             self._fs.files.append(self.path, data)
-        elif data is not None:
+        else:
             self._fs.files.write(self.path, data)
 
     def discard(self) -> None:

@@ -38,6 +38,15 @@ def test_a_directory_is_made_once_and_its_parents_when_asked_for(fs: Files) -> N
         fs.mkdir("/")
 
 
+def test_a_link_that_leads_nowhere_is_in_the_way_of_a_directory(fs: Files) -> None:
+    fs.symlink("nowhere", "/l")
+    fs.symlink("not/here", "/m")
+    for path in ("/l", "/l/x", "/m", "/m/x"):
+        with pytest.raises(FileExists):
+            fs.mkdir(path, parents=True, exist_ok=True)
+    assert fs.listdir() == ["l", "m"]
+
+
 def test_a_file_is_never_taken_for_a_directory(fs: Files) -> None:
     fs.write("/f", b"")
     with pytest.raises(FileExists):
@@ -280,7 +289,8 @@ def test_forty_links_are_followed_and_one_more_is_a_loop(fs: Files) -> None:
         fs.read("/41")
     assert caught.value.errno == errno.ELOOP
     fs.symlink("self", "/self")
-    for use in (fs.read, fs.exists, fs.listdir, lambda p: fs.write(p, b"")):
+    assert not fs.exists("/self")
+    for use in (fs.read, fs.stat, fs.listdir, lambda p: fs.write(p, b"")):
         with pytest.raises(LinkLoop):
             use("/self")
     assert fs.lstat("/self").kind == "link"
