@@ -254,7 +254,8 @@ class Tree:
 
     def remove(self, node: Node) -> None:
         """Remove an entry and everything below it."""
-        self._note(node.inode)
+        newest = self._tables.write("select max(id) from _facets_files_nodes")[0][0]
+        self._newest = max(self._newest, newest)
         self._tables.write(
             f"{_BELOW} delete from _facets_files_nodes where id in (select id from below)",  # noqa: S608
             node.inode,
@@ -288,10 +289,5 @@ class Tree:
             if inode not in self.streams
         ]
         for inode in left:
-            self._note(inode)
             self._tables.write("delete from _facets_files_nodes where id = ?", inode)
         return len(left)
-
-    def _note(self, inode: int) -> None:
-        newest = self._tables.write("select max(id) from _facets_files_nodes")[0][0]
-        self._newest = max(self._newest, newest, inode)

@@ -96,12 +96,8 @@ class Tables:
             for statement in (*_TABLES[:-1], *_TRIGGERS, _TABLES[-1]):
                 self._database.run_own(statement)
             self._ready = True
-        try:
-            with self._database.transaction():
-                yield
-        except BaseException:
-            self.forget()
-            raise
+        with self._database.transaction():
+            yield
 
     def ready(self) -> bool:
         """Whether the tables are there."""

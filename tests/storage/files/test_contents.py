@@ -135,6 +135,15 @@ def test_writing_what_is_there_already_writes_no_content(fs: Files, database: Da
     assert fs.read("/f") == changed
 
 
+def test_writing_the_same_again_changes_no_row_of_content(fs: Files, database: Database) -> None:
+    data = noise(50 * CHUNK)
+    fs.write("/f", data)
+    ((before,),) = rows(database, "select total_changes()")
+    fs.write("/f", data)
+    ((after,),) = rows(database, "select total_changes()")
+    assert after - before == 1  # the time
+
+
 def test_a_change_in_the_middle_touches_only_what_it_hits(fs: Files, database: Database) -> None:
     fs.write("/f", noise(10 * CHUNK))
     before = set(rows(database, "select id, hash from _facets_files_chunks"))

@@ -238,6 +238,25 @@ async def test_a_place_that_is_lost_meanwhile_is_an_error_at_the_end(
     assert detached(database) == 0
 
 
+@pytest.mark.parametrize("where", ["fs", "spilling"])
+async def test_a_stream_whose_first_steps_were_undone_is_an_error_and_leaves_nothing(
+    request: pytest.FixtureRequest, database: Database, where: str
+) -> None:
+    fs: Files = request.getfixturevalue(where)
+    fs.mkdir("/d")
+    database.commit()
+
+    async def undoing() -> AsyncIterator[bytes]:
+        yield noise(OBJECT)
+        undo(database, fs)
+        yield noise(OBJECT)
+
+    with pytest.raises(FileMissing):
+        await fs.write_stream("/f", undoing())
+    assert (fs.listdir(), fs.usage().bytes) == (["d"], 0)
+    assert rows(database, "select * from _facets_files_extents") == []
+
+
 async def test_a_file_that_is_removed_while_it_streams_out_is_an_error(fs: Files) -> None:
     fs.write("/f", noise(200_000))
     stream = fs.stream("/f")
