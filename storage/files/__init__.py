@@ -2,9 +2,10 @@
 
 files      the file system itself        handle    an open file
 search     walk, glob, grep, diff        streams   contents in pieces, over several steps
-contents   files by number               nodes     directories, links, paths to numbers
+entries    making, moving, removing      nodes     directories, links, paths to numbers
+contents   files by number               paths     paths as text
 extents    what lies where in a file     chunks    contents by hash, here or in a store
-tables     the SQL below all of it       paths     paths as text
+tables     the SQL below all of it
 spec       as an fsspec file system      resolver  `facets://` addresses
 """
 

@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from storage.errors import (
-    DirectoryNotEmpty,
     FileExists,
-    FileMissing,
-    LinkLoop,
-    NotDirectory,
     PathInvalid,
 )
 from storage.files import contents, handle, paths, search, streams
 from storage.files.chunks import Buffer, Chunks
-from storage.files.contents import FILE_MODE, Contents
+from storage.files.contents import Contents
+from storage.files.entries import Entries
 from storage.files.extents import Extents
-from storage.files.nodes import Node, Place, Stat, Tree
+from storage.files.nodes import Stat, Tree
 from storage.files.paths import AnyPath
 from storage.files.search import Match
 from storage.files.tables import Tables
@@ -69,7 +66,7 @@ class Files:
     is over `limits.inline` bytes; without one everything is in the database.
     """
 
-    __slots__ = ("_chunks", "_contents", "_database", "_tables", "_tree")
+    __slots__ = ("_chunks", "_contents", "_entries", "_tables", "_tree")
 
     def __init__(
         self,
@@ -80,12 +77,12 @@ class Files:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         limits = limits or FileLimits()
-        self._database = database
         self._tables = Tables(database)
         self._tree = Tree(self._tables, limits, clock)
         self._chunks = Chunks(self._tables, objects)
         extents = Extents(self._tables, self._chunks, limits.inline)
         self._contents = Contents(self._tables, self._tree, extents)
+        self._entries = Entries(self._tables, self._tree, extents)
 
     def forget(self) -> None:
         """Look again whether the tables are there: the step that made them was rolled back."""
@@ -108,32 +105,26 @@ class Files:
 
     def exists(self, path: AnyPath) -> bool:
         """Whether something is there; False for a link that leads nowhere."""
-        return self._look(path, follow=True) is not None
+        return self._tree.look(path, follow=True) is not None
 
     def lexists(self, path: AnyPath) -> bool:
         """The same, and True for a link that leads nowhere."""
-        return self._look(path, follow=False) is not None
+        return self._tree.look(path, follow=False) is not None
 
     def is_file(self, path: AnyPath) -> bool:
         """Whether a file is there."""
-        node = self._look(path, follow=True)
+        node = self._tree.look(path, follow=True)
         return node is not None and node.kind == "file"
 
     def is_dir(self, path: AnyPath) -> bool:
         """Whether a directory is there."""
-        node = self._look(path, follow=True)
+        node = self._tree.look(path, follow=True)
         return node is not None and node.kind == "directory"
 
     def is_link(self, path: AnyPath) -> bool:
         """Whether a symbolic link is there."""
-        node = self._look(path, follow=False)
+        node = self._tree.look(path, follow=False)
         return node is not None and node.kind == "link"
-
-    def _look(self, path: AnyPath, *, follow: bool) -> Node | None:
-        try:
-            return self._tree.resolve(path, follow=follow).node
-        except (FileMissing, NotDirectory, LinkLoop):
-            return None
 
     def listdir(
         self, path: AnyPath = "/", *, limit: int | None = None, after: str = ""
@@ -219,7 +210,7 @@ class Files:
         """Make the file, or replace its content; how many bytes."""
         view = memoryview(data).cast("B")
         with self._tables.change():
-            place = self._made(path)
+            place = self._entries.made(path)
             self._contents.replace(place.file().inode, place.path, view)
         return len(view)
 
@@ -241,24 +232,13 @@ class Files:
     def _write(self, path: AnyPath, data: Buffer, offset: int | None) -> int:
         view = memoryview(data).cast("B")
         with self._tables.change():
-            place = self._made(path)
+            place = self._entries.made(path)
             return self._contents.write(place.file().inode, place.path, view, offset)
 
     def truncate(self, path: AnyPath, size: int = 0) -> None:
         """Cut the file, or extend it by zeros."""
         place = self._tree.resolve(path)
         self._contents.truncate(place.file().inode, place.path, size)
-
-    def _made(self, path: AnyPath) -> Place:
-        """The place of a file, made if there is none."""
-        place = self._tree.resolve(path)
-        place.not_directory()
-        if place.node is not None:
-            return place
-        self._tree.room(place.path, entries=1)
-        return place._replace(
-            node=self._tree.add(place.parent.inode, place.name, "file", FILE_MODE)
-        )
 
     @overload
     def open(
@@ -319,7 +299,7 @@ class Files:
         if mode.base == "r" or (mode.base == "a" and place.node is not None):
             return place.file().inode, place.path
         with self._tables.change():
-            place = self._made(path)
+            place = self._entries.made(path)
             if mode.base == "w":
                 self._contents.truncate(place.file().inode, place.path, 0)
         return place.file().inode, place.path
@@ -366,53 +346,14 @@ class Files:
 
         `FileExists` if something is there, unless it is a directory and `exist_ok`.
         """
-        with self._tables.change():
-            if parents:
-                self._make_parents(paths.normalise(path))
-            if not exist_ok or not self.is_dir(path):
-                self._make_directory(self._tree.resolve(path, follow=False), mode)
-
-    def _make_directory(self, place: Place, mode: int = 0o755) -> Place:
-        self._free(place)
-        self._tree.room(place.path, entries=1)
-        node = self._tree.add(place.parent.inode, place.name, "directory", mode & 0o7777)
-        return place._replace(node=node)
-
-    def _make_parents(self, path: str) -> None:
-        """Make what is missing above; looks for what is there from below, mostly it is near."""
-        missing: list[str] = []
-        above, _, _ = path.rpartition("/")
-        while (place := self._reach(above or "/")) is None:
-            above, _, name = above.rpartition("/")
-            missing.append(name)
-        if place.node is None:  # or a link that leads nowhere, which is in the way
-            place = self._make_directory(self._tree.resolve(place.path, follow=False))
-        node = place.directory()
-        for name in reversed(missing):
-            found = self._tree.find(node.inode, name)  # such a link as well
-            node = self._make_directory(Place(path, node, name, found)).directory()
-
-    def _reach(self, path: str) -> Place | None:
-        try:
-            return self._tree.resolve(path)
-        except FileMissing:
-            return None
+        self._entries.mkdir(path, mode, parents=parents, exist_ok=exist_ok)
 
     def symlink(self, target: str, path: AnyPath) -> None:
         """Make a link; a target that is not absolute starts at the link's directory.
 
         It may lead nowhere. `FileExists` if something is under `path`.
         """
-        paths.split(target)
-        place = self._tree.resolve(path, follow=False)
-        self._free(place)
-        with self._tables.change():
-            self._tree.room(place.path, entries=1)
-            self._tree.add(place.parent.inode, place.name, "link", 0o777, target)
-
-    def _free(self, place: Place) -> None:
-        if place.node is not None:
-            raise FileExists(f"there is a {place.path!r} already", path=place.path)
+        self._entries.symlink(target, path)
 
     def chmod(self, path: AnyPath, mode: int) -> None:
         """Set the permission bits."""
@@ -428,31 +369,15 @@ class Files:
 
     def unlink(self, path: AnyPath) -> None:
         """Remove a file or a link; `IsDirectory` for a directory."""
-        place = self._tree.resolve(path, follow=False)
-        with self._tables.change():
-            self._tree.remove(place.file())
+        self._entries.unlink(path)
 
     def rmdir(self, path: AnyPath) -> None:
         """Remove an empty directory; `DirectoryNotEmpty` if it is not."""
-        place = self._tree.resolve(path, follow=False)
-        node = place.directory()
-        place.not_root()
-        self._empty(place)
-        with self._tables.change():
-            self._tree.remove(node)
-
-    def _empty(self, place: Place) -> None:
-        if self._tree.children(place.directory().inode, 1):
-            raise DirectoryNotEmpty(f"{place.path!r} is not empty", path=place.path)
+        self._entries.rmdir(path)
 
     def remove_tree(self, path: AnyPath) -> None:
         """Remove whatever is there, a directory with everything below it; of `/`, its content."""
-        place = self._tree.resolve(path, follow=False)
-        node = place.existing()
-        gone = [node] if place.name else self._tree.children(node.inode)
-        with self._tables.change():
-            for one in gone:
-                self._tree.remove(one)
+        self._entries.remove_tree(path)
 
     def rename(self, source: AnyPath, target: AnyPath) -> None:
         """Move an entry, in one go. Links are moved, not followed.
@@ -461,30 +386,7 @@ class Files:
         replaces an empty one (else `NotDirectory`, `DirectoryNotEmpty`), nothing moves into
         itself (`PathInvalid`), and onto itself nothing happens.
         """
-        here = self._tree.resolve(source, follow=False)
-        there = self._tree.resolve(target, follow=False)
-        node = here.existing()
-        here.not_root()
-        there.not_root()
-        if there.node == node:
-            return
-        self._outside(there, node)
-        if there.node is not None:
-            self._replaceable(node, there)
-        with self._tables.change():
-            if there.node is not None:
-                self._tree.remove(there.node)
-            self._tree.move(node, there.parent.inode, there.name)
-
-    def _replaceable(self, node: Node, there: Place) -> None:
-        if node.kind == "directory":
-            self._empty(there)
-        else:
-            there.not_directory()
-
-    def _outside(self, there: Place, node: Node) -> None:
-        if node.kind == "directory" and self._tree.is_below(there.parent.inode, node.inode):
-            raise PathInvalid(f"{there.path!r} is inside of what goes there", path=there.path)
+        self._entries.rename(source, target)
 
     def copy(self, source: AnyPath, target: AnyPath) -> None:
         """Copy a file over or beside another, or a directory with all below it to a new path.
@@ -492,41 +394,7 @@ class Files:
         Content is shared, not copied. A link as `source` is followed, links below it stay
         links. `FileExists` if a directory is copied to where something is.
         """
-        here = self._tree.resolve(source)
-        node = here.existing()
-        with self._tables.change():
-            if node.kind == "directory":
-                self._copy_tree(node, self._tree.resolve(target, follow=False))
-            else:
-                self._copy_file(node, target)
-
-    def _copy_file(self, node: Node, target: AnyPath) -> None:
-        place = self._made(target)
-        there = place.file()
-        if there.inode == node.inode:
-            return
-        self._tree.room(place.path, grow=node.size - there.size)
-        self._contents.extents.truncate(there.inode, 0)
-        self._share(node, there.inode)
-
-    def _copy_tree(self, node: Node, there: Place) -> None:
-        self._free(there)
-        self._outside(there, node)
-        found = self._tree.usage(node.inode).values()
-        entries, size = sum(count for count, _ in found), sum(size for _, size in found)
-        self._tree.room(there.path, grow=size, entries=entries)
-        waiting = [(node, there.parent.inode, there.name)]
-        while waiting:
-            old, parent, name = waiting.pop()
-            new = self._tree.add(parent, name, old.kind, old.mode, old.target)
-            if old.kind == "file":
-                self._share(old, new.inode)
-            waiting += [(one, new.inode, one.name) for one in self._tree.children(old.inode)]
-
-    def _share(self, node: Node, inode: int) -> None:
-        self._contents.extents.share(node.inode, inode)
-        self._tree.resize(inode, node.size)
-        self._tree.chmod(inode, node.mode)
+        self._entries.copy(source, target)
 
     # -- elsewhere ----------------------------------------------------------------------
 

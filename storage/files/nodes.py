@@ -174,6 +174,13 @@ class Tree:
             chain.append(node)
         return Place(clean, chain[max(0, len(chain) - 2)], chain[-1].name, chain[-1])
 
+    def look(self, path: paths.AnyPath, *, follow: bool = True) -> Node | None:
+        """What is under a path, or None, also if the path leads nowhere at all."""
+        try:
+            return self.resolve(path, follow=follow).node
+        except (FileMissing, NotDirectory, LinkLoop):
+            return None
+
     def children(self, directory: int, limit: int | None = None, after: str = "") -> list[Node]:
         """Entries of a directory whose names sort behind `after`, in the order of their bytes."""
         query = (

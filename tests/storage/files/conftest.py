@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from storage.database import Database
 from storage.files import Files
+from storage.files.resolver import register_resolver
 from storage.limits import FileLimits
 from storage.store import Store
 from tests.storage.files.fake import Objects, check
@@ -25,16 +25,19 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def store(state: Path) -> Iterator[Store]:
-    store = Store.open(state)
+@pytest.fixture(scope="package")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One for all: opening it syncs a dozen times. Each test has an actor of its own."""
+    store = Store.open(tmp_path_factory.mktemp("files") / "state")
     yield store
     store.close()
 
 
 @pytest.fixture
-def database(store: Store) -> Database:
-    return store.root("Kind", "name")
+def database(store: Store, request: pytest.FixtureRequest) -> Iterator[Database]:
+    database = store.root("Kind", request.node.nodeid)
+    yield database
+    database.rollback()
 
 
 @pytest.fixture
@@ -63,6 +66,27 @@ def spilling(database: Database, objects: Objects) -> Iterator[Files]:
     yield files
     if files.stat("/").mtime_ns:
         check(database, objects)
+
+
+@pytest.fixture
+def resolved(store: Store) -> Iterator[dict[tuple[str, str], Files]]:
+    """Files of actors by address, as a runtime finds them."""
+    fsspec = pytest.importorskip("fsspec")
+    from storage.files.spec import FacetsFileSystem
+
+    known: dict[tuple[str, str], Files] = {}
+
+    def resolve(kind: str, name: str) -> Files:
+        if (kind, name) not in known:
+            known[kind, name] = Files(store.root(kind, name))
+        return known[kind, name]
+
+    register_resolver(resolve)
+    fsspec.register_implementation("facets", FacetsFileSystem, clobber=True)
+    yield known
+    register_resolver(None)
+    for kind, name in known:
+        store.root(kind, name).rollback()
 
 
 def undo(database: Database, files: Files) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
 from storage.database import Database
 from storage.errors import FileExists, FileMissing, IsDirectory, PathInvalid, StorageError
 from storage.files import Files
-from storage.files.resolver import register_resolver
-from storage.store import Store
 from tests.storage.files.conftest import undo
 
 fsspec = pytest.importorskip("fsspec")
@@ -55,22 +52,6 @@ class TestPipe(abstract.AbstractPipeTests, Fixtures):  # type: ignore[misc]
 @pytest.fixture
 def spec(fs: Files) -> FacetsFileSystem:
     return fs.fsspec()
-
-
-@pytest.fixture
-def resolved(store: Store) -> Iterator[dict[tuple[str, str], Files]]:
-    """Files of actors by address, as a runtime finds them."""
-    known: dict[tuple[str, str], Files] = {}
-
-    def resolve(kind: str, name: str) -> Files:
-        if (kind, name) not in known:
-            known[kind, name] = Files(store.root(kind, name))
-        return known[kind, name]
-
-    register_resolver(resolve)
-    fsspec.register_implementation("facets", FacetsFileSystem, clobber=True)
-    yield known
-    register_resolver(None)
 
 
 def test_fsspec_is_imported_only_when_it_is_asked_for() -> None:

@@ -8,9 +8,6 @@ import pytest
 
 from storage.database import Database
 from storage.files import Files
-from tests.storage.files.test_fsspec import resolved
-
-__all__ = ["resolved"]
 
 pytest.importorskip("fsspec")
 

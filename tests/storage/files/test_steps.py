@@ -100,10 +100,11 @@ def test_files_are_there_when_the_store_is_opened_again(state: Path) -> None:
 
 def test_the_files_of_two_actors_are_apart(fs: Files, store: Store) -> None:
     fs.write("/f", b"mine")
-    other = Files(store.root("Kind", "other"))
+    other = Files(store.root("Other", "name"))
     assert other.listdir() == []
     other.write("/f", b"theirs")
     assert (fs.read("/f"), other.read("/f")) == (b"mine", b"theirs")
+    store.root("Other", "name").rollback()
 
 
 def test_the_tables_are_out_of_reach_of_sql(fs: Files, database: Database) -> None:
