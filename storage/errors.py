@@ -10,6 +10,18 @@
         ├── NoRow                     a row was asked for and there is none (LookupError)
         ├── TooManyRows               more rows than the limit, or than one() allows
         ├── NotStorable               a value the database cannot hold (TypeError)
+        ├── FileError                 the file system refused (OSError): errno, path
+        │   ├── FileMissing           ENOENT (FileNotFoundError)
+        │   ├── FileExists            EEXIST (FileExistsError)
+        │   ├── IsDirectory           EISDIR (IsADirectoryError)
+        │   ├── NotDirectory          ENOTDIR (NotADirectoryError)
+        │   ├── DirectoryNotEmpty     ENOTEMPTY
+        │   ├── LinkLoop              ELOOP: more than 40 symbolic links
+        │   ├── PathTooLong           ENAMETOOLONG
+        │   ├── PathInvalid           EINVAL: not a path, or not one for this operation (ValueError)
+        │   ├── FileTooLarge          EFBIG: over the limit of one file
+        │   ├── FilesQuota            EDQUOT: over the limit of all files
+        │   └── FileDamaged           EIO: stored content is not what was written
         ├── StorageFull               no room: the step was rolled back
         ├── MigrationFailed           a migration raised; none of it was applied
         ├── NoState                   what was to be copied was never written (LookupError)
@@ -37,7 +49,8 @@ repeated; after `LeaseLost` nothing may.
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+from typing import Any, ClassVar
 
 
 class FacetsError(Exception):
@@ -104,6 +117,87 @@ class TooManyRows(StorageError):
 
 class NotStorable(StorageError, TypeError):
     """A value of this type cannot be kept. Field: `key` or `statement`."""
+
+
+class FileError(StorageError, OSError):
+    """The file system refused; nothing was changed. Fields: `path`, and what OSError has."""
+
+    code: ClassVar[int] = errno.EIO
+    path: str
+
+    def __init__(self, message: str, *, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(message, hint=hint, **fields)
+        self.errno = self.code
+        self.strerror = message
+        self.filename = fields.get("path")
+
+
+class FileMissing(FileError, FileNotFoundError):
+    """There is nothing under this path, or the open file was removed or replaced."""
+
+    code = errno.ENOENT
+
+
+class FileExists(FileError, FileExistsError):
+    """There is something under this path already."""
+
+    code = errno.EEXIST
+
+
+class IsDirectory(FileError, IsADirectoryError):
+    """A file is needed and this is a directory."""
+
+    code = errno.EISDIR
+
+
+class NotDirectory(FileError, NotADirectoryError):
+    """A directory is needed and this, or something on the way to it, is none."""
+
+    code = errno.ENOTDIR
+
+
+class DirectoryNotEmpty(FileError):
+    """The directory still has entries."""
+
+    code = errno.ENOTEMPTY
+    hint = "use remove_tree to remove everything below it as well"
+
+
+class LinkLoop(FileError):
+    """The path leads through more than 40 symbolic links."""
+
+    code = errno.ELOOP
+
+
+class PathTooLong(FileError):
+    """The path is over 4,096 bytes, or one of its names over 255."""
+
+    code = errno.ENAMETOOLONG
+
+
+class PathInvalid(FileError, ValueError):
+    """Text that cannot be a path, or a path that this operation cannot have."""
+
+    code = errno.EINVAL
+
+
+class FileTooLarge(FileError):
+    """One file would be over its limit. Fields: `path`, `size`, `limit`."""
+
+    code = errno.EFBIG
+
+
+class FilesQuota(FileError):
+    """All files together would be over their limit. Fields: `path`, `what`, `used`, `limit`."""
+
+    code = errno.EDQUOT
+    hint = "remove files, or raise the FileLimits of this runtime"
+
+
+class FileDamaged(FileError):
+    """An object's content is not what was stored under its name. Fields: `path`, `key`."""
+
+    code = errno.EIO
 
 
 class StorageFull(StorageError):
@@ -214,6 +308,6 @@ class ReplicaCorrupt(StorageError):
 
 
 class StateStale(StorageError):
-    """The directory is older than its replica: another one has gone on from there. Field: `path`."""
+    """The directory is older than its replica: another went on from there. Field: `path`."""
 
     hint = "move this directory away and open an empty one; it is filled from the replica"

@@ -11,9 +11,11 @@ from storage.errors import StateFormat
 from storage.layout import Layout
 
 FORMAT = "facets state 2\n"
-_OURS = {"lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects"}
-
-
+FILLING = "filling"
+"""There while a new directory is filled: databases without a format are to be expected."""
+_OURS = {
+    "lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects", FILLING,
+}  # fmt: skip
 Fill = Callable[[Layout, Disk], bool]
 
 
@@ -40,7 +42,7 @@ def check_format(layout: Layout, disk: Disk, fill: Fill | None = None) -> None:
 
 def _refuse_foreign(layout: Layout) -> None:
     others = {one.name for one in layout.root.iterdir()} - _OURS
-    used = any(layout.databases.rglob("*.db")) and not (layout.root / "filling").exists()
+    used = any(layout.databases.rglob("*.db")) and not (layout.root / FILLING).exists()
     if others or used:
         raise StateFormat(
             f"{layout.root} is not empty and not a state directory",
@@ -55,11 +57,15 @@ def _initialise(layout: Layout, disk: Disk, fill: Fill | None) -> None:
     root = layout.root
     layout.databases.mkdir(exist_ok=True)
     layout.journal.mkdir(exist_ok=True)
+    filling = root / FILLING
+    disk.write_file(filling, b"", sync=True)
+    disk.sync_directory(root)
     if fill is None or not fill(layout, disk):
         disk.write_file(layout.path(0), first_image(), sync=True)
     new = root / "format.new"
     disk.write_file(new, FORMAT.encode(), sync=True)
     disk.sync_directory(root)
     disk.rename(new, root / "format")
+    disk.unlink(filling)
     disk.sync_directory(root)
     disk.sync_directory(root.parent)
