@@ -41,6 +41,7 @@ class JournalLimits:
     """Bytes queued in memory. Over it, the same; and a single step that queues more waits."""
 
 
+@dataclass(frozen=True, slots=True)
 class FileLimits:
     """What one actor's file system may hold. Crossing one raises before anything is changed."""
 
