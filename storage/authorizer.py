@@ -42,15 +42,17 @@ MODULES = frozenset({
 SETTABLE = frozenset({"defer_foreign_keys"})
 """PRAGMAs that may also be given a value: they last one transaction."""
 
+_TEMPORARY = "temporary objects do not survive an idle connection"
+_TEMPORARY_SCHEMA = frozenset({"sqlite_temp_master", "sqlite_temp_schema"})
 _DENIED = {
     apsw.SQLITE_ATTACH: "ATTACH and VACUUM reach outside this actor's database",
     apsw.SQLITE_DETACH: "DETACH reaches outside this actor's database",
     apsw.SQLITE_TRANSACTION: "a step is one transaction already; use `with self.transaction():`",
     apsw.SQLITE_SAVEPOINT: "use `with self.transaction():` in place of savepoints",
-    apsw.SQLITE_CREATE_TEMP_TABLE: "temporary tables do not survive an idle connection",
-    apsw.SQLITE_CREATE_TEMP_INDEX: "temporary indexes do not survive an idle connection",
-    apsw.SQLITE_CREATE_TEMP_VIEW: "temporary views do not survive an idle connection",
-    apsw.SQLITE_CREATE_TEMP_TRIGGER: "temporary triggers do not survive an idle connection",
+    apsw.SQLITE_CREATE_TEMP_TABLE: _TEMPORARY,
+    apsw.SQLITE_CREATE_TEMP_INDEX: _TEMPORARY,
+    apsw.SQLITE_CREATE_TEMP_VIEW: _TEMPORARY,
+    apsw.SQLITE_CREATE_TEMP_TRIGGER: _TEMPORARY,
 }
 _FUNCTIONS = frozenset({
     "edit", "fts3_tokenizer", "load_extension", "readfile", "sqlite_log", "writefile",
@@ -82,7 +84,12 @@ def why_denied(
         return f"{second}() reaches outside this actor's database"
     if action not in _NAMES_TABLE:
         return None
-    reason = _creates(action, second, database, text) if action in _CREATES else _shows_raw(first)
+    if action in _CREATES:
+        reason = _creates(action, second, database, text)
+    elif action == apsw.SQLITE_INSERT and first in _TEMPORARY_SCHEMA:
+        reason = _TEMPORARY  # all that is said of `create trigger temp.x`
+    else:
+        reason = _shows_raw(first)
     return reason or _reserved(first) or _reserved(second if action != apsw.SQLITE_READ else None)
 
 
@@ -94,8 +101,6 @@ def why_own_denied(action: int, trigger: str | None) -> str | None:
 
 
 def _pragma(name: str, argument: str | None) -> str | None:
-    if name in {"integrity_check", "quick_check"} and (argument is None or argument.isdecimal()):
-        return f"it would read the runtime's tables; name one of yours: PRAGMA {name}(mine)"
     if name in SETTABLE or (name in PRAGMAS and _reads(name, argument)):
         return None
     return f"PRAGMA {name} belongs to the runtime"
@@ -108,7 +113,7 @@ def _reads(name: str, argument: str | None) -> bool:
 
 def _creates(action: int, second: str | None, database: str | None, text: str) -> str | None:
     if (database or "").lower() == "temp":
-        return "temporary objects do not survive an idle connection"
+        return _TEMPORARY
     if action == apsw.SQLITE_CREATE_VTABLE and (second or "").lower() not in MODULES:
         return f"virtual tables of module {second} are not for actors"
     if _BEGINS_RESERVED.search(text):

@@ -41,7 +41,7 @@ class Connection:
 
     __slots__ = (
         "_begun", "_columns", "_db", "_deadline", "_denied", "_hooked", "_moved", "_narrow", "_own",
-        "_reader", "_text", "limits", "path",
+        "_reader", "_reads", "_text", "limits", "path",
     )  # fmt: skip
 
     def __init__(self, path: Path, reader: FrameReader, limits: StorageLimits) -> None:
@@ -56,6 +56,8 @@ class Connection:
         self._deadline = math.inf
         self._begun = False
         """A statement began since the last row was read."""
+        self._reads = True
+        """The newest statement writes nothing."""
         self._narrow = 0
         """Bytes of a value, while a wide statement has them limited further."""
         self._columns: tuple[str, ...] = ()
@@ -145,7 +147,7 @@ class Connection:
             cursor = self._db.execute(query, args, prepare_flags=flags)
             rows = self._fetch(cursor) if self._columns else []
         except BaseException as error:
-            if cursor is not None:
+            if cursor is not None and not isinstance(error, apsw.Error):
                 self._abandon(cursor)
             if isinstance(error, Exception):
                 raise self._failed(error, query) from error
@@ -185,9 +187,8 @@ class Connection:
 
     def _abandon(self, cursor: apsw.Cursor) -> None:
         """End a statement in the middle. What it wrote by then stays, so the step goes."""
-        wrote = not cursor.is_readonly
         cursor.close(True)
-        if wrote:
+        if not self._reads:
             self.rollback()
 
     def _failed(self, error: Exception, query: str) -> Exception:
@@ -256,7 +257,11 @@ class Connection:
 
     def _trace(self, cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
         # The only moment at which a statement without rows still knows its columns.
-        self._columns = columns = tuple([column[0] for column in cursor.get_description()])
+        columns = tuple([column[0] for column in cursor.get_description()])
+        self._reads = cursor.is_readonly
+        if self._reads and not columns:
+            return True  # a comment behind the last statement is run like one
+        self._columns = columns
         self._begun = True
         # SQLite may hand one value out in every column, and each becomes a copy: 2,000 columns
         # of 16 MB are 32 GB that no other limit sees.
