@@ -18,6 +18,7 @@ from storage.errors import (
     StatementTimeout,
     StatementTooComplex,
     StatementTooLong,
+    StorageError,
     StorageFull,
     ValueTooLarge,
 )
@@ -29,6 +30,13 @@ _COMPLEX = re.compile(
     r"|parser stack|views and/or|triggers nested|variable number)",
     re.IGNORECASE,
 )
+
+
+_NO_MEMORY = frozenset({apsw.SQLITE_NOMEM, apsw.SQLITE_IOERR_NOMEM})
+_UNREADABLE = frozenset({
+    apsw.SQLITE_IOERR_READ, apsw.SQLITE_IOERR_SHORT_READ, apsw.SQLITE_IOERR_CORRUPTFS,
+    apsw.SQLITE_IOERR_DATA,
+})  # fmt: skip
 
 
 class Circumstances(NamedTuple):
@@ -83,15 +91,19 @@ def _of_sqlite(error: apsw.Error, query: str, met: Circumstances) -> Exception:
             return StatementTimeout(
                 f"the statement took over {limits.seconds} s", limit=limits.seconds, **said
             )
-        case apsw.NoMemError():
+        case apsw.NoMemError() | apsw.IOError() if said["code"] in _NO_MEMORY:
             return OutOfMemory(
                 f"SQLite may use {limits.heap} bytes in this process", limit=limits.heap, **said
             )
         case apsw.FullError():
             return StorageFull(f"no room for this step: {error}", path=path)
-        case apsw.IOError() if query in {"commit", "open"} or "WRITE" in _code_name(said["code"]):
+        case apsw.IOError() if said["code"] not in _UNREADABLE:
             return StorageFull(f"the disk refused this step: {error}", path=path)
-        case apsw.CorruptError() | apsw.NotADBError() | apsw.CantOpenError():
+        case apsw.CantOpenError() if met.path.exists():
+            return StorageError(
+                f"{path} cannot be opened: {error}", hint="are too many files open?", path=path
+            )
+        case apsw.IOError() | apsw.CorruptError() | apsw.NotADBError() | apsw.CantOpenError():
             return DatabaseCorrupt(f"{path}: {error}", path=path)
     if met.denied or str(error).startswith("cannot VACUUM"):
         return _refused(met, said)
@@ -113,7 +125,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _code_name(code: int) -> str:
-    return str(apsw.mapping_extended_result_codes.get(code, ""))

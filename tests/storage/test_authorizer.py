@@ -315,7 +315,8 @@ def test_the_settable_pragmas_last_one_step(kept: Database) -> None:
     [
         "select load_extension('x')", "select LOAD_EXTENSION('x', 'y')",
         "select fts3_tokenizer('simple')", "select fts3_tokenizer('a', x'00')",
-        "create table q(x default (load_extension('x')))", "select sqlite_log(1, 'x')", "create index q on mine(load_extension(x))",
+        "create table q(x default (load_extension('x')))", "select sqlite_log(1, 'x')",
+        "create index q on mine(load_extension(x))",
     ],
 )  # fmt: skip
 def test_functions_that_reach_outside_are_refused(kept: Database, text: str) -> None:
