@@ -1,4 +1,4 @@
-"""A store in a temporary directory, and one database in it."""
+"""A store in a directory of its own, and one database in it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from storage import Database, Store
+from tests.storage.scratch import scratch
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(tmp_path / "state")
+def memory() -> Iterator[Path]:
+    with scratch() as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def store(memory: Path) -> Iterator[Store]:
+    store = Store.open(memory / "state")
     yield store
     store.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from storage import Database, Store
 from storage.errors import StorageError
+from tests.storage.scratch import scratch
 
 
 def write(database: Database) -> None:
@@ -57,13 +57,13 @@ NAMES = [
 ]
 
 
-def test_any_text_is_a_name(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "state")
+def test_any_text_is_a_name(memory: Path) -> None:
+    store = Store.open(memory / "state")
     for name in NAMES:
         write(store.root("Kind", name))
         write(store.root("Kind", "a").child(name))
     store.close()
-    store = Store.open(tmp_path / "state")
+    store = Store.open(memory / "state")
     assert store.names("Kind") == sorted(NAMES, key=str.encode)
     assert store.root("Kind", "a").children() == sorted(NAMES, key=str.encode)
     assert [store.root("Kind", name).kv["written"] for name in NAMES] == NAMES
@@ -108,10 +108,10 @@ def test_an_actor_made_again_does_not_see_its_predecessor(store: Store) -> None:
     assert root.uid != first
 
 
-def test_a_uid_is_never_used_again(tmp_path: Path) -> None:
+def test_a_uid_is_never_used_again(memory: Path) -> None:
     seen: set[int | None] = set()
     for _ in range(3):
-        store = Store.open(tmp_path / "state")
+        store = Store.open(memory / "state")
         for name in ("a", "b"):
             database = store.root("Kind", name)
             write(database)
@@ -135,7 +135,7 @@ class Tree(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
+        self.directory = scratch()
         self.store = Store.open(Path(self.directory.name) / "state")
         self.written: set[tuple[str, ...]] = set()
         self.there: set[tuple[str, ...]] = set()
@@ -201,4 +201,4 @@ class Tree(RuleBasedStateMachine):
 
 
 TestTree = Tree.TestCase
-TestTree.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestTree.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)

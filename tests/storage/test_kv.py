@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import tempfile
 import uuid
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from storage import Database, StorageLimits, Store
 from storage.errors import NotStorable, TooManyRows, ValueTooLarge
+from tests.storage.scratch import scratch
 
 # Few letters, so that prefixes meet; among them the ends of each length of UTF-8.
 LETTERS = "ab\0\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010fffe\U0010ffff"
@@ -150,8 +150,8 @@ def test_update_changes_all_or_nothing(database: Database) -> None:
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_update_changes_nothing_when_one_value_is_too_large(tmp_path: Path, before: bool) -> None:
-    store = Store.open(tmp_path / "state", limits=StorageLimits(value=10_000))
+def test_update_changes_nothing_when_one_value_is_too_large(memory: Path, before: bool) -> None:
+    store = Store.open(memory / "state", limits=StorageLimits(value=10_000))
     kv = store.root("Kind", "name").kv
     if before:
         kv["a"] = 1
@@ -256,8 +256,8 @@ def test_a_negative_limit_is_refused(database: Database) -> None:
         database.kv.list(limit=-1)
 
 
-def test_what_one_call_reads_is_limited(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "state", limits=StorageLimits(rows=10))
+def test_what_one_call_reads_is_limited(memory: Path) -> None:
+    store = Store.open(memory / "state", limits=StorageLimits(rows=10))
     kv = store.root("Kind", "name").kv
     kv.update({f"{i:02}": i for i in range(11)})
     with pytest.raises(TooManyRows):
@@ -322,7 +322,7 @@ class Mapping(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
+        self.directory = scratch()
         self.kept: dict[str, Any] = {}
         self.now: dict[str, Any] = {}
         self.savepoints: list[dict[str, Any]] = []
@@ -431,4 +431,4 @@ class Mapping(RuleBasedStateMachine):
 
 
 TestMapping = Mapping.TestCase
-TestMapping.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestMapping.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)

@@ -32,12 +32,12 @@ Limited = Callable[..., Database]
 
 
 @pytest.fixture
-def limited(tmp_path: Path) -> Iterator[Limited]:
+def limited(memory: Path) -> Iterator[Limited]:
     """A database under these limits, with a table and one row of an open step."""
     stores: list[Store] = []
 
     def make(**limits: Any) -> Database:
-        store = Store.open(tmp_path / f"{len(stores)}", limits=StorageLimits(**limits))
+        store = Store.open(memory / f"{len(stores)}", limits=StorageLimits(**limits))
         stores.append(store)
         database = store.root("Kind", "name")
         database.sql("create table t(x)")
@@ -421,8 +421,8 @@ def test_a_database_may_be_filled_to_its_limit(limited: Limited) -> None:
     database.commit()
 
 
-def test_open_databases_are_limited_and_those_closed_keep_their_data(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "state", open_databases=3)
+def test_open_databases_are_limited_and_those_closed_keep_their_data(memory: Path) -> None:
+    store = Store.open(memory / "state", open_databases=3)
     for again in range(2):
         for i in range(10):
             database = store.root("Kind", str(i))

@@ -44,9 +44,9 @@ def test_migrations_are_applied_once(store: Store) -> None:
         database.sleep()
 
 
-def test_migrations_survive_a_reopening(tmp_path: Path) -> None:
+def test_migrations_survive_a_reopening(memory: Path) -> None:
     for _ in range(2):
-        store = Store.open(tmp_path / "state")
+        store = Store.open(memory / "state")
         database = store.root("Kind", "name")
         database.migrations = [FIRST, "insert into t values (1)"]
         assert database.sql("select x from t").all() == [(1,)]
@@ -176,8 +176,8 @@ def test_migrations_after_a_wipe_are_applied_again(database: Database) -> None:
     assert database.sql("select x from t").all() == [(1,)]
 
 
-def test_a_full_disk_in_a_migration_applies_none(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "state", limits=StorageLimits(database=20 * 4096))
+def test_a_full_disk_in_a_migration_applies_none(memory: Path) -> None:
+    store = Store.open(memory / "state", limits=StorageLimits(database=20 * 4096))
     database = store.root("Kind", "name")
     fill = (
         "with recursive n(i) as (select 1 union all select i + 1 from n where i < 99) "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from storage.errors import (
     SqlError,
     StorageFull,
 )
+from tests.storage.scratch import scratch
 
 
 @pytest.fixture
@@ -326,8 +326,8 @@ def test_many_reads_the_rows_of_returning_to_the_end(table: Database) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Database]:
-    store = Store.open(tmp_path / "small", limits=StorageLimits(database=40 * 4096))
+def small(memory: Path) -> Iterator[Database]:
+    store = Store.open(memory / "small", limits=StorageLimits(database=40 * 4096))
     yield store.root("Kind", "name")
     store.close()
 
@@ -382,7 +382,7 @@ class Steps(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
+        self.directory = scratch()
         self.store = Store.open(Path(self.directory.name) / "state")
         self.database = self.store.root("Kind", "name")
         self.database.sql("create table t(x unique, y)")
@@ -490,4 +490,4 @@ class Steps(RuleBasedStateMachine):
 
 
 TestSteps = Steps.TestCase
-TestSteps.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestSteps.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
