@@ -210,6 +210,9 @@ class Connection:
         self._start_budget()
 
     def _finish(self) -> None:
+        # SQLite counts instructions over all runs of a prepared statement: sooner or later it
+        # asks during a BEGIN or COMMIT too, long after the statement that had the time.
+        self._deadline = math.inf
         if self._narrow:
             self._narrow = 0
             self._db.limit(apsw.SQLITE_LIMIT_LENGTH, self.limits.value)
@@ -217,7 +220,7 @@ class Connection:
     def commit(self) -> Commit | None:
         """COMMIT the step; what it wrote, or None. On failure the step is rolled back."""
         self._hooked = 0
-        self._start("commit")  # full-text indexes write what they have held back
+        self._denied = ""
         try:
             self._db.execute("commit", prepare_flags=_OWN)
         except apsw.Error as error:
