@@ -36,9 +36,10 @@ class StorageLimits:
     seconds: float | None = 60.0
     """Time one statement may take; None for no limit. Over it: `StatementTimeout`.
 
-    Looked at between SQLite's instructions. One call of a function is one instruction, and
-    `instr`, `replace` and `trim` take the product of the lengths of their two arguments: code that
-    is not trusted needs a small `value` too. With 1 MiB the longest such call takes seconds.
+    Looked at between SQLite's instructions. One sort of what was gathered is one instruction, and
+    `heap` bounds it. So is one call of a function, and `instr`, `replace` and `trim` take the
+    product of the lengths of their two arguments: code that is not trusted needs a small `value`
+    too. With 1 MiB the longest such call takes seconds, with 16 MiB many minutes.
     """
     heap: int = 1 << 30
     """Bytes of memory SQLite may use in the whole process: page caches, sorts, and the values of
