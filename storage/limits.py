@@ -1,4 +1,4 @@
-"""Limits of one actor's database."""
+"""Limits of one actor's database, and of its history."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ class StorageLimits:
     """Rows one statement may return. Over it: `TooManyRows`."""
     seconds: float | None = None
     """Time one statement may take; None for code that is trusted. Over it: `StatementTimeout`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    """How much of the past is kept. Over a limit the oldest goes first; nothing is refused.
+
+    Bookmarks older than what is kept raise `BookmarkGone`. Whole files are dropped, so a
+    little more than `age` may be there.
+    """
+
+    age: float = 7 * 86400.0
+    """Seconds that every bookmark stays, if the sizes allow."""
+    size: int = 1 << 30
+    """Bytes of one tree's history."""
+    host: int = 16 << 30
+    """Bytes of all histories of a host."""
