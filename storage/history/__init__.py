@@ -4,7 +4,7 @@ bookmark   names of moments            delta    what differs between two images 
 encode     from commits to blocks      block    the format
 file       files by their names        scan     what is in them, and what is damaged
 shape      the files of one tree       log      what is added, dropped and listed
-rewind     a tree as it was            archive  all trees of a host, and the limit on them
+past       a tree as it was            archive  all trees of a host, and the limit on them
 """
 
 from storage.history.archive import Archive as Archive
@@ -13,6 +13,7 @@ from storage.history.block import Node as Node
 from storage.history.bookmark import ORIGIN as ORIGIN
 from storage.history.bookmark import Bookmark as Bookmark
 from storage.history.bookmark import Mark as Mark
+from storage.history.encode import NOTHING as NOTHING
 from storage.history.encode import Change as Change
 from storage.history.encode import Image as Image
 from storage.history.encode import bound as bound
@@ -22,6 +23,6 @@ from storage.history.encode import deleted as deleted
 from storage.history.encode import moved as moved
 from storage.history.encode import thin as thin
 from storage.history.log import TreeLog as TreeLog
-from storage.history.rewind import PastDatabase as PastDatabase
-from storage.history.rewind import TreeState as TreeState
-from storage.history.rewind import rewind as rewind
+from storage.history.past import PastDatabase as PastDatabase
+from storage.history.past import TreeState as TreeState
+from storage.history.past import rewind as rewind

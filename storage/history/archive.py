@@ -9,12 +9,22 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from storage.disk import Disk
 from storage.history.file import listed
 from storage.history.log import TreeLog
 from storage.limits import HistoryLimits
+
+
+class _Stat(NamedTuple):
+    """A file that holds something."""
+
+    written: int
+    """When last, in microseconds since 1970."""
+    uid: int
+    size: int
 
 
 class Archive:
@@ -61,25 +71,34 @@ class Archive:
         """Apply all limits, to trees at rest too; the bytes that histories have afterwards.
 
         Over the host's limit the files written longest ago go first, whichever tree they are
-        of. Looks at every file's name and size, so it belongs on a thread, now and then.
+        of. Looks at the name and size of every file, so it belongs on a thread, now and then.
         `now` is in microseconds since 1970.
         """
-        files = []
+        files: list[_Stat] = []
         for uid in self.trees():
-            if any(True for _ in self._folder(uid).iterdir()):
+            found = self._stats(uid)
+            if self._is_due(found, now):
                 self.tree(uid).trim(now)
-            files += self._sizes(uid)
-        total = sum(size for _, _, size in files)
-        for _, uid, _ in sorted(files):
+                found = self._stats(uid)
+            files += found
+        total = sum(file.size for file in files)
+        for file in sorted(files):
             if total <= self.limits.host:
                 break
-            total -= self.tree(uid).drop_oldest()
+            total -= self.tree(file.uid).drop_oldest()
         return total
 
-    def _sizes(self, uid: int) -> list[tuple[int, int, int]]:
-        """When each file of a tree was last written, the uid, and its bytes."""
+    def _is_due(self, files: list[_Stat], now: int) -> bool:
+        """Whether a tree may have something to drop: the cheap question, most have not."""
+        since = now - int(self.limits.age * 1_000_000)
+        old = any(file.written <= since for file in files)
+        return old or sum(file.size for file in files) > self.limits.size
+
+    def _stats(self, uid: int) -> list[_Stat]:
         stats = [file.path.stat() for file in listed(self._folder(uid))]
-        return [(stat.st_mtime_ns, uid, stat.st_size) for stat in stats if stat.st_size]
+        return [
+            _Stat(stat.st_mtime_ns // 1000, uid, stat.st_size) for stat in stats if stat.st_size
+        ]
 
     def _folder(self, uid: int) -> Path:
         return self.directory / f"{uid & 255:02x}" / str(uid)

@@ -7,9 +7,10 @@
              kind u8 | bookmark | time u64
       CHANGED      1   size before u32 | size after u32 | floor u32 | count u32 |
                        count x (page number u32, length u16, crc u32) | deltas
-      CREATED      2   \\
-      DELETED      3    > parent u64 | length of kind u16, of name u16 | kind | name, UTF-8
-      MOVED        4   /
+      JOINED       2   bookmark | as CHANGED
+      CREATED      3   \\
+      DELETED      4    > parent u64 | length of kind u16, of name u16 | kind | name, UTF-8
+      MOVED        5   /
 
 A bookmark is epoch u32 | sequence u64; a time is microseconds since 1970. `before` is the newest
 bookmark of everything in front of the block, whichever database it was of: if blocks are
@@ -22,7 +23,8 @@ CHANGED says what pages were before the change: for a page numbered up to `floor
 what it is after it, above `floor` the delta to nothing. `floor` is the smallest size that the
 database had from before the change to after it; a page above it was not there at one moment.
 Pages above `size before` have no delta: going back drops them. `crc` is that of the page's
-image before the change, normalised, and is checked when it is restored.
+image before the change, normalised, and is checked when it is restored. JOINED is a run of
+commits as one change, from that of its own bookmark to that of the entry.
 """
 
 from __future__ import annotations
@@ -41,10 +43,12 @@ _HEADER = struct.Struct("<4sIIBIQ IQ IQ IQ QQ I")
 _CRC = struct.Struct("<I")
 HEADER = _HEADER.size + _CRC.size
 _ENTRY = struct.Struct("<BIQQ")
+_BOOKMARK = struct.Struct("<IQ")
 _CHANGED = struct.Struct("<IIII")
 _PAGE = struct.Struct("<IHI")
 _EVENT = struct.Struct("<QHH")
 _PLACE = struct.Struct("<QI")
+_COMMIT, _JOINED = 1, 2
 
 
 class Node(NamedTuple):
@@ -70,6 +74,8 @@ class Changed:
     """One commit of one database, or a part of it, or a run of commits joined into one."""
 
     mark: Mark
+    since: Bookmark
+    """The oldest commit that was joined; that of `mark` if it is one commit."""
     before: int
     after: int
     floor: int
@@ -77,8 +83,10 @@ class Changed:
 
     def encode(self) -> bytes:
         """The entry as bytes."""
+        joined = self.since != self.mark.bookmark
         return b"".join((
-            _ENTRY.pack(1, *_fields(self.mark)),
+            _ENTRY.pack(_JOINED if joined else _COMMIT, *_fields(self.mark)),
+            _BOOKMARK.pack(self.since.epoch, self.since.sequence) if joined else b"",
             _CHANGED.pack(self.before, self.after, self.floor, len(self.pages)),
             *[_PAGE.pack(page.number, len(page.data), page.crc) for page in self.pages],
             *[page.data for page in self.pages],
@@ -88,9 +96,9 @@ class Changed:
 class Happened(IntEnum):
     """What may happen to an actor besides commits."""
 
-    CREATED = 2
-    DELETED = 3
-    MOVED = 4
+    CREATED = 3
+    DELETED = 4
+    MOVED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,11 @@ class Event:
     mark: Mark
     node: Node
     """CREATED: what it became; DELETED and MOVED: what it was."""
+
+    @property
+    def since(self) -> Bookmark:
+        """Its bookmark: an event is never joined with anything."""
+        return self.mark.bookmark
 
     def encode(self) -> bytes:
         """The entry as bytes."""
@@ -134,7 +147,8 @@ class Block:
     def oldest(self) -> Mark:
         """The oldest bookmark of its entries, and the earliest time."""
         marks = [entry.mark for entry in self.entries]
-        return Mark(min(mark.bookmark for mark in marks), min(mark.time for mark in marks))
+        oldest = min(entry.since for entry in self.entries)
+        return Mark(oldest, min(mark.time for mark in marks))
 
 
 class Header(NamedTuple):
@@ -201,14 +215,18 @@ def decode_body(body: bytes) -> Iterator[Entry]:
         kind, epoch, sequence, time = _ENTRY.unpack_from(body, at)
         mark = Mark(Bookmark(epoch, sequence), time)
         at += _ENTRY.size
-        if kind == 1:
-            entry, at = _decode_changed(mark, view, at)
+        since = mark.bookmark
+        if kind == _JOINED:
+            since = Bookmark(*_BOOKMARK.unpack_from(body, at))
+            at += _BOOKMARK.size
+        if kind in (_COMMIT, _JOINED):
+            entry, at = _decode_changed(mark, since, view, at)
         else:
             entry, at = _decode_event(Happened(kind), mark, view, at)
         yield entry
 
 
-def _decode_changed(mark: Mark, view: memoryview, at: int) -> tuple[Entry, int]:
+def _decode_changed(mark: Mark, since: Bookmark, view: memoryview, at: int) -> tuple[Entry, int]:
     before, after, floor, count = _CHANGED.unpack_from(view, at)
     at += _CHANGED.size
     table = view[at : at + count * _PAGE.size]
@@ -217,7 +235,7 @@ def _decode_changed(mark: Mark, view: memoryview, at: int) -> tuple[Entry, int]:
     for number, length, crc in _PAGE.iter_unpack(table):
         pages.append(PageDelta(number, crc, view[at : at + length]))
         at += length
-    return Changed(mark, before, after, floor, tuple(pages)), at
+    return Changed(mark, since, before, after, floor, tuple(pages)), at
 
 
 def _decode_event(kind: Happened, mark: Mark, view: memoryview, at: int) -> tuple[Entry, int]:

@@ -8,14 +8,14 @@ into yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 from zlib import crc32
 
 from storage.frames import Commit
 from storage.history.block import Block, Changed, Entry, Event, Happened, Node, PageDelta
-from storage.history.bookmark import Mark
+from storage.history.bookmark import Bookmark, Mark
 from storage.history.delta import delta
 from storage.pages import MAX_PAGES, ZERO, normalise
 
@@ -35,6 +35,10 @@ class Image(NamedTuple):
     """Gives 4096 bytes; called from the thread that encodes or restores."""
 
 
+NOTHING = Image(0, lambda _: ZERO)
+"""The database of an actor without a file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One commit, or several joined by `thin`."""
@@ -44,8 +48,10 @@ class Change:
     """Size in pages before it; 0 for the first commit of a file."""
     commit: Commit
     """Size after it, and the pages it wrote, with or without their gaps."""
+    since: Bookmark | None = None
+    """The oldest of the commits that were joined."""
     least: int | None = None
-    """The smallest size between the commits that were joined, if smaller than both."""
+    """The smallest size between the commits that were joined."""
 
     @property
     def floor(self) -> int:
@@ -55,10 +61,10 @@ class Change:
 
 
 def thin(changes: Sequence[Change]) -> Change:
-    """A run of changes as one: a delta less for each page written again, and one bookmark.
+    """A run of changes as one, at least one: less to encode where pages are written again.
 
-    For a host whose encoder is behind. The bookmark is that of the last; those between give
-    the state before the run.
+    For a host whose encoder is behind. The bookmark is that of the last. Those from the first
+    up to it are gone for the whole tree, as one of its databases would be older than the others.
     """
     pages: dict[int, bytes] = {}
     for change in changes:
@@ -67,7 +73,8 @@ def thin(changes: Sequence[Change]) -> Change:
     size = last.commit.size
     kept = {number: page for number, page in pages.items() if number <= size}
     least = min(change.floor for change in changes)
-    return Change(last.mark, first.before, Commit(size, kept), least)
+    since = first.since or first.mark.bookmark
+    return Change(last.mark, first.before, Commit(size, kept), since, least)
 
 
 def changed(uid: int, generation: int, changes: Sequence[Change], old: ReadPage) -> Iterator[Block]:
@@ -119,7 +126,7 @@ def _replaced(mark: Mark, old: Image, new: Image) -> Iterator[Changed]:
         (number, normalise(old.read(number), number), new.read(number) if number <= floor else ZERO)
         for number in range(1, old.size + 1)
     )
-    yield from _parts(mark, old.size, new.size, floor, pages)
+    yield from _parts(Changed(mark, mark.bookmark, old.size, new.size, floor, ()), pages)
 
 
 def _check(changes: Sequence[Change]) -> None:
@@ -157,26 +164,25 @@ def _entry(change: Change, image: ReadPage) -> Iterator[Changed]:
     floor, written = change.floor, change.commit.pages
     stayed = ((n, image(n), written[n]) for n in sorted(written) if n <= floor)
     gone = ((n, image(n), ZERO) for n in range(floor + 1, change.before + 1))
-    size = change.commit.size
-    yield from _parts(change.mark, change.before, size, floor, chain(stayed, gone))
+    since = change.since or change.mark.bookmark
+    whole = Changed(change.mark, since, change.before, change.commit.size, floor, ())
+    yield from _parts(whole, chain(stayed, gone))
 
 
-def _parts(
-    mark: Mark, before: int, after: int, floor: int, pages: Iterable[tuple[int, bytes, bytes]]
-) -> Iterator[Changed]:
-    """Entries of at most `PART` deltas; at least one entry, the commit is a bookmark anyway."""
+def _parts(entry: Changed, pages: Iterable[tuple[int, bytes, bytes]]) -> Iterator[Changed]:
+    """The entry with its deltas, at most `PART` in each part; and if there are none, itself."""
     part: list[PageDelta] = []
-    count = 0
-    for number, was, now in pages:
-        after_it = normalise(now, number)
+    empty = True
+    for number, was, written in pages:
+        now = normalise(written, number)
         # Above the floor even an empty page is told: it voids what newer entries said of it.
-        if was != after_it or number > floor:
-            part.append(PageDelta(number, crc32(was), delta(was, after_it)))
+        if was != now or number > entry.floor:
+            part.append(PageDelta(number, crc32(was), delta(was, now)))
         if len(part) == PART:
-            yield Changed(mark, before, after, floor, tuple(part))
-            part, count = [], count + 1
-    if part or not count:
-        yield Changed(mark, before, after, floor, tuple(part))
+            yield replace(entry, pages=tuple(part))
+            part, empty = [], False
+    if part or empty:
+        yield replace(entry, pages=tuple(part))
 
 
 def _blocks(uid: int, generation: int, entries: Iterator[Changed]) -> Iterator[Block]:

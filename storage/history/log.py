@@ -7,15 +7,17 @@ much of that file counts: a descriptor whose sync failed is never trusted again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from storage.disk import Disk
 from storage.errors import BookmarkGone, HistoryCorrupt
-from storage.history.block import Block, encode, seed
+from storage.history.block import Block, Entry, encode, seed
 from storage.history.bookmark import START, Bookmark, Mark
 from storage.history.file import BlockFile, listed, unbroken
 from storage.history.scan import Damage, Located, Tail, find_tail, load, scan
@@ -49,8 +51,8 @@ class TreeLog:
 
     @property
     def oldest(self) -> Mark:
-        """The oldest bookmark that can be restored, if nothing is damaged; `START` if every
-        moment since the tree began can."""
+        """The oldest bookmark that can be restored, if nothing is damaged or joined across
+        it; `START` if every moment since the tree began can."""
         return self._shape.oldest
 
     @property
@@ -102,9 +104,7 @@ class TreeLog:
         """Forget all that is older: from now on `mark`, or the newest entry if that is newer,
         is the oldest bookmark. For what no delta can lead back through."""
         with self._lock:
-            self._seal(
-                Mark(max(mark.bookmark, self.newest.bookmark), max(mark.time, self.newest.time))
-            )
+            self._seal(_later(mark, self.newest), skip=1)
             self._drop(len(self._shape.files) - 1)
 
     def _append(self, blocks: Iterable[Block]) -> None:
@@ -124,9 +124,9 @@ class TreeLog:
         full = tail.end >= min(FILE, self.limits.size // SHARE)
         return full or tail.newest.time - tail.begun > age
 
-    def _successor(self, base: Mark) -> BlockFile:
+    def _successor(self, base: Mark, skip: int = 0) -> BlockFile:
         files = self._shape.files
-        ordinal = files[-1].ordinal + 1 if files else 1
+        ordinal = 1 + skip + (files[-1].ordinal if files else 0)
         return BlockFile(self.folder, ordinal, base, self._shape.tail.end)
 
     def _write(self, file: BlockFile, tail: Tail, blocks: Iterable[Block]) -> Tail:
@@ -169,9 +169,9 @@ class TreeLog:
             for folder in list(self.folder.parents)[:2]:
                 self.disk.sync_directory(folder)
 
-    def _seal(self, base: Mark) -> None:
-        """Begin an empty file, so that all others can go."""
-        file = self._successor(base)
+    def _seal(self, base: Mark, skip: int = 0) -> None:
+        """Begin an empty file, so that all others can go; a skipped ordinal voids them at once."""
+        file = self._successor(base, skip)
         made = self._make_folder()
         self.disk.write_file(file.path, b"", sync=True)
         self._sync_names(made)
@@ -214,29 +214,41 @@ class TreeLog:
         over: list[Bookmark] = []
         upto: list[Bookmark] = []
         for section in shape.sections:
-            for mark in self._marks(section):
-                (upto if mark.time <= time else over).append(mark.bookmark)
+            for entry in self._all_entries(section):
+                (upto if entry.mark.time <= time else over).append(entry.mark.bookmark)
             base, end = section.file.base, min(over, default=_NEVER)
             if base.time <= time and base.bookmark < end:
-                return max([base.bookmark, *[mark for mark in upto if mark < end]])
+                return self.whole(max([base.bookmark, *[mark for mark in upto if mark < end]]))
         raise self.gone(f"the time {time}")
+
+    def whole(self, bookmark: Bookmark) -> Bookmark:
+        """The newest bookmark up to this one that is not inside a run of joined commits."""
+        for item in self.walk(bookmark):
+            if not isinstance(item, Located) or item.header.oldest.bookmark > bookmark:
+                continue
+            for entry in self.entries(item):
+                if entry.since <= bookmark < entry.mark.bookmark:
+                    return self.whole(Bookmark(entry.since.epoch, entry.since.sequence - 1))
+        if bookmark < self.oldest.bookmark:
+            raise self.gone(bookmark)
+        return bookmark
 
     def marks(self, limit: int, before: Bookmark | None = None) -> list[Mark]:
         """The newest bookmarks of commits and events, newest first, at most `limit` of them,
-        all older than `before`. What is damaged or dropped is not among them."""
+        all older than `before`. What is joined, damaged or dropped is not among them."""
         found: dict[Bookmark, int] = {}
-        newest: list[Mark] = []
+        runs: set[tuple[Bookmark, Bookmark]] = set()
+        newest: list[tuple[Bookmark, int]] = []
         for section in self._shape.sections:
-            if before is None or section.file.base.bookmark < before:
-                found |= {
-                    mark.bookmark: mark.time
-                    for mark in self._marks(section)
-                    if before is None or mark.bookmark < before
-                }
-            newest = [Mark(*one) for one in sorted(found.items(), reverse=True)[:limit]]
-            if len(newest) == limit and section.file.base < newest[-1]:
+            for entry in self._all_entries(section):
+                found[entry.mark.bookmark] = entry.mark.time
+                if entry.since < entry.mark.bookmark:
+                    runs.add((entry.since, entry.mark.bookmark))
+            older = [one for one in found.items() if before is None or one[0] < before]
+            newest = list(islice(_outside(sorted(older, reverse=True), runs), limit))
+            if len(newest) == limit and section.file.base.bookmark < newest[-1][0]:
                 break
-        return newest
+        return [Mark(*one) for one in newest]
 
     def recorded(self, uids: Iterable[int]) -> dict[int, Bookmark]:
         """For each database the bookmark up to which the history has, or has dropped, its
@@ -270,6 +282,14 @@ class TreeLog:
             oldest=oldest,
         )
 
+    def joined(self, bookmark: Bookmark, later: Bookmark) -> BookmarkGone:
+        """The error for a bookmark inside a run of commits that were joined up to `later`."""
+        return BookmarkGone(
+            f"{bookmark} was joined with later commits",
+            hint=f"the nearest bookmarks kept are {self.whole(bookmark)} and {later}",
+            oldest=str(self.oldest.bookmark),
+        )
+
     def corrupt(self, damage: Damage, what: str = "is damaged") -> HistoryCorrupt:
         """The error for a bookmark that lies behind damage."""
         path, first, last = damage.file.path, str(self.oldest.bookmark), str(damage.upto)
@@ -281,20 +301,45 @@ class TreeLog:
             last=last,
         )
 
-    def _marks(self, section: Section) -> Iterator[Mark]:
-        for item in self._scan(section):
-            entries = load(self.disk, item) if isinstance(item, Located) else item
-            if not isinstance(entries, Damage):
-                yield from [entry.mark for entry in entries]
+    def entries(self, block: Located) -> list[Entry]:
+        """What a block says, oldest first. HistoryCorrupt, or BookmarkGone if it was dropped."""
+        try:
+            entries = load(self.disk, block)
+        except FileNotFoundError as error:
+            raise self._missing(block.file, block.header.newest.bookmark) from error
+        if isinstance(entries, Damage):
+            raise self.corrupt(entries)
+        return entries
+
+    def _all_entries(self, section: Section) -> Iterator[Entry]:
+        """All that a file says, but for what is damaged or was dropped meanwhile."""
+        with contextlib.suppress(BookmarkGone):
+            for item in self._scan(section):
+                if isinstance(item, Located):
+                    with contextlib.suppress(HistoryCorrupt):
+                        yield from self.entries(item)
 
     def _scan(self, section: Section) -> list[Located | Damage]:
+        newest = section.newest.bookmark
         try:
-            return scan(self.disk, section.file, section.end, section.newest.bookmark)
+            return scan(self.disk, section.file, section.end, newest)
         except FileNotFoundError as error:
-            if section.file not in self._shape.files:
-                raise self.gone("there: it was dropped just now") from error
-            raise self.corrupt(Damage(section.file, 0, section.newest.bookmark)) from error
+            raise self._missing(section.file, newest) from error
+
+    def _missing(self, file: BlockFile, newest: Bookmark) -> BookmarkGone | HistoryCorrupt:
+        if file not in self._shape.files:
+            return self.gone("there: it was dropped just now")
+        return self.corrupt(Damage(file, 0, newest), "is missing")
 
 
 def _later(one: Mark, other: Mark) -> Mark:
     return Mark(max(one.bookmark, other.bookmark), max(one.time, other.time))
+
+
+def _outside(
+    found: list[tuple[Bookmark, int]], runs: set[tuple[Bookmark, Bookmark]]
+) -> Iterator[tuple[Bookmark, int]]:
+    """Those that lie in no run of joined commits."""
+    for one in found:
+        if not any(first <= one[0] < last for first, last in runs):
+            yield one

@@ -11,16 +11,15 @@ from storage.errors import HistoryCorrupt
 from storage.history.block import Changed, Entry, Happened, Node
 from storage.history.bookmark import Bookmark
 from storage.history.delta import to_page, unpack
-from storage.history.encode import Image
+from storage.history.encode import NOTHING, Image
 from storage.history.log import TreeLog
-from storage.history.scan import Damage, Located, load
-from storage.pages import ZERO, normalise
+from storage.history.scan import Damage, Located
+from storage.pages import normalise
 
 WINDOW = 16384
 """Pages worked on at a time, 64 MiB: what a restore needs in memory, however large the file."""
 
 Current = Callable[[int], Image]
-NOTHING = Image(0, lambda _: ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,9 @@ def rewind(
     one without a file), exactly as the newest appended change left it: what is committed and
     not yet appended must be appended first.
 
-    BookmarkGone if the history does not reach back that far, HistoryCorrupt if it is damaged on
-    the way or does not fit what `current` gives. A bookmark newer than the history is the present.
+    BookmarkGone if the history does not reach back that far or has joined the bookmark with
+    later ones; HistoryCorrupt if it is damaged on the way, or does not fit what `current`
+    gives. A bookmark newer than the history is the present.
     """
     if bookmark < log.oldest.bookmark:
         raise log.gone(bookmark)
@@ -151,6 +151,8 @@ class _Undoing:
         return normalise(self.present.read(number), number)
 
     def _resize(self, entry: Changed, block: Located) -> None:
+        if entry.since <= self.bookmark:
+            raise self.log.joined(self.bookmark, entry.mark.bookmark)
         last, self.last = self.last, entry
         if last is not None and last.mark == entry.mark and last.before == entry.before:
             return  # another part of the same change
@@ -162,10 +164,8 @@ class _Undoing:
 
     def _entries(self, block: Located) -> Iterator[Entry]:
         """What there is to undo of a block, newest first."""
-        entries = load(self.log.disk, block)
-        if isinstance(entries, Damage):
-            raise self.log.corrupt(entries)
-        return (one for one in reversed(entries) if one.mark.bookmark > self.bookmark)
+        entries = reversed(self.log.entries(block))
+        return (one for one in entries if one.mark.bookmark > self.bookmark)
 
     def _misfit(self, what: str, block: Located) -> HistoryCorrupt:
         return self.log.corrupt(Damage(block.file, block.at, block.header.newest.bookmark), what)
