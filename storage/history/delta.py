@@ -19,7 +19,8 @@ _WINDOW = -12
 def delta(old: bytes, new: bytes) -> bytes:
     """The difference of two pages; `ZERO` stands for a page that is not there."""
     mixed = int.from_bytes(old, "little") ^ int.from_bytes(new, "little")
-    return zlib.compress(mixed.to_bytes(PAGE_SIZE, "little"), 1, _WINDOW)
+    # Without the zeros behind the last difference: a leaf fills from its end.
+    return zlib.compress(mixed.to_bytes((mixed.bit_length() + 7) // 8, "little"), 1, _WINDOW)
 
 
 def apply(difference: bytes, page: bytes) -> bytes:

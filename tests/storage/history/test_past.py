@@ -265,7 +265,8 @@ def test_pages_are_restored_a_window_at_a_time(tree: Tree, monkeypatch: pytest.M
             ),
             st.integers(0, 3),
         ),
-        min_size=5, max_size=40,
+        min_size=5,
+        max_size=40,
     ),
 )
 def test_whatever_happens_to_a_tree_can_be_undone(

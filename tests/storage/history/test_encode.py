@@ -1,0 +1,221 @@
+"""Encoding: what a history of made-up databases says is what they were."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.disk import Disk
+from storage.frames import Commit
+from storage.history import (
+    Block,
+    Bookmark,
+    Change,
+    Image,
+    Mark,
+    Node,
+    TreeLog,
+    bound,
+    changed,
+    created,
+    deleted,
+    rewind,
+    thin,
+)
+from storage.history.block import Changed
+from storage.history.encode import BLOCK, PART
+from storage.limits import PAGE_SIZE, HistoryLimits
+from storage.pages import MAX_PAGES, ZERO
+
+NODE = Node(0, "Lead", "alice")
+
+
+def mark(sequence: int) -> Mark:
+    return Mark(Bookmark(1, sequence), sequence)
+
+
+def page(seed: int) -> bytes:
+    """A page with the type of none: its first byte is 0."""
+    return b"\0" + random.Random(seed).randbytes(9) + bytes([seed % 251]) * (PAGE_SIZE - 10)
+
+
+def unread(number: int) -> bytes:
+    raise AssertionError(f"page {number} was asked for")
+
+
+def entries(blocks: Iterator[Block]) -> list[Changed]:
+    return [one for block in blocks for one in block.entries if isinstance(one, Changed)]
+
+
+class Model:
+    """A database as a list of pages, with a history; `past` is what it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = TreeLog(Disk(), folder, HistoryLimits())
+        self.log.append([created(1, 1, mark(1), NODE)])
+        self.sequence = 1
+        self.alive = True
+        self.pages: list[bytes] = []
+        self.file: list[bytes] = []
+        """What has been moved into the database file."""
+        self.pending: list[Change] = []
+        self.past: dict[int, list[bytes] | None] = {1: []}
+
+    def commit(self, size: int, written: dict[int, bytes]) -> None:
+        self.sequence += 1
+        before = len(self.pages)
+        self.pages = (self.pages + [ZERO] * size)[:size]
+        for number, image in written.items():
+            if number <= size:
+                self.pages[number - 1] = image
+        kept = {number: image for number, image in written.items() if number <= size}
+        self.pending.append(Change(mark(self.sequence), before, Commit(size, kept)))
+        self.past[self.sequence] = list(self.pages)
+
+    def flush(self, join: int) -> None:
+        changes, self.pending = self.pending, []
+        runs = [changes[at : at + join] for at in range(0, len(changes), join)]
+        for run in runs:
+            for one in run[:-1]:
+                del self.past[one.mark.bookmark.sequence]
+        if runs:
+            self.log.append(changed(1, 1, [thin(run) for run in runs], self.old))
+        self.file = list(self.pages)
+
+    def old(self, number: int) -> bytes:
+        return self.file[number - 1]
+
+    def delete(self) -> None:
+        self.flush(1)
+        self.sequence += 1
+        self.log.append(deleted(1, 1, mark(self.sequence), NODE, Image(len(self.file), self.old)))
+        self.alive = False
+        self.past[self.sequence] = None
+
+    def bind(self, pages: list[bytes]) -> None:
+        self.flush(1)
+        self.sequence += 1
+        old, new = Image(len(self.file), self.old), Image(len(pages), lambda n: pages[n - 1])
+        self.log.append(bound(1, 2, mark(self.sequence), old, new))
+        self.pages = self.file = list(pages)
+        self.past[self.sequence] = list(pages)
+
+    def check(self) -> None:
+        nodes = {1: NODE} if self.alive else {}
+        for sequence, pages in self.past.items():
+            state = rewind(
+                self.log, nodes, lambda _: Image(len(self.file), self.old), mark(sequence)[0]
+            )
+            if pages is None:
+                assert state.databases == {}
+                continue
+            found = list(state.databases[1].pages())
+            assert [number for number, _ in found] == list(range(1, len(pages) + 1))
+            assert [image for _, image in found] == pages
+
+
+sizes = st.integers(0, 7)
+written = st.dictionaries(st.integers(1, 7), st.integers(0, 99).map(page), max_size=4)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("commit"), sizes, written),
+        st.tuples(st.just("commit"), sizes, written),
+        st.tuples(st.just("flush"), st.integers(1, 4), st.none()),
+        st.tuples(st.just("bind"), st.lists(st.integers(0, 99).map(page), max_size=7), st.none()),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=steps, end=st.booleans())
+def test_a_history_says_what_every_page_was(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, object, object]], end: bool
+) -> None:
+    model = Model(tmp_path_factory.mktemp("model") / "1")
+    for what, one, other in steps:
+        if what == "commit":
+            model.commit(one, other)  # type: ignore[arg-type]
+        elif what == "flush":
+            model.flush(one)  # type: ignore[arg-type]
+        else:
+            model.bind(one)  # type: ignore[arg-type]
+    model.flush(2)
+    if end:
+        model.delete()
+    model.check()
+
+
+def test_pages_that_are_new_are_not_in_the_history() -> None:
+    commit = Commit(3, {1: page(1), 2: page(2), 3: page(3)})
+    (entry,) = entries(changed(1, 1, [Change(mark(1), 0, commit)], unread))
+    assert (entry.before, entry.after, entry.pages) == (0, 3, ())
+
+
+def test_a_page_written_as_it_was_has_no_delta_but_the_commit_is_a_bookmark() -> None:
+    change = Change(mark(1), 1, Commit(1, {1: page(1)}))
+    (entry,) = entries(changed(1, 1, [change], lambda _: page(1)))
+    assert (entry.mark, entry.pages) == (mark(1), ())
+
+
+def test_images_are_read_once_and_only_where_the_commits_before_left_none() -> None:
+    read: list[int] = []
+
+    def old(number: int) -> bytes:
+        read.append(number)
+        return page(number)
+
+    changes = [Change(mark(n), 4, Commit(4, {2: page(n), 4: page(n * 7)})) for n in range(10, 15)]
+    assert len(entries(changed(1, 1, changes, old))) == 5
+    assert sorted(read) == [2, 4]
+
+
+def test_thinning_leaves_one_delta_for_a_page_however_often_it_was_written() -> None:
+    changes = [Change(mark(n), 2, Commit(2, {2: page(n)})) for n in range(1, 30)]
+    joined = thin(changes)
+    (entry,) = entries(changed(1, 1, [joined], lambda _: page(0)))
+    assert [one.number for one in entry.pages] == [2]
+    assert (entry.since, entry.mark) == (Bookmark(1, 1), mark(29))
+
+
+def test_joining_what_was_joined_spans_both() -> None:
+    changes = [Change(mark(n), n, Commit(n + 1, {n: page(n)})) for n in range(1, 5)]
+    assert thin([thin(changes[:2]), thin(changes[2:])]) == thin(changes)
+
+
+def test_a_large_change_is_cut_into_parts_and_blocks() -> None:
+    size = 2 * BLOCK + 10
+    blocks = list(deleted(1, 1, mark(1), NODE, Image(size, lambda n: page(n % 50))))
+    assert len(blocks) == 4
+    parts = entries(iter(blocks))
+    assert all(len(part.pages) <= PART for part in parts)
+    assert [one.number for part in parts for one in part.pages] == list(range(1, size + 1))
+    assert {(part.before, part.after, part.floor) for part in parts} == {(size, 0, 0)}
+
+
+def test_a_change_in_several_parts_is_undone_as_one(tmp_path: Path) -> None:
+    model = Model(tmp_path / "1")
+    size = BLOCK + PART + 3
+    model.commit(size, {n: page(n) for n in range(1, size + 1)})
+    model.commit(size + 5, {n: page(n + 1) for n in range(1, size + 6)})
+    model.commit(2, {})
+    model.delete()
+    model.check()
+
+
+def test_changes_that_do_not_continue_each_other_are_refused() -> None:
+    changes = [Change(mark(1), 2, Commit(3, {3: page(1)})), Change(mark(2), 2, Commit(2, {}))]
+    with pytest.raises(ValueError, match="begins at 2 pages, the last ended at 3"):
+        list(changed(1, 1, changes, unread))
+
+
+def test_a_database_too_large_for_trimmed_pages_has_no_history() -> None:
+    with pytest.raises(ValueError, match="no history"):
+        list(changed(1, 1, [Change(mark(1), 1, Commit(MAX_PAGES, {}))], unread))
+    with pytest.raises(ValueError, match="no history"):
+        list(bound(1, 1, mark(1), Image(1, unread), Image(MAX_PAGES, unread)))
