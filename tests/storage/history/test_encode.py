@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,38 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.disk import Disk
 from storage.frames import Commit
 from storage.history import (
     Block,
     Bookmark,
     Change,
     Image,
-    Mark,
-    Node,
-    TreeLog,
     bound,
     changed,
-    created,
     deleted,
-    rewind,
     thin,
 )
 from storage.history.block import Changed
 from storage.history.encode import BLOCK, PART
-from storage.limits import PAGE_SIZE, HistoryLimits
-from storage.pages import MAX_PAGES, ZERO
-
-NODE = Node(0, "Lead", "alice")
-
-
-def mark(sequence: int) -> Mark:
-    return Mark(Bookmark(1, sequence), sequence)
-
-
-def page(seed: int) -> bytes:
-    """A page with the type of none: its first byte is 0."""
-    return b"\0" + random.Random(seed).randbytes(9) + bytes([seed % 251]) * (PAGE_SIZE - 10)
+from storage.pages import MAX_PAGES
+from tests.storage.history.model import NODE, Model, mark, page
 
 
 def unread(number: int) -> bytes:
@@ -50,73 +32,6 @@ def unread(number: int) -> bytes:
 
 def entries(blocks: Iterator[Block]) -> list[Changed]:
     return [one for block in blocks for one in block.entries if isinstance(one, Changed)]
-
-
-class Model:
-    """A database as a list of pages, with a history; `past` is what it was."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = TreeLog(Disk(), folder, HistoryLimits())
-        self.log.append([created(1, 1, mark(1), NODE)])
-        self.sequence = 1
-        self.alive = True
-        self.pages: list[bytes] = []
-        self.file: list[bytes] = []
-        """What has been moved into the database file."""
-        self.pending: list[Change] = []
-        self.past: dict[int, list[bytes] | None] = {1: []}
-
-    def commit(self, size: int, written: dict[int, bytes]) -> None:
-        self.sequence += 1
-        before = len(self.pages)
-        self.pages = (self.pages + [ZERO] * size)[:size]
-        for number, image in written.items():
-            if number <= size:
-                self.pages[number - 1] = image
-        kept = {number: image for number, image in written.items() if number <= size}
-        self.pending.append(Change(mark(self.sequence), before, Commit(size, kept)))
-        self.past[self.sequence] = list(self.pages)
-
-    def flush(self, join: int) -> None:
-        changes, self.pending = self.pending, []
-        runs = [changes[at : at + join] for at in range(0, len(changes), join)]
-        for run in runs:
-            for one in run[:-1]:
-                del self.past[one.mark.bookmark.sequence]
-        if runs:
-            self.log.append(changed(1, 1, [thin(run) for run in runs], self.old))
-        self.file = list(self.pages)
-
-    def old(self, number: int) -> bytes:
-        return self.file[number - 1]
-
-    def delete(self) -> None:
-        self.flush(1)
-        self.sequence += 1
-        self.log.append(deleted(1, 1, mark(self.sequence), NODE, Image(len(self.file), self.old)))
-        self.alive = False
-        self.past[self.sequence] = None
-
-    def bind(self, pages: list[bytes]) -> None:
-        self.flush(1)
-        self.sequence += 1
-        old, new = Image(len(self.file), self.old), Image(len(pages), lambda n: pages[n - 1])
-        self.log.append(bound(1, 2, mark(self.sequence), old, new))
-        self.pages = self.file = list(pages)
-        self.past[self.sequence] = list(pages)
-
-    def check(self) -> None:
-        nodes = {1: NODE} if self.alive else {}
-        for sequence, pages in self.past.items():
-            state = rewind(
-                self.log, nodes, lambda _: Image(len(self.file), self.old), mark(sequence)[0]
-            )
-            if pages is None:
-                assert state.databases == {}
-                continue
-            found = list(state.databases[1].pages())
-            assert [number for number, _ in found] == list(range(1, len(pages) + 1))
-            assert [image for _, image in found] == pages
 
 
 sizes = st.integers(0, 7)
@@ -196,6 +111,11 @@ def test_a_large_change_is_cut_into_parts_and_blocks() -> None:
     assert all(len(part.pages) <= PART for part in parts)
     assert [one.number for part in parts for one in part.pages] == list(range(1, size + 1))
     assert {(part.before, part.after, part.floor) for part in parts} == {(size, 0, 0)}
+
+
+def test_a_change_that_fills_its_last_part_has_no_empty_one() -> None:
+    parts = entries(deleted(1, 1, mark(1), NODE, Image(2 * PART, page)))
+    assert [len(part.pages) for part in parts] == [PART, PART]
 
 
 def test_a_change_in_several_parts_is_undone_as_one(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import apsw
 
-from storage.disk import Disk
 from storage.frames import Commit, FrameReader
 from storage.history import (
     Bookmark,
@@ -29,6 +28,7 @@ from storage.history import (
 from storage.limits import PAGE_SIZE, HistoryLimits
 from storage.pages import normalise
 from storage.template import template
+from tests.storage.history.model import Quick
 
 EPOCH = 3
 SETUP = (
@@ -129,7 +129,7 @@ class Tree:
         self.last_uid = 0
 
     def reopened(self) -> TreeLog:
-        return TreeLog(Disk(), self.folder / "history", self.limits)
+        return TreeLog(Quick(), self.folder / "history", self.limits)
 
     def mark(self) -> Mark:
         self.sequence += 1
