@@ -68,13 +68,13 @@ def thin(changes: Sequence[Change]) -> Change:
     """
     pages: dict[int, bytes] = {}
     for change in changes:
+        if change.floor < change.before:
+            pages = {number: page for number, page in pages.items() if number <= change.floor}
         pages.update(change.commit.pages)
     first, last = changes[0], changes[-1]
-    size = last.commit.size
-    kept = {number: page for number, page in pages.items() if number <= size}
     least = min(change.floor for change in changes)
     since = first.since or first.mark.bookmark
-    return Change(last.mark, first.before, Commit(size, kept), since, least)
+    return Change(last.mark, first.before, Commit(last.commit.size, pages), since, least)
 
 
 def changed(uid: int, generation: int, changes: Sequence[Change], old: ReadPage) -> Iterator[Block]:

@@ -103,6 +103,17 @@ def test_joining_what_was_joined_spans_both() -> None:
     assert thin([thin(changes[:2]), thin(changes[2:])]) == thin(changes)
 
 
+def test_thinning_forgets_a_page_that_was_cut_off_on_the_way() -> None:
+    sizes = [2, 1, 2]
+    changes = [
+        Change(mark(n), before, Commit(size, {2: page(n)} if n == 1 else {}))
+        for n, (before, size) in enumerate(zip([2, *sizes], sizes, strict=False), 1)
+    ]
+    assert thin(changes).commit == Commit(2, {})
+    (entry,) = entries(changed(1, 1, [thin(changes)], page))
+    assert (entry.floor, [one.number for one in entry.pages]) == (1, [2])
+
+
 def test_a_large_change_is_cut_into_parts_and_blocks() -> None:
     size = 2 * BLOCK + 10
     blocks = list(deleted(1, 1, mark(1), NODE, Image(size, lambda n: page(n % 50))))

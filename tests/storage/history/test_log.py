@@ -130,6 +130,24 @@ def test_blocks_that_cannot_be_made_leave_the_log_as_it_was(tmp_path: Path) -> N
     model.check(model.reopened())
 
 
+def test_what_a_failed_append_left_is_never_written_over(tmp_path: Path) -> None:
+    disk = Recording()
+    model = Model(tmp_path / "1", disk)
+    end = model.log.size
+    disk.calls.clear()
+    disk.fail = 1
+    with pytest.raises(OSError, match="space"):
+        model.write(1)
+    left = next(model.folder.iterdir()).read_bytes()[end:]
+    assert left
+    model.pending.clear()
+    model.sequence, model.pages = 1, []
+    model.write(2)
+    first, second = sorted(model.folder.iterdir())
+    assert first.read_bytes()[end:] == left
+    assert second.stat().st_size == model.log.size - end
+
+
 def test_nothing_to_append_makes_no_file(tmp_path: Path) -> None:
     log = TreeLog(Quick(), tmp_path / "1", HistoryLimits())
     log.append([])
@@ -261,6 +279,9 @@ def test_bookmarks_stay_for_their_age_and_then_go(tmp_path: Path) -> None:
     assert log.oldest == log.newest == Mark(Bookmark(1, 80), last)
     assert (log.size, log.marks(5)) == (0, [])
     assert TreeLog(Quick(), log.folder, log.limits).oldest == log.oldest
+    names = list(log.folder.iterdir())
+    log.trim(last + 8 * DAY)
+    assert list(log.folder.iterdir()) == names
 
 
 def test_a_history_that_was_dropped_whole_goes_on_with_the_next_commit(tmp_path: Path) -> None:
