@@ -158,13 +158,12 @@ def _groups(reader: Reader, size: int) -> list[list[Located]]:
     at, expected = 0, 1
     while at < size:
         block = reader.block(at)
-        if block is None or block.header.group != expected or block.end > size:
-            block = reader.next_block(at + 1, size, expected + 1)
-            if block is None:
-                break
-            held, expected = [], block.header.group
+        if block is None or block.end > size:
+            block, held = reader.next_block(at + 1, size, expected + 1), []
+        if block is None:
+            break
         held.append(block)
-        at = block.end
+        at, expected = block.end, block.header.group
         if not block.header.more:
             groups.append(held)
             held, expected = [], expected + 1

@@ -148,6 +148,20 @@ def test_what_a_failed_append_left_is_never_written_over(tmp_path: Path) -> None
     assert second.stat().st_size == model.log.size - end
 
 
+def test_a_new_file_that_could_not_be_named_is_begun_again_empty(tmp_path: Path) -> None:
+    disk = Recording()
+    log = TreeLog(disk, tmp_path / "1", HistoryLimits())
+    changes = [Change(mark(n), 1, Commit(1, {1: page(n)})) for n in range(1, 4)]
+    disk.fail = 3
+    with pytest.raises(OSError, match="space"):
+        log.append(changed(1, 1, changes, lambda _: page(0)))
+    assert disk.calls == ["write", "sync", "sync 1"]
+    log.append(changed(1, 1, changes[:1], lambda _: page(0)))
+    (file,) = log.folder.iterdir()
+    assert file.stat().st_size == log.size
+    assert TreeLog(disk, log.folder, HistoryLimits()).marks(9) == [mark(1)]
+
+
 def test_nothing_to_append_makes_no_file(tmp_path: Path) -> None:
     log = TreeLog(Quick(), tmp_path / "1", HistoryLimits())
     log.append([])
@@ -247,6 +261,26 @@ def test_what_is_recorded_of_a_database_is_known_after_a_restart(tmp_path: Path)
         7: mark(2).bookmark,  # nothing of it since the history began
     }
     assert again.recorded([]) == {}
+
+
+def test_a_late_database_does_not_hide_the_newer_bookmarks_of_others(tmp_path: Path) -> None:
+    log = TreeLog(Quick(), tmp_path / "1", HistoryLimits(size=16 * 400))
+    for uid, sequence in ((5, 10), (5, 11), (5, 12), (6, 3), (6, 4), (6, 5)):
+        change = Change(mark(sequence), 1, Commit(1, {1: page(sequence)}))
+        log.append(changed(uid, 1, [change], lambda _: page(0)))
+    assert len(list(log.folder.iterdir())) > 1
+    assert [one.bookmark.sequence for one in log.marks(2)] == [12, 11]
+    assert [one.bookmark.sequence for one in log.marks(9)] == [12, 11, 10, 5, 4, 3]
+    assert log.at(11) == mark(11).bookmark
+    assert log.at(9) == mark(5).bookmark
+
+
+def test_what_is_older_than_the_history_counts_as_recorded(tmp_path: Path) -> None:
+    log = TreeLog(Quick(), tmp_path / "1", HistoryLimits())
+    log.cut(mark(10))
+    change = Change(mark(4), 1, Commit(1, {1: page(4)}))
+    log.append(changed(6, 1, [change], lambda _: page(0)))
+    assert log.recorded([5, 6]) == {5: mark(10).bookmark, 6: mark(10).bookmark}
 
 
 # -- retention --------------------------------------------------------------------------

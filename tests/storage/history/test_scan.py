@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from storage.errors import BookmarkGone, HistoryCorrupt, StateFormat
-from storage.history import ORIGIN, Image, TreeLog, deleted
+from storage.frames import Commit
+from storage.history import ORIGIN, Change, Image, TreeLog, changed, deleted
 from storage.history.block import HEADER, MAGIC
 from storage.history.encode import BLOCK
 from storage.limits import HistoryLimits
@@ -155,10 +156,11 @@ def test_behind_a_missing_file_the_history_is_gone(tmp_path: Path) -> None:
 def test_a_file_removed_under_an_open_log_is_damage(tmp_path: Path) -> None:
     model = filled(tmp_path)
     log = reopen(model)
-    sorted(model.folder.iterdir())[1].unlink()
+    second, third = sorted(model.folder.iterdir())[1:3]
+    second.unlink()
     lost = model.lost(log)
-    assert lost
     assert all(isinstance(error, HistoryCorrupt) for error in lost.values())
+    assert lost.keys() == {one for one in model.past if str(mark(one).bookmark) < third.name[9:34]}
 
 
 def test_a_file_under_another_name_is_not_taken_for_that_one(tmp_path: Path) -> None:
@@ -173,3 +175,33 @@ def test_a_file_of_another_version_is_refused(model: Model) -> None:
     with pytest.raises(StateFormat) as caught:
         reopen(model)
     assert caught.value.fields["found"] == "00000002.future.v2"
+
+
+def late(tmp_path: Path) -> tuple[TreeLog, Path]:
+    """A log whose first block, of database 5, is newer than the second, of database 6."""
+    log = TreeLog(Quick(), tmp_path / "1", HistoryLimits())
+    for uid, sequence in ((5, 20), (6, 3)):
+        change = Change(mark(sequence), 1, Commit(1, {1: page(sequence)}))
+        log.append(changed(uid, 1, [change], lambda _: page(0)))
+    return log, next(log.folder.iterdir())
+
+
+def test_a_lost_block_is_still_the_newest_if_it_was(tmp_path: Path) -> None:
+    log, path = late(tmp_path)
+    assert log.newest == mark(20)
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(data)
+    assert TreeLog(Quick(), log.folder, HistoryLimits()).newest.bookmark == mark(20).bookmark
+
+
+def test_what_a_lost_block_may_have_told_counts_as_recorded(tmp_path: Path) -> None:
+    log, path = late(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(data)
+    assert log.recorded([5, 6, 7]) == {
+        5: mark(20).bookmark,
+        6: mark(3).bookmark,
+        7: mark(20).bookmark,
+    }
