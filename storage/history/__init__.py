@@ -3,8 +3,9 @@
 bookmark   names of moments            delta    what differs between two images of a page
 encode     from commits to blocks      block    the format
 file       files by their names        scan     what is in them, and what is damaged
-shape      the files of one tree       log      what is added, dropped and listed
-past       a tree as it was            archive  all trees of a host, and the limit on them
+shape      the files of one tree       view     what they tell
+log        what is added and dropped   past     a tree as it was
+archive    all trees of a host, and the limit on them
 """
 
 from storage.history.archive import Archive as Archive

@@ -78,7 +78,7 @@ def thin(changes: Sequence[Change]) -> Change:
 
 
 def changed(uid: int, generation: int, changes: Sequence[Change], old: ReadPage) -> Iterator[Block]:
-    """The blocks of a run of consecutive changes of one database.
+    """The blocks of a run of consecutive changes of one database; none for no changes.
 
     `old` is asked for pages up to the first change's `before` only. ValueError if the changes
     do not continue each other, or the database has `MAX_PAGES` pages or more: such a one has
@@ -130,7 +130,7 @@ def _replaced(mark: Mark, old: Image, new: Image) -> Iterator[Changed]:
 
 
 def _check(changes: Sequence[Change]) -> None:
-    size = changes[0].before
+    size = changes[0].before if changes else 0
     for change in changes:
         if change.before != size:
             raise ValueError(f"a change begins at {change.before} pages, the last ended at {size}")
@@ -142,7 +142,7 @@ def _check(changes: Sequence[Change]) -> None:
 def _entries(changes: Sequence[Change], old: ReadPage) -> Iterator[Changed]:
     """Each change against the images that the ones before it left."""
     images: dict[int, bytes] = {}
-    floor = changes[0].before
+    floor = changes[0].before if changes else 0
 
     def image(number: int) -> bytes:
         found = images.get(number)

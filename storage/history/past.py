@@ -12,8 +12,8 @@ from storage.history.block import Changed, Entry, Happened, Node
 from storage.history.bookmark import Bookmark
 from storage.history.delta import to_page, unpack
 from storage.history.encode import NOTHING, Image
-from storage.history.log import TreeLog
 from storage.history.scan import Damage, Located
+from storage.history.view import TreeView
 from storage.pages import normalise
 
 WINDOW = 16384
@@ -53,7 +53,7 @@ class TreeState:
 
 
 def rewind(
-    log: TreeLog, nodes: Mapping[int, Node], current: Current, bookmark: Bookmark
+    log: TreeView, nodes: Mapping[int, Node], current: Current, bookmark: Bookmark
 ) -> TreeState:
     """The tree at a bookmark. Reads, and changes nothing.
 
@@ -94,7 +94,7 @@ def rewind(
 class _Undoing:
     """One database on its way back."""
 
-    log: TreeLog
+    log: TreeView
     uid: int
     bookmark: Bookmark
     node: Node | None

@@ -66,6 +66,10 @@ def test_a_history_says_what_every_page_was(
     model.check()
 
 
+def test_no_changes_are_no_blocks() -> None:
+    assert list(changed(1, 1, [], unread)) == []
+
+
 def test_pages_that_are_new_are_not_in_the_history() -> None:
     commit = Commit(3, {1: page(1), 2: page(2), 3: page(3)})
     (entry,) = entries(changed(1, 1, [Change(mark(1), 0, commit)], unread))

@@ -278,9 +278,10 @@ def test_a_late_database_does_not_hide_the_newer_bookmarks_of_others(tmp_path: P
 def test_what_is_older_than_the_history_counts_as_recorded(tmp_path: Path) -> None:
     log = TreeLog(Quick(), tmp_path / "1", HistoryLimits())
     log.cut(mark(10))
-    change = Change(mark(4), 1, Commit(1, {1: page(4)}))
-    log.append(changed(6, 1, [change], lambda _: page(0)))
-    assert log.recorded([5, 6]) == {5: mark(10).bookmark, 6: mark(10).bookmark}
+    for uid, sequence in ((6, 4), (5, 12)):
+        change = Change(mark(sequence), 1, Commit(1, {1: page(sequence)}))
+        log.append(changed(uid, 1, [change], lambda _: page(0)))
+    assert log.recorded([5, 6]) == {5: mark(12).bookmark, 6: mark(10).bookmark}
 
 
 # -- retention --------------------------------------------------------------------------
