@@ -11,6 +11,7 @@ record       one commit as bytes               segment     a file of records
 journal      the queue and the sync            recovery    after a crash
 catalogue    which actors there are            template    what new files begin with
 lock         one owner                         limits      what a database may hold
+pages        what the bytes of a page mean     history     what databases were
 """
 
 from storage.database import Database as Database

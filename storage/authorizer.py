@@ -14,7 +14,7 @@ the parent in REFERENCES, nor what a trigger, a view or the options of a virtual
 for later. A renamed table could pose as a reserved one, with triggers that would run inside
 the runtime's own statements. An identifier has no escapes but its own quote doubled, so one
 that begins with `_facets_` stands in the text as it is: text that changes the schema may not
-hold it. And nothing that a trigger or view does is ever done as the runtime.
+hold it. And nothing that a trigger or view of an actor does is ever done as the runtime.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def why_denied(
 
 def why_own_denied(action: int, trigger: str | None) -> str | None:
     """Why a statement of the runtime's own may not do this, or None when it may."""
-    if trigger is not None and action in _WRITES:
+    if trigger is not None and action in _WRITES and not _reserved(trigger):
         return f"the trigger {trigger} would write in the runtime's name"
     return None
 

@@ -16,7 +16,14 @@ from typing import Any
 import apsw
 
 from storage.authorizer import why_denied, why_own_denied
-from storage.errors import OutOfMemory, ResultTooLarge, StorageError, StorageFull, TooManyRows
+from storage.errors import (
+    ConstraintError,
+    OutOfMemory,
+    ResultTooLarge,
+    StorageError,
+    StorageFull,
+    TooManyRows,
+)
 from storage.frames import Commit, FrameReader
 from storage.limits import PAGE_SIZE, StorageLimits
 from storage.refusals import Circumstances, translate

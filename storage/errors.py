@@ -35,6 +35,9 @@
         ├── DatabaseCorrupt           one database file is damaged
         ├── JournalCorrupt            acknowledged data in the journal is damaged
         ├── JournalFailed             a journal write or sync failed; the host stops
+        ├── NotABookmark              a text that no bookmark prints as (ValueError)
+        ├── BookmarkGone              older than what the history keeps (LookupError)
+        ├── HistoryCorrupt            part of a tree's history is damaged
         ├── StateInUse                another live process owns the state directory
         ├── StateStale                the directory is older than its replica
         ├── StateFormat               the directory holds something this version cannot read
@@ -291,6 +294,34 @@ class JournalFailed(StorageError):
     """A journal write or sync failed. No later commit of this host can become durable."""
 
     hint = "close this runtime and open it again; acknowledged data is safe in the journal"
+
+
+class NotABookmark(StorageError, ValueError):
+    """A text is not a bookmark. Field: `text`."""
+
+    hint = "a bookmark is 8 hex digits, a dash, and 16 hex digits"
+
+
+class BookmarkGone(StorageError, LookupError):
+    """The history does not reach back that far. Field: `oldest`, the oldest bookmark kept.
+
+    Not raised for a bookmark newer than the newest commit: that is the present.
+    """
+
+    oldest: str
+
+
+class HistoryCorrupt(StorageError):
+    """A tree's history is damaged or does not fit its databases. Nothing was changed.
+
+    Fields: `path`, and `first` and `last`: bookmarks from `first` up to, not including, `last`
+    are lost; `last` and newer ones can still be restored.
+    """
+
+    hint = "the present state is not affected; only the named bookmarks cannot be restored"
+    path: str
+    first: str
+    last: str
 
 
 class StateInUse(StorageError):

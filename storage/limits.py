@@ -1,4 +1,4 @@
-"""Limits of one actor's database and files."""
+"""Limits of what one actor, and one host, may hold."""
 
 from __future__ import annotations
 
@@ -75,3 +75,19 @@ class FileLimits:
     """Files, directories and links. Over it: `FilesQuota`."""
     inline: int = 1 << 20
     """Bytes of one file that may stay in the database where there is an object store."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    """How much of the past is kept. Over a limit the oldest goes first; nothing is refused.
+
+    Bookmarks older than what is kept raise `BookmarkGone`. Whole files are dropped, so a
+    little more than `age` may be there.
+    """
+
+    age: float = 7 * 86400.0
+    """Seconds that every bookmark stays, if the sizes allow."""
+    size: int = 1 << 30
+    """Bytes of one tree's history."""
+    host: int = 16 << 30
+    """Bytes of all histories of a host."""
