@@ -11,11 +11,12 @@ from actors.errors import NotActive, ReservedName
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.durable import Storage
     from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
-    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
-    "exclusive", "transaction",
+    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
+    "isolates", "exclusive", "transaction",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -97,6 +98,13 @@ class Actor:
         """The private file system, in the same database: a step that is undone takes its changes
         to files along."""
         return self._active().database.fs
+
+    @property
+    def storage(self) -> Storage:
+        """All of that as one: bookmarks, restore, size, compact."""
+        from actors.durable import Storage
+
+        return Storage(self._active())
 
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.

@@ -16,7 +16,8 @@
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
-        │   └── FacetDeleted      it was deleted, with its data
+        │   ├── FacetDeleted      it was deleted, with its data
+        │   └── ActorRestored     it was put back to an older state
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
 You do not get an `ActorBroken` for an exception that a method raised: that is the caller's
@@ -101,6 +102,14 @@ class FacetDeleted(ActorBroken):
     """The facet was deleted together with its data."""
 
     hint = "get the facet again to start it empty"
+
+
+class ActorRestored(ActorBroken):
+    """The actor was put back to `bookmark`. Field `undo`: the bookmark that leads back."""
+
+    hint = "get the actor again to start it over the restored state"
+    undo: str
+    bookmark: str
 
 
 class RuntimeClosed(ActorError, RuntimeError):

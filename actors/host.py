@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -70,7 +72,7 @@ class Host:
         self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
-        self._aside: set[asyncio.Task[Any]] = set()
+        self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
         self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, "facets-storage")
@@ -128,20 +130,23 @@ class Host:
     def _run_aside(
         self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]
     ) -> None:
-        """Run the store's slow work on a thread, and `done` with its outcome here."""
+        """Run the store's slow work on a thread, in the order in which it comes, and `done` with
+        its outcome here."""
+        running = self.loop.run_in_executor(self._thread, work)
+        self._aside.add(running)
+        running.add_done_callback(partial(self._ran_aside, done), context=Context())
 
-        async def run() -> None:
-            try:
-                result, error = await self.loop.run_in_executor(self._thread, work), None
-            except Exception as raised:  # the store's business, like the result
-                result, error = None, raised
-            try:
-                done(result, error)
-            except JournalFailed as failure:
-                self._failed(failure)
-
-        self._aside.add(task := spawn(run()))
-        task.add_done_callback(self._aside.discard)
+    def _ran_aside(
+        self, done: Callable[[Any, Exception | None], None], ran: asyncio.Future[Any]
+    ) -> None:
+        self._aside.discard(ran)
+        error = ran.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        try:
+            done(None if error is not None else ran.result(), error)
+        except JournalFailed as failure:
+            self._failed(failure)
 
     async def aside(self, work: Callable[[], None]) -> None:
         """Run slow work on a thread. It ends before this returns, even if cancelled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,8 +15,9 @@ from actors.clock import Clock, MonotonicClock
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
-from actors.trees import clone_tree, export_tree, import_tree
+from actors.trees import bookmark_at, clone_tree, export_tree, import_tree, restore_tree
 from storage import StorageLimits
+from storage.history import Bookmark
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
@@ -101,6 +103,25 @@ class LocalRuntime:
         """
         host = self._open()
         await clone_tree(host.root(cls, source), host.root(cls, target))
+
+    def bookmark(self) -> str:
+        """This moment; it fits every actor here."""
+        return str(self._open().store.bookmark())
+
+    async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
+        """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
+        at = when.timestamp() if isinstance(when, datetime) else when
+        return str(await bookmark_at(self._open().root(cls, name), at))
+
+    async def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
+        """Put an actor and all its facets back to what they were at `bookmark`.
+
+        Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
+        bookmark that leads back. `BookmarkGone` if the history does not reach there, `NoState`
+        if there was no such actor then.
+        """
+        node = self._open().root(cls, name)
+        return str(await restore_tree(node, Bookmark.parse(bookmark)))
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file (see `storage.archive`)."""
