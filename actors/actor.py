@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actors.contract import HOOKS
+from actors.contract import HOOKS, Durability
 from actors.errors import NotActive, ReservedName
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
-    "isolates", "exclusive", "transaction",
+    "isolates", "exclusive", "transaction", "durability",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -34,18 +34,24 @@ class Actor:
     survive goes into `sql` or `kv`.
 
     Class arguments: `kind`, the stable name under which its actors are kept (default: the
-    name of the class).
+    name of the class); `durability`, "local" or "replicated" (default: that of the runtime).
     """
 
     migrations: ClassVar[Sequence[str]] = ()
     """SQL applied once and in order, in the transaction of the first step that needs it."""
     kind: ClassVar[str] = "Actor"
+    durability: ClassVar[Durability | None] = None
     _activation: Activation | None = None
     _runtime_class = True
     """Marks the classes whose own names are not open to callers."""
 
     def __init_subclass__(
-        cls, *, kind: str | None = None, _provides: frozenset[str] = frozenset(), **kwargs: Any
+        cls,
+        *,
+        kind: str | None = None,
+        durability: Durability | None = None,
+        _provides: frozenset[str] = frozenset(),
+        **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
         cls.kind = kind or cls.__name__
@@ -57,6 +63,8 @@ class Actor:
                     name=name,
                     kind=cls.kind,
                 )
+        if durability is not None:
+            cls.durability = durability
 
     @property
     def id(self) -> str:

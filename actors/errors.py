@@ -13,6 +13,7 @@
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
+        ├── NoReplica             a replica is asked for and there is none (ValueError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
@@ -80,6 +81,12 @@ class TransactionTimeout(TransactionFailed, TimeoutError):
 
 class EffectInTransaction(ActorError, RuntimeError):
     """Something inside a transaction would leave the host, and could not be undone."""
+
+
+class NoReplica(ActorError, ValueError):
+    """`durability="replicated"` was asked for, and the runtime has no replica."""
+
+    hint = 'open the runtime with replica="s3://bucket/prefix" or another url'
 
 
 class NotActive(ActorError, RuntimeError):

@@ -46,7 +46,7 @@ async def export_tree(source: Node, path: Path) -> None:
     host = source.host
     job = Export(host.store, source.database, path)
     try:
-        await host.gate.passed(job.sequence)
+        await host.gate.passed(job.sequence, host.remote(job.sequence))
         await host.aside(job.work)
     finally:
         job.close()
@@ -128,6 +128,6 @@ async def _left(host: Host, sequence: int) -> None:
     """The caller depends on this record from now on."""
     call = CURRENT.get()
     if call is not None:
-        call.activation.learn(sequence)
+        call.activation.wrote(sequence)
     else:
-        await host.gate.passed(sequence)
+        await host.gate.passed(sequence, host.remote(sequence))

@@ -126,7 +126,7 @@ class Facets:
             refuse(call, f"deleting facet {name!r}")
         self._activation.leave()
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
-        self._activation.learn(node.database.delete())
+        self._activation.wrote(node.database.delete())
 
     def transaction(self, seconds: float = SECONDS) -> AbstractAsyncContextManager[None]:
         """What this actor and the actors it calls write inside the block is kept as one.

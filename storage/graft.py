@@ -73,6 +73,7 @@ class Graft:
             remove(store.disk, final)
             store.disk.rename(aside, final)
             self._made.append(final)
+            store.upload(scion.row, final)
         if self._made:
             sync_folders(store.disk, self._made)
 

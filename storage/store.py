@@ -36,6 +36,8 @@ from storage.replica.snapshot import Image
 from storage.snapshot import Cut, cut, read
 from storage.template import template
 
+REPLICA_BACKLOG = 64 << 20
+"""Bytes that may wait for the replica; over it nobody writes more."""
 Change = tuple[Database, Commit]
 
 
@@ -456,6 +458,16 @@ class Store:
         """Sequence up to which everything is in the replica; 0 without one."""
         return 0 if self.replica is None else self.replica.acknowledged
 
+    def upload(self, row: Row, path: Path) -> None:
+        """Give the replica, if there is one, the file that a record is about to bind. Blocks."""
+        if self.replica is not None:
+            self.replica.add(row.uid, Image(row.generation, self.durable, path.read_bytes()))
+
+    @property
+    def lost(self) -> StorageError | None:
+        """Why the replica will never have any more, if so: then nobody may be answered."""
+        return None if self.replica is None else self.replica.lost
+
     def _image(self, uid: int) -> Image:
         """A database as of now, for the replica; called on a thread of its own."""
         held = self.call(partial(self._hold, uid))
@@ -481,7 +493,8 @@ class Store:
     @property
     def congested(self) -> bool:
         """Whether nobody should write more until there is room."""
-        return self._journal.congested
+        replica = self.replica
+        return self._journal.congested or (replica is not None and replica.queued > REPLICA_BACKLOG)
 
     @property
     def due(self) -> bool:
