@@ -159,11 +159,15 @@ def _network_errors(hop: Hop) -> Iterator[None]:
     except httpcore.TimeoutException as error:
         raise TimeoutError from error
     except httpcore.ConnectError as error:
-        refused = isinstance(error.__cause__, ssl.SSLCertVerificationError)
-        raise hop.failed(
-            "its certificate is not accepted" if refused else "there is no connection to it"
-        ) from error
+        raise hop.failed(_why(error)) from error
     except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
         raise hop.failed("what it answers is not HTTP, or stops in the middle") from error
     except httpcore.NetworkError as error:
         raise hop.failed("the connection broke") from error
+
+
+def _why(error: httpcore.ConnectError) -> str:
+    # The pool raises its errors from None; what they were made of stands in their arguments.
+    if any(isinstance(one, ssl.SSLError) for one in error.args):
+        return "its certificate is not accepted, or it does not speak TLS"
+    return "there is no connection to it"

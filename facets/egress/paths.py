@@ -44,7 +44,8 @@ def readings(path: str) -> frozenset[str] | None:
     found: set[str] = set()
     for _ in range(DECODINGS):
         found |= {path, _lenient(path)}
-        decoded = unquote_to_bytes(path).decode("latin-1")
+        # One character for one byte throughout: text would grow with each decoding.
+        decoded = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
         if decoded == path:
             return frozenset(found)
         path = decoded
