@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
 from types import TracebackType
 from typing import final
 
@@ -16,7 +15,7 @@ from facets.egress.errors import EgressDenied, EgressError
 from facets.egress.handler import ByHandler, Handler
 from facets.egress.hop import Hop
 from facets.egress.messages import Request, Response
-from facets.egress.outgoing import Outgoing
+from facets.egress.outgoing import REDIRECTS, Outgoing
 from facets.egress.resolving import Resolver
 from facets.egress.route import Route
 from facets.egress.rules import Rule
@@ -140,20 +139,14 @@ class Exit:
     async def open(self, request: Request) -> StreamedResponse:
         """As `fetch`, with a body that is read as it comes; to be closed by the caller."""
         order = self._checked(request)
-        for hop in count():
-            answer = await self._ask(order, hop)
-            if request.redirect != "follow":
-                return answer
-            try:
-                following = self._following(order, answer, hop)
-            except BaseException:
-                await answer.aclose()
-                raise
-            if following is None:
-                return answer
+        answer = await self._ask(order, 0)
+        hop = 0
+        while request.redirect == "follow" and (location := _location(answer)) is not None:
             await answer.aclose()
-            order = following
-        raise AssertionError  # count() has no end
+            hop += 1
+            order = self._following(order, answer.status, location, hop)
+            answer = await self._ask(order, hop)
+        return answer
 
     def _entry(self, method: str, url: str, hop: int) -> Entry:
         return Entry(self._egress.audit, self._who, method, url, hop)
@@ -187,25 +180,27 @@ class Exit:
                 await raw.close()
                 raise
 
-    def _following(self, order: Outgoing, answer: StreamedResponse, hop: int) -> Outgoing | None:
-        """The next hop. From the cleaned headers: credentials do not move on in a Location."""
-        location = next((v for n, v in answer.headers if n.lower() == "location"), None)
+    def _following(self, order: Outgoing, status: int, location: str, hop: int) -> Outgoing:
         try:
-            following = order.redirected(answer.status, _text(location))
-            if following is not None and hop >= self._egress.redirects:
+            following = order.redirected(status, location)
+            if hop > self._egress.redirects:
                 raise _too_many(following.target.shown, self._egress.redirects)
         except EgressDenied as error:
-            self._entry(order.method, error.url, hop + 1).end(error)
+            self._entry(order.method, error.url, hop).end(error)
             raise
         return following
 
 
-def _text(location: str | None) -> str | None:
-    """Servers send UTF-8 where only ASCII is allowed."""
-    try:
-        return location and location.encode("latin-1").decode()
+def _location(answer: StreamedResponse) -> str | None:
+    """Where it leads, if it does. From the cleaned headers, so that credentials which a server
+    puts into a Location do not move on."""
+    if answer.status not in REDIRECTS:
+        return None
+    found = next((value for name, value in answer.headers if name.lower() == "location"), None)
+    try:  # servers send UTF-8 where only ASCII is allowed
+        return found and found.encode("latin-1").decode()
     except UnicodeError:
-        return location
+        return found
 
 
 def _too_many(url: str, limit: int) -> EgressDenied:

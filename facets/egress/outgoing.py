@@ -12,7 +12,7 @@ from facets.egress.messages import Headers, Request
 from facets.egress.urls import Target
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,19}")
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OF_BODY = frozenset({"content-type", "content-encoding", "content-language", "content-location"})
 
 
@@ -49,10 +49,8 @@ class Outgoing:
         line = len(self.method) + len(self.target.resource) + len(self.target.netloc)
         return line + headers.size(self.headers) + len(self.body)
 
-    def redirected(self, status: int, location: str | None) -> Outgoing | None:
-        """The next hop, None if this answer leads nowhere; `EgressDenied` if it is not plain."""
-        if status not in _REDIRECTS or location is None:
-            return None
+    def redirected(self, status: int, location: str) -> Outgoing:
+        """The next hop; `EgressDenied` if the location is not plain."""
         target = urls.follow(self.target, location)
         going = replace(self, target=target)
         if status == 303 or (status in (301, 302) and self.method == "POST"):

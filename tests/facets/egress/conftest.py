@@ -12,6 +12,7 @@ from facets.egress import Attempt, Egress, Rule
 from tests.facets.egress.server import Names, Server
 
 Make = Callable[..., Egress]
+Api = Callable[..., Rule]
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ async def make(attempts: list[Attempt], names: Names) -> AsyncIterator[Make]:
 
 
 @pytest.fixture
-def api(server: Server) -> Callable[..., Rule]:
+def api(server: Server) -> Api:
     """`api(...)` is a rule for http://api.test on the server."""
 
     def rule(host: str = "api.test", **options: Any) -> Rule:

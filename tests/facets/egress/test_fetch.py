@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+from pathlib import Path
 
 import pytest
 import trustme
 
 from facets.egress import Attempt, Egress, Request, Response, Rule, Timeouts
 from facets.egress.errors import EgressDenied, EgressFailed, EgressTimeout, EgressTooLarge
-from tests.facets.egress.conftest import Make
+from facets.egress.messages import Headers
+from tests.facets.egress.conftest import Api, Make
 from tests.facets.egress.server import Names, Seen, Server, reply
 
 
@@ -22,7 +24,7 @@ def at(server: Server, path: str = "/", host: str = "api.test") -> str:
 # -- out and back -------------------------------------------------------------------------------
 
 
-async def test_a_request_arrives_as_it_was_made(make: Make, api, server: Server) -> None:
+async def test_a_request_arrives_as_it_was_made(make: Make, api: Api, server: Server) -> None:
     egress = make(api(methods=["POST"]))
     request = Request(
         "post", at(server, "/a%20b/ü?x=1&y=ü#z"), (("X-One", "1"), ("X-Two", "2")), b"\0body"
@@ -40,7 +42,7 @@ async def test_a_request_arrives_as_it_was_made(make: Make, api, server: Server)
 
 
 async def test_repeated_headers_come_back_in_order_and_those_of_the_connection_do_not(
-    make: Make, api, server: Server
+    make: Make, api: Api, server: Server
 ) -> None:
     lines = ("X-A: 1", "X-B: 2", "X-A: 3", "Connection: close", "Keep-Alive: 5", "Upgrade: x")
     server.answer = lambda seen: reply(b"", "404 Not Found", *lines)
@@ -50,7 +52,7 @@ async def test_repeated_headers_come_back_in_order_and_those_of_the_connection_d
 
 
 async def test_nothing_of_the_environment_takes_part(
-    make: Make, api, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path
+    make: Make, api: Api, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -61,7 +63,7 @@ async def test_nothing_of_the_environment_takes_part(
     assert server.seen[0].all("authorization") == []
 
 
-async def test_cookies_are_shared_with_nobody(make: Make, api, server: Server) -> None:
+async def test_cookies_are_shared_with_nobody(make: Make, api: Api, server: Server) -> None:
     server.answer = lambda seen: reply(b"", "200 OK", "Set-Cookie: a=b")
     egress = make(api())
     answer = await egress.fetch(Request("GET", at(server)))
@@ -71,7 +73,7 @@ async def test_cookies_are_shared_with_nobody(make: Make, api, server: Server) -
 
 
 async def test_a_connection_is_used_again_by_the_same_rule_only(
-    make: Make, api, server: Server
+    make: Make, api: Api, server: Server
 ) -> None:
     egress = make(api(paths=["/a"]), api())
     for path in ("/a", "/a", "/b"):
@@ -79,7 +81,7 @@ async def test_a_connection_is_used_again_by_the_same_rule_only(
     assert [seen.connection for seen in server.seen] == [1, 1, 2]
 
 
-async def test_a_closed_egress_opens_again(make: Make, api, server: Server) -> None:
+async def test_a_closed_egress_opens_again(make: Make, api: Api, server: Server) -> None:
     egress = make(api())
     for _ in range(2):
         async with egress:
@@ -104,7 +106,7 @@ def test_an_egress_serves_one_loop_after_another(names: Names) -> None:
 
 
 async def test_a_name_that_leads_to_a_private_address_is_refused_without_a_connection(
-    make: Make, api, server: Server, attempts: list[Attempt]
+    make: Make, api: Api, server: Server, attempts: list[Attempt]
 ) -> None:
     with pytest.raises(EgressDenied) as caught:
         await make(api(private=False)).fetch(Request("GET", at(server)))
@@ -115,7 +117,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_without_a_conne
 
 
 async def test_one_bad_address_among_good_ones_refuses_the_name(
-    make: Make, api, server: Server, names: Names
+    make: Make, api: Api, server: Server, names: Names
 ) -> None:
     names._names["api.test"] = [["127.0.0.1", "169.254.169.254"]]
     with pytest.raises(EgressDenied, match="metadata"):
@@ -124,7 +126,7 @@ async def test_one_bad_address_among_good_ones_refuses_the_name(
 
 
 async def test_a_resolver_that_changes_its_answer_changes_nothing(
-    make: Make, api, server: Server
+    make: Make, api: Api, server: Server
 ) -> None:
     rebinding = Names(api_test=[["127.0.0.1"], ["169.254.169.254"]])
     egress = make(api(), resolver=rebinding)
@@ -160,20 +162,22 @@ async def test_a_metadata_address_is_reached_by_no_name(make: Make, names: Names
 
 
 async def test_the_next_address_is_tried_where_one_does_not_answer(
-    make: Make, api, server: Server, names: Names, attempts: list[Attempt]
+    make: Make, api: Api, server: Server, names: Names, attempts: list[Attempt]
 ) -> None:
     names._names["api.test"] = [["::1", "127.0.0.3"]]  # the server listens on IPv4
     await make(api()).fetch(Request("GET", at(server)))
     assert attempts[0].address == "127.0.0.3"
 
 
-async def test_a_denied_host_is_not_even_looked_up(make: Make, api, names: Names) -> None:
+async def test_a_denied_host_is_not_even_looked_up(make: Make, api: Api, names: Names) -> None:
     with pytest.raises(EgressDenied):
         await make(api()).fetch(Request("GET", "http://data-as-a-label.evil.test/"))
     assert names.asked == []
 
 
-async def test_a_name_that_does_not_resolve_is_a_failure(make: Make, api, server: Server) -> None:
+async def test_a_name_that_does_not_resolve_is_a_failure(
+    make: Make, api: Api, server: Server
+) -> None:
     with pytest.raises(EgressFailed):
         await make(api(host="*.test")).fetch(Request("GET", at(server, host="none.test")))
 
@@ -250,7 +254,7 @@ SMUGGLED = {
 
 @pytest.mark.parametrize("headers", SMUGGLED.values(), ids=SMUGGLED)
 async def test_headers_that_could_smuggle_are_refused(
-    make: Make, api, server: Server, headers
+    make: Make, api: Api, server: Server, headers: Headers
 ) -> None:
     egress = make(api(methods=["POST"]))
     with pytest.raises(EgressDenied) as caught:
@@ -261,7 +265,7 @@ async def test_headers_that_could_smuggle_are_refused(
 
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE", "GET /x HTTP/1.1\r\nX:", "", "GET ", "GĘT"])
 async def test_methods_that_tunnel_echo_or_smuggle_are_refused(
-    make: Make, api, server: Server, method: str
+    make: Make, api: Api, server: Server, method: str
 ) -> None:
     with pytest.raises(EgressDenied):
         await make(api()).fetch(Request(method, at(server)))
@@ -269,7 +273,7 @@ async def test_methods_that_tunnel_echo_or_smuggle_are_refused(
 
 
 async def test_what_the_host_sets_itself_may_be_given_where_it_agrees(
-    make: Make, api, server: Server
+    make: Make, api: Api, server: Server
 ) -> None:
     headers = (("Host", f"api.test:{server.port}"), ("Content-Length", "4"), ("User-Agent", "me"))
     await make(api(methods=["PUT"])).fetch(Request("PUT", at(server), headers, b"body"))
@@ -281,7 +285,7 @@ async def test_what_the_host_sets_itself_may_be_given_where_it_agrees(
 # -- limits -------------------------------------------------------------------------------------
 
 
-async def test_a_request_over_its_limit_is_not_sent(make: Make, api, server: Server) -> None:
+async def test_a_request_over_its_limit_is_not_sent(make: Make, api: Api, server: Server) -> None:
     egress = make(api(methods=["POST"], request_size=4))
     await egress.fetch(Request("POST", at(server), body=b"1234"))
     with pytest.raises(EgressTooLarge) as caught:
@@ -300,7 +304,7 @@ async def test_a_request_over_its_limit_is_not_sent(make: Make, api, server: Ser
     ids=["length", "until close", "chunked"],
 )
 async def test_an_answer_over_its_limit_is_cut_off(
-    make: Make, api, server: Server, answer: bytes
+    make: Make, api: Api, server: Server, answer: bytes
 ) -> None:
     server.answer = lambda seen: answer
     assert (await make(api(response_size=5)).fetch(Request("GET", at(server)))).body == b"12345"
@@ -310,7 +314,7 @@ async def test_an_answer_over_its_limit_is_cut_off(
 
 
 async def test_a_compressed_answer_is_undone_and_says_nothing_of_it(
-    make: Make, api, server: Server
+    make: Make, api: Api, server: Server
 ) -> None:
     text = b"a long tale " * 20_000
     server.answer = lambda seen: reply(gzip.compress(text), "200 OK", "Content-Encoding: gzip")
@@ -320,7 +324,7 @@ async def test_a_compressed_answer_is_undone_and_says_nothing_of_it(
     assert server.seen[0].one("accept-encoding") == "gzip"
 
 
-async def test_a_bomb_bursts_at_the_limit(make: Make, api, server: Server) -> None:
+async def test_a_bomb_bursts_at_the_limit(make: Make, api: Api, server: Server) -> None:
     bomb = gzip.compress(bytes(20 << 20))
     assert len(bomb) < 1 << 16
     server.answer = lambda seen: reply(bomb, "200 OK", "Content-Encoding: gzip")
@@ -334,19 +338,21 @@ async def test_a_bomb_bursts_at_the_limit(make: Make, api, server: Server) -> No
 
 @pytest.mark.parametrize("damage", [gzip.compress(b"text" * 99)[:-9], b"not gzip at all"])
 async def test_a_damaged_compressed_answer_is_a_failure(
-    make: Make, api, server: Server, damage: bytes
+    make: Make, api: Api, server: Server, damage: bytes
 ) -> None:
     server.answer = lambda seen: reply(damage, "200 OK", "Content-Encoding: gzip")
     with pytest.raises(EgressFailed, match="compressed"):
         await make(api()).fetch(Request("GET", at(server)))
 
 
-async def test_a_part_is_asked_for_uncompressed(make: Make, api, server: Server) -> None:
+async def test_a_part_is_asked_for_uncompressed(make: Make, api: Api, server: Server) -> None:
     await make(api()).fetch(Request("GET", at(server), (("Range", "bytes=0-3"),)))
     assert server.seen[0].one("accept-encoding") == "identity"
 
 
-async def test_an_answer_to_head_has_headers_and_no_body(make: Make, api, server: Server) -> None:
+async def test_an_answer_to_head_has_headers_and_no_body(
+    make: Make, api: Api, server: Server
+) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nContent-Encoding: gzip\r\n\r\n"
     server.answer = lambda seen: head
     answer = await make(api()).fetch(Request("HEAD", at(server)))
@@ -360,7 +366,7 @@ async def test_an_answer_to_head_has_headers_and_no_body(make: Make, api, server
     "answer", [None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1234"], ids=["none", "half"]
 )
 async def test_a_server_that_keeps_silent_is_given_up_and_its_connection_closed(
-    make: Make, api, server: Server, timeouts: Timeouts, answer: bytes | None
+    make: Make, api: Api, server: Server, timeouts: Timeouts, answer: bytes | None
 ) -> None:
     server.answer = lambda seen: answer
     with pytest.raises(EgressTimeout):
@@ -368,7 +374,9 @@ async def test_a_server_that_keeps_silent_is_given_up_and_its_connection_closed(
     await server.closed.wait()
 
 
-async def test_a_resolver_that_keeps_silent_is_given_up(make: Make, api, server: Server) -> None:
+async def test_a_resolver_that_keeps_silent_is_given_up(
+    make: Make, api: Api, server: Server
+) -> None:
     async def silent(host: str, port: int) -> list[str]:
         return await asyncio.get_running_loop().create_future()
 
@@ -391,7 +399,7 @@ async def test_a_resolver_that_keeps_silent_is_given_up(make: Make, api, server:
     ids=["ssh", "short", "two lengths", "endless header", "101", "999", "nothing"],
 )
 async def test_what_is_not_plain_http_is_a_failure(
-    make: Make, api, server: Server, answer: bytes
+    make: Make, api: Api, server: Server, answer: bytes
 ) -> None:
     def once(seen: Seen) -> bytes:
         asyncio.get_running_loop().call_soon(server.hang_up)
@@ -413,7 +421,7 @@ async def test_a_port_where_nobody_listens_is_a_failure(make: Make, server: Serv
 # -- streams and cancellation -------------------------------------------------------------------
 
 
-async def test_a_stream_is_read_as_it_comes(make: Make, api, server: Server) -> None:
+async def test_a_stream_is_read_as_it_comes(make: Make, api: Api, server: Server) -> None:
     server.answer = lambda seen: b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1234"
     async with await make(api()).exit().open(Request("GET", at(server))) as answer:
         assert (answer.status, answer.url) == (200, at(server))
@@ -422,7 +430,7 @@ async def test_a_stream_is_read_as_it_comes(make: Make, api, server: Server) -> 
 
 
 async def test_a_stream_may_be_read_by_another_task_than_opened_it(
-    make: Make, api, server: Server, attempts: list[Attempt]
+    make: Make, api: Api, server: Server, attempts: list[Attempt]
 ) -> None:
     way = make(api()).exit()
     answer = await asyncio.create_task(way.open(Request("GET", at(server))))
@@ -433,7 +441,7 @@ async def test_a_stream_may_be_read_by_another_task_than_opened_it(
 
 
 async def test_cancelling_a_request_closes_its_connection(
-    make: Make, api, server: Server, attempts: list[Attempt]
+    make: Make, api: Api, server: Server, attempts: list[Attempt]
 ) -> None:
     arrived = asyncio.Event()
 
