@@ -71,6 +71,11 @@ def _well_formed(target: Target, name: str, value: str) -> None:
         _refuse(target, f"the header {name}")
 
 
+def plain(headers: Headers) -> bool:
+    """Whether these are headers at all; for those that the host adds."""
+    return all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers)
+
+
 def _ours(target: Target, name: str, value: str, body: bytes) -> bool:
     if name == "host" and value.lower() not in (target.netloc, f"{target.netloc}:{target.port}"):
         _refuse(target, "a Host header that names another host than the URL")

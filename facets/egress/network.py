@@ -78,14 +78,15 @@ def _with_defaults(order: Outgoing) -> Outgoing:
 
 
 async def _credentials(hop: Hop, source: Credentials) -> Mapping[str, str]:
-    if not callable(source):
-        return source
     try:
-        found = source(hop.order.request)
-        return await found if isawaitable(found) else found
+        found = source(hop.order.request) if callable(source) else source
+        found = await found if isawaitable(found) else found
     except Exception as error:
         # Its text may say what the guest must not know; the cause stays on the host's side.
         raise hop.failed("its credentials could not be had") from error
+    if not headers.plain(tuple(found.items())):
+        raise hop.failed("its credentials are not headers")
+    return found
 
 
 def _request(hop: Hop, order: Outgoing) -> httpx.Request:

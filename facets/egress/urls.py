@@ -162,8 +162,10 @@ def canonical_host(text: str) -> str:
 
 
 def _idna(text: str) -> str:
-    from idna import IDNAError, encode
-
+    try:
+        from idna import IDNAError, encode
+    except ImportError as error:
+        raise ValueError("its host is not ASCII, which needs the extra egress") from error
     if re.search("[\u3002\uff0e\uff61]", text):
         raise ValueError("its host has dots that are not dots")
     try:

@@ -115,12 +115,12 @@ class Names:
     """A resolver that a test scripts. Each lookup takes the next answer; the last one stays."""
 
     def __init__(self, **names: list[list[str]]) -> None:
-        self._names = {name.replace("_", "."): answers for name, answers in names.items()}
+        self.answers = {name.replace("_", "."): answers for name, answers in names.items()}
         self.asked: list[str] = []
 
     async def __call__(self, host: str, port: int) -> list[str]:
         self.asked.append(host)
-        answers = self._names.get(host)
+        answers = self.answers.get(host)
         if answers is None:
             raise OSError(f"no such host: {host}")
         return answers.pop(0) if len(answers) > 1 else answers[0]

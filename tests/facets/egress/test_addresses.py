@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facets.egress.addresses import embedded, kind, refusal
@@ -77,6 +77,7 @@ def test_6to4_and_teredo_carry_addresses_too() -> None:
         assert refusal(address, private=False, named=False) == "translated"
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_nothing_counts_as_public_that_the_library_knows_not_to_be(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,

@@ -81,6 +81,18 @@ async def test_a_connection_is_used_again_by_the_same_rule_only(
     assert [seen.connection for seen in server.seen] == [1, 1, 2]
 
 
+async def test_idle_connections_are_closed(
+    make: Make, api: Api, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facets.egress.connections.KEEP", 0.0)
+    egress = make(api())
+    for count in (1, 2):
+        await egress.fetch(Request("GET", at(server)))
+        await server.closed.wait()
+        server.closed.clear()
+        assert server.connections == count
+
+
 async def test_a_closed_egress_opens_again(make: Make, api: Api, server: Server) -> None:
     egress = make(api())
     for _ in range(2):
@@ -119,7 +131,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_without_a_conne
 async def test_one_bad_address_among_good_ones_refuses_the_name(
     make: Make, api: Api, server: Server, names: Names
 ) -> None:
-    names._names["api.test"] = [["127.0.0.1", "169.254.169.254"]]
+    names.answers["api.test"] = [["127.0.0.1", "169.254.169.254"]]
     with pytest.raises(EgressDenied, match="metadata"):
         await make(api()).fetch(Request("GET", at(server)))
     assert server.connections == 0
@@ -155,7 +167,7 @@ async def test_an_address_in_the_url_is_checked_as_one_behind_a_name(
 
 
 async def test_a_metadata_address_is_reached_by_no_name(make: Make, names: Names) -> None:
-    names._names["api.test"] = [["169.254.169.254"]]
+    names.answers["api.test"] = [["169.254.169.254"]]
     egress = make(Rule("api.test", scheme="http", private=True))
     with pytest.raises(EgressDenied, match="metadata"):
         await egress.fetch(Request("GET", "http://api.test/latest/meta-data"))
@@ -164,7 +176,7 @@ async def test_a_metadata_address_is_reached_by_no_name(make: Make, names: Names
 async def test_the_next_address_is_tried_where_one_does_not_answer(
     make: Make, api: Api, server: Server, names: Names, attempts: list[Attempt]
 ) -> None:
-    names._names["api.test"] = [["::1", "127.0.0.3"]]  # the server listens on IPv4
+    names.answers["api.test"] = [["::1", "127.0.0.3"]]  # the server listens on IPv4
     await make(api()).fetch(Request("GET", at(server)))
     assert attempts[0].address == "127.0.0.3"
 
@@ -202,7 +214,7 @@ async def test_tls_names_and_verifies_the_host_and_not_the_address(
     authority.issue_cert("api.test").configure_cert(theirs)
     authority.configure_trust(ours)
     async with Server(tls=theirs) as server:
-        names._names["other.test"] = [["127.0.0.1"]]
+        names.answers["other.test"] = [["127.0.0.1"]]
         rules = [Rule(host, port=server.port, private=True) for host in ("api.test", "other.test")]
         egress = make(*rules, tls=ours)
         answer = await egress.fetch(Request("GET", f"https://api.test:{server.port}/"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facets.egress import paths, urls
@@ -59,6 +59,7 @@ SPELLINGS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(SPELLINGS, max_size=8).map("".join))
 def test_what_is_allowed_stays_inside_however_often_it_is_decoded(rest: str) -> None:
     try:

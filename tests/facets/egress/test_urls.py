@@ -6,7 +6,7 @@ import ipaddress
 
 import httpx
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from facets.egress import urls
@@ -184,6 +184,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(AUTHORITY, st.lists(PIECES, max_size=8).map("".join), st.text(max_size=24))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["http", "https", "HTTP", "ftp", ""]), st.sampled_from(["://", ":"]), TEXTS)
 @example("https", "://", "api.test")
 @example("http", "://", "[::ffff:127.0.0.1]:8080/a")
@@ -210,6 +211,7 @@ def _agrees(target: urls.Target, theirs: httpx.URL) -> None:
         assert ours == host
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_what_is_sent_is_what_was_matched(path: str, query: str) -> None:
     try:
@@ -224,6 +226,7 @@ def test_what_is_sent_is_what_was_matched(path: str, query: str) -> None:
     assert " " not in target.resource
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_no_location_leads_where_another_parser_would_not_go(path: str, location: str) -> None:
     try:
