@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from facets import Actor, LocalRuntime
 from facets.egress import Attempt, Budget, Egress, Request, Response, Rule
 from facets.egress.errors import (
     EgressDenied,
@@ -208,3 +209,26 @@ except egress.EgressError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "facets-runtime[egress]" in done.stdout
+
+
+# -- inside an actor ----------------------------------------------------------------------------
+
+
+class Caller(Actor):
+    migrations = ["create table answers(body blob)"]
+
+    async def ask(self, url: str) -> list[bytes]:
+        way = EGRESS[0].exit(self.name)
+        for answer in await asyncio.gather(*(way.fetch(Request("GET", url)) for _ in range(3))):
+            self.sql("insert into answers values (?)", answer.body)
+        return [row[0] for row in self.sql("select body from answers")]
+
+
+EGRESS: list[Egress] = []
+
+
+async def test_an_actor_may_ask_as_any_coroutine_may(
+    make: Make, api: Api, server: Server, runtime: LocalRuntime
+) -> None:
+    EGRESS[:] = [make(api())]
+    assert await runtime.get(Caller, "a").ask(get(server).url) == [b"fine"] * 3
