@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from actors.tasks import spawn
 from actors.trees import bookmark_at, compact, restore_tree
-from storage.history import Bookmark
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -42,7 +41,7 @@ class Storage:
         `BookmarkGone` if the history of this tree begins later.
         """
         at = when.timestamp() if isinstance(when, datetime) else when
-        return str(await bookmark_at(self._activation.node, at))
+        return await bookmark_at(self._activation.node, at)
 
     async def restore(self, bookmark: str) -> None:
         """Put this actor and all its facets back to what they were at `bookmark`.
@@ -53,7 +52,7 @@ class Storage:
         """
         self._activation.leave()
         # Not as code of this actor, which will be over before it is done.
-        await asyncio.shield(spawn(restore_tree(self._activation.node, Bookmark.parse(bookmark))))
+        await asyncio.shield(spawn(restore_tree(self._activation.node, bookmark)))
 
     async def compact(self) -> int:
         """Give back the space that deleted rows and files left; how many bytes it is less."""

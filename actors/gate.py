@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from actors.writer import Writer
-from storage import Store
 from storage.errors import JournalFailed, StorageError
+
+if TYPE_CHECKING:
+    from storage import Store
 
 FAIR = 0.002
 """Seconds after which a caller that syncs inline again and again lets the loop turn."""

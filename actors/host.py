@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from actors.activation import Activation
@@ -26,10 +26,12 @@ from actors.names import check_name
 from actors.node import Node
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
-from storage import StorageLimits, Store
 from storage.errors import JournalFailed, StorageError
-from storage.limits import HistoryLimits, JournalLimits
-from storage.objects import ObjectStore, open_store
+from storage.limits import HistoryLimits, JournalLimits, StorageLimits
+
+if TYPE_CHECKING:
+    from storage import Store
+    from storage.objects import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,9 @@ class Host:
 
 
 def _open_store(root: Path, options: HostOptions) -> Store:
+    from storage import Store
+    from storage.objects import open_store
+
     replica = options.replica
     return Store.open(
         root,

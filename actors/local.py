@@ -17,13 +17,11 @@ from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
 from actors.trees import bookmark_at, clone_tree, export_tree, import_tree, restore_tree
-from storage import StorageLimits
-from storage.history import Bookmark
-from storage.limits import HistoryLimits, JournalLimits
-from storage.objects import ObjectStore
+from storage.limits import HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
+    from storage.objects import ObjectStore
 
 A = TypeVar("A", bound=Actor)
 
@@ -136,7 +134,7 @@ class LocalRuntime:
     async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
         """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
         at = when.timestamp() if isinstance(when, datetime) else when
-        return str(await bookmark_at(self._open().root(cls, name), at))
+        return await bookmark_at(self._open().root(cls, name), at)
 
     async def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
         """Put an actor and all its facets back to what they were at `bookmark`.
@@ -145,8 +143,7 @@ class LocalRuntime:
         bookmark that leads back. `BookmarkGone` if the history does not reach there, `NoState`
         if there was no such actor then.
         """
-        node = self._open().root(cls, name)
-        return str(await restore_tree(node, Bookmark.parse(bookmark)))
+        return await restore_tree(self._open().root(cls, name), bookmark)
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file (see `storage.archive`)."""

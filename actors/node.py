@@ -14,11 +14,11 @@ from actors.errors import DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
 from actors.tasks import spawn
-from storage import Database
 
 if TYPE_CHECKING:
     from actors.code import Code
     from actors.host import Host
+    from storage import Database
 
 
 class Node:

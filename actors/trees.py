@@ -1,4 +1,7 @@
-"""Operations on a whole subtree: an actor and all its facets."""
+"""Operations on a whole subtree: an actor and all its facets.
+
+Each imports what it needs of storage itself: most programs never use one.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,12 @@ from typing import TYPE_CHECKING
 from actors.call import CURRENT
 from actors.errors import ActorBroken, ActorRestored
 from actors.transaction import refuse
-from storage.archive import Export, import_
-from storage.clone import clone
-from storage.compact import Compaction
 from storage.errors import StorageError
-from storage.graft import Graft
-from storage.history import Bookmark
-from storage.restore import Restore
 
 if TYPE_CHECKING:
     from actors.host import Host
     from actors.node import Node
+    from storage.graft import Graft
 
 
 async def clone_tree(source: Node, target: Node) -> None:
@@ -27,6 +25,8 @@ async def clone_tree(source: Node, target: Node) -> None:
     The source goes on meanwhile. The target ends, and what it held is gone, in the record that
     brings the copy: a crash leaves the one or the other, whole.
     """
+    from storage.clone import clone
+
     if source is target:
         return
     _ready(source, f"cloning {source.id}")
@@ -35,6 +35,8 @@ async def clone_tree(source: Node, target: Node) -> None:
 
 async def import_tree(target: Node, path: Path) -> None:
     """Put the subtree of an archive in the place of `target`, with the same promise."""
+    from storage.archive import import_
+
     _ready(target, f"importing {target.id}")
     await _put(target, import_(target.host.store, path, target.database))
 
@@ -42,6 +44,8 @@ async def import_tree(target: Node, path: Path) -> None:
 async def export_tree(source: Node, path: Path) -> None:
     """Write `source` as of now into one file, which appears when it is complete and everything
     in it is durable."""
+    from storage.archive import Export
+
     _ready(source, f"exporting {source.id}")
     host = source.host
     job = Export(host.store, source.database, path)
@@ -52,24 +56,28 @@ async def export_tree(source: Node, path: Path) -> None:
         job.close()
 
 
-async def restore_tree(target: Node, bookmark: Bookmark) -> Bookmark:
+async def restore_tree(target: Node, bookmark: str) -> str:
     """Put a subtree back to what it was at `bookmark`; the bookmark that undoes it.
 
     Its actors end, and start on the restored state with the next call. Crash-atomic.
     """
+    from storage.history import Bookmark
+    from storage.restore import Restore
+
+    wanted = Bookmark.parse(bookmark)
     _ready(target, f"restoring {target.id}")
     host = target.host
-    job = Restore(host.store, target.database, bookmark)
+    job = Restore(host.store, target.database, wanted)
     try:
         await host.aside(job.work)
     except BaseException:
         job.cancel()
         raise
     undo = str(host.store.bookmark())
-    target.abort(ActorRestored(f"{target.id} was restored", undo=undo, bookmark=str(bookmark)))
+    target.abort(ActorRestored(f"{target.id} was restored", undo=undo, bookmark=bookmark))
     sequence, made = job.finish()
     await _left(host, sequence)
-    return made
+    return str(made)
 
 
 ATTEMPTS = 3
@@ -77,6 +85,8 @@ ATTEMPTS = 3
 
 async def compact(node: Node) -> None:
     """Make the database file of a node as small as its content."""
+    from storage.compact import Compaction
+
     host = node.host
     for _ in range(ATTEMPTS):
         job = Compaction(host.store, node.database)
@@ -95,11 +105,11 @@ async def compact(node: Node) -> None:
     )
 
 
-async def bookmark_at(node: Node, at: float) -> Bookmark:
+async def bookmark_at(node: Node, at: float) -> str:
     """The newest bookmark of a node's tree made at or before `at`, in seconds since 1970."""
-    found: list[Bookmark] = []
+    found: list[str] = []
     find = node.host.store.bookmark_at(node.database, at)
-    await node.host.aside(lambda: found.append(find()))
+    await node.host.aside(lambda: found.append(str(find())))
     return found[0]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from storage.journal import Batch
+if TYPE_CHECKING:
+    from storage.journal import Batch
 
 
 class Writer:

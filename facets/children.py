@@ -16,7 +16,6 @@ from actors.stub import Stub
 from actors.transaction import SECONDS, Block, refuse
 from actors.trees import clone_tree, export_tree, import_tree, restore_tree
 from facets.errors import FacetRunsOtherCode
-from storage.history import Bookmark
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -148,7 +147,7 @@ class Facets:
 
         Its calls in progress end with `ActorRestored`; the bookmark that leads back is returned.
         """
-        return str(await restore_tree(self._node(name), Bookmark.parse(bookmark)))
+        return await restore_tree(self._node(name), bookmark)
 
     async def export(self, name: str, path: str | Path) -> None:
         """Write a facet and all below it as of now into one file (see `storage.archive`)."""

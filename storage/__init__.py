@@ -14,12 +14,47 @@ lock         one owner                         limits      what a database may h
 pages        what the bytes of a page mean     history     what databases were
 """
 
-from storage.database import Database as Database
-from storage.files import Files as Files
-from storage.kv import Kv as Kv
-from storage.limits import FileLimits as FileLimits
-from storage.limits import StorageLimits as StorageLimits
-from storage.rows import Row as Row
-from storage.rows import Rows as Rows
-from storage.sql import Sql as Sql
-from storage.store import Store as Store
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from storage.database import Database as Database
+    from storage.files import Files as Files
+    from storage.kv import Kv as Kv
+    from storage.limits import FileLimits as FileLimits
+    from storage.limits import HistoryLimits as HistoryLimits
+    from storage.limits import JournalLimits as JournalLimits
+    from storage.limits import StorageLimits as StorageLimits
+    from storage.rows import Row as Row
+    from storage.rows import Rows as Rows
+    from storage.sql import Sql as Sql
+    from storage.store import Store as Store
+
+__all__ = [
+    "Database",
+    "FileLimits",
+    "Files",
+    "HistoryLimits",
+    "JournalLimits",
+    "Kv",
+    "Row",
+    "Rows",
+    "Sql",
+    "StorageLimits",
+    "Store",
+]
+_HOME = {
+    "Database": "database", "FileLimits": "limits", "Files": "files", "HistoryLimits": "limits",
+    "JournalLimits": "limits", "Kv": "kv", "Row": "rows", "Rows": "rows", "Sql": "sql",
+    "StorageLimits": "limits", "Store": "store",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: whoever needs an error or a limit need not load the journal."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'storage' has no attribute {name!r}")
+    return getattr(import_module(f"storage.{home}"), name)
