@@ -36,11 +36,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
+from storage.errors import StateFormat
 from storage.frames import Commit
 from storage.limits import PAGE_SIZE
 from storage.pages import gap
 
 SECTOR = 512
+MAX_BODY = (1 << 32) - 1
 HEADER = 64
 _HEADER = struct.Struct("<4sIQQQQIIII")
 _CRC = struct.Struct("<I")
@@ -129,7 +131,7 @@ def encode(
 def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, int] | None:
     """The intact record at `offset` with its `previous`; None if there is none."""
     head = data[offset : offset + _HEADER.size]
-    if len(head) < _HEADER.size or head[:4] != MAGIC:
+    if len(data) - offset < HEADER or head[:4] != MAGIC:
         return None
     (stored,) = _CRC.unpack_from(data, offset + _HEADER.size)
     if stored != crc32(head, nonce):
@@ -144,7 +146,8 @@ def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, in
 
 
 def decode_body(body: bytes, count: int) -> Iterator[Entry]:
-    """The entries of a body that passed its checksum."""
+    """The entries of a body that passed its checksum. `StateFormat` for a kind that this version
+    does not know: to skip it would lose what it says."""
     at = 0
     for _ in range(count):
         kind = body[at]
@@ -153,6 +156,8 @@ def decode_body(body: bytes, count: int) -> Iterator[Entry]:
             at += _PAGES.size
             images, at = _decode_pages(body, at, pages)
             yield Entry(kind, uid, generation, Commit(size, images))
+        elif kind not in (CREATE, DELETE, BIND):
+            raise StateFormat(f"the journal has an entry of kind {kind}", path="", found=kind)
         else:
             _, uid, generation = _SHORT.unpack_from(body, at)
             at += _SHORT.size

@@ -1,9 +1,10 @@
 """Recovery: from what a dead process left to database files that hold every durable commit.
 
     1  read the segments in order, up to the torn tail of the last one
-    2  write the kept records of the last segment to a new one, of a new epoch, and sync: the
-       tail that counted because it was readable is now durable, and a crash from here on finds
-       the same records
+    2  write the kept records of the last segment to a new one, of a new epoch, header last, and
+       sync: the tail that counted because it was readable is now durable, and a crash from here
+       on finds the same records. The new segment counts in place of the old one as soon as its
+       header is there, so it must have all of them by then
     3  lay the page images over the files; sync the files and their directories
     4  void the old segments, oldest first, and go on with an empty one
 
@@ -59,15 +60,20 @@ def recover(disk: Disk, layout: Layout, before: Before, limits: JournalLimits) -
         return Journal(disk, folder, 1, 0, 0, spares, limits)
     newest = found[-1].header
     epoch = 1 + max(one.header.epoch for one in found)
-    journal = Journal(disk, folder, epoch, newest.first - 1, newest.previous, spares, limits)
-    journal.replay(found[-1].records)
-    journal.sync()
-    records = [one for segment in _current(found) for one in segment.records]
-    before(records)
-    overlay(disk, layout, records)
-    journal.adopt([_voided(disk, one.path) for one in found])
-    if records:
-        journal.rotate()
+    tail = found[-1].records
+    last, previous = newest.first - 1, newest.previous
+    journal = Journal(disk, folder, epoch, last, previous, spares, limits, tail)
+    try:
+        records = [one for segment in _current(found) for one in segment.records]
+        before(records)
+        overlay(disk, layout, records)
+        for one in found:
+            journal.adopt([_voided(disk, one.path)])
+        if records:
+            journal.rotate()
+    except BaseException:
+        journal.close()
+        raise
     return journal
 
 
