@@ -11,11 +11,13 @@ ones off the thread:
        is no longer needed
 
 A database is due when its -wal is long, or when the journal is filling up and its records are
-the oldest. A round never waits for a database in a step, or one that is held: it comes later.
+the oldest. A round never waits for a database in a step, or one that is held: it comes later;
+so does one whose pages cannot be moved (no room, a damaged file), and the journal keeps them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from storage.errors import StorageFull
+from storage.errors import StorageError
 from storage.limits import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ class Checkpointer:
         self._long: dict[int, Database] = {}
         """Those whose -wal is long."""
         self._syncing: list[_Dirty] = []
+        self.refused: dict[int, StorageError] = {}
+        """Databases whose pages could not be moved when they were last tried, and why."""
         self.running = False
 
     # -- what happened --------------------------------------------------------------------
@@ -110,6 +114,7 @@ class Checkpointer:
         """The database was deleted, or its file replaced by one that is durable."""
         self._dirty.pop(uid, None)
         self._long.pop(uid, None)
+        self.refused.pop(uid, None)
 
     @property
     def due(self) -> bool:
@@ -122,18 +127,26 @@ class Checkpointer:
         """Begin a round if none is running; whether one began."""
         if self.running:
             return False
-        chosen = [one for one in self._choose(everything) if _ready(one.database)]
+        self._turn()
+        chosen = [one for one in self._choose(everything) if one.database.idle]
         if not chosen:
             return False
-        self.running = True
         keeper = self._keeper
         kept = [] if keeper is None else [keeper.keep(one.database) for one in chosen]
+        self.running = True
         work = [one for one in kept if one is not None]
         if not work:
             self._move(chosen, None)
         else:
             self.background(lambda: [one() for one in work], lambda _, e: self._move(chosen, e))
         return True
+
+    def _turn(self) -> None:
+        """A journal that is half full in one segment (a record may be larger than all of its
+        limits) could never be released: the segment in use never is."""
+        if self._journal.size > self.limit // 2 and not self._journal.oldest:
+            with contextlib.suppress(OSError):  # no room now; whoever commits is told so
+                self._journal.turn()
 
     def _choose(self, everything: bool) -> list[_Dirty]:
         if everything:
@@ -175,14 +188,16 @@ class Checkpointer:
     def _move_one(self, one: _Dirty) -> bool:
         database = one.database
         uid = database.uid or 0
-        if self._dirty.get(uid) is not one or not _ready(database):
+        if self._dirty.get(uid) is not one or not database.idle:
             return False
         if self._keeper is not None and (rest := self._keeper.keep(database)) is not None:
             rest()  # what was committed while the first stage ran
         try:
             database.backfill()
-        except StorageFull:
-            return False  # the journal keeps it, and grows
+        except StorageError as error:
+            self.refused[uid] = error  # the journal keeps it, and grows
+            return False
+        self.refused.pop(uid, None)
         self._long.pop(uid, None)
         del self._dirty[uid]
         return True
@@ -201,11 +216,12 @@ class Checkpointer:
 
     def _synced(self, _: object, error: Exception | None) -> None:
         self.running = False
-        self._syncing = []
+        moved, self._syncing = self._syncing, []
         if isinstance(error, OSError):
             # A sync that failed once may lie the next time: nothing may be released any more.
             self._journal.fail(error)
         if error is not None:
+            self._return(moved)
             raise error
         self._journal.release(self.needed)
 
@@ -216,7 +232,3 @@ class Checkpointer:
         if self._dirty:
             firsts.append(next(iter(self._dirty.values())).first)
         return min(firsts, default=self._journal.committed + 1)
-
-
-def _ready(database: Database) -> bool:
-    return not database.in_step and not database.held

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from storage import record
 from storage.catalogue import Row
-from storage.errors import StorageError
+from storage.errors import NoState, StorageError
 from storage.layout import remove
 from storage.record import Entry
 from storage.snapshot import sync_folders
@@ -119,14 +119,18 @@ class Graft:
         target.look()
         old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
         living = [store.live[row.uid] for row in old if row.uid in store.live]
-        if any(one.in_step or one.held for one in living if one not in self._held):
+        if any(one.in_step or one.held > self._held.count(one) for one in [target, *living]):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
+        if store.uid_above(target) != self._scions[0].row.parent:
+            raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
         for one in living:
             one.close()
-        added = store.add_above(target)
+        added: list[Database] = []
         try:
+            store.add_above(target, added)
             sequence = store.change(self._entries(old))
         except BaseException:
+            store.catalogue.database.rollback()
             for one in added:
                 one.row = False
             raise

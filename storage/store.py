@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
 from storage import record
@@ -61,7 +61,12 @@ class Store:
         self._checkpointer = Checkpointer(disk, layout, self._journal, journal.size, None)
         database = Database(self, None, "", "")
         database.settle(0, True)
-        self.catalogue = Catalogue(database)
+        try:
+            self.catalogue = Catalogue(database)
+        except BaseException:
+            database.close()
+            self._journal.close()
+            raise
 
     @classmethod
     def open(
@@ -142,6 +147,7 @@ class Store:
             "committed": self.committed,
             "durable": self.durable,
             "journal": self._journal.size,
+            "refused": len(self._checkpointer.refused),
         }
 
     # -- commits ------------------------------------------------------------------------
@@ -193,11 +199,16 @@ class Store:
                 if made is not None:
                     changes.append((one, made))
         except BaseException:
-            for one in databases:
-                one.abandon()
-            self._take_back(changes)
+            self._abandon(databases, changes)
             raise
         return self.keep(changes) if changes else 0
+
+    def _abandon(self, databases: Sequence[Database], changes: Sequence[Change]) -> None:
+        try:
+            for one in databases:
+                one.abandon()
+        finally:
+            self._take_back(changes)
 
     def _take_back(self, changes: Sequence[Change]) -> None:
         """Undo commits that no record was queued for. When that fails, the files hold what the
@@ -205,8 +216,13 @@ class Store:
         try:
             for one, _ in reversed(changes):
                 one.uncommit()
-        except OSError as error:
+        except BaseException as error:
             self._journal.fail(error)
+
+    def lost(self, error: BaseException) -> NoReturn:
+        """SQLite made a commit that could not be read back: the journal will never have it, and
+        this process must not go on with it. Raises `JournalFailed`."""
+        self._journal.fail(error)
 
     def _full(self, error: OSError) -> StorageFull:
         return StorageFull(f"the journal has no room: {error}", path=str(self.directory))
@@ -250,9 +266,14 @@ class Store:
             )
         for one in living:
             one.close()
-        self.catalogue.remove([row.uid for row in tree])
         files = [row for row in tree if row.file]
-        sequence = self.change([Entry(record.DELETE, row.uid, row.generation) for row in files])
+        try:
+            self.catalogue.remove([row.uid for row in tree])
+            gone = [Entry(record.DELETE, row.uid, row.generation) for row in files]
+            sequence = self.change(gone)
+        except BaseException:
+            self.catalogue.database.rollback()
+            raise
         for row in files:
             self.gone(row, sequence)
         for one in living:
@@ -304,13 +325,11 @@ class Store:
         parent.take_uid()
         return _uid(parent)
 
-    def add_above(self, database: Database) -> list[Database]:
+    def add_above(self, database: Database, added: list[Database]) -> None:
         """Rows for ancestors that have none, as part of the catalogue's open step."""
-        added: list[Database] = []
         if database.parent is not None:
             database.parent.look()
             self._add_row(database.parent, added)
-        return added
 
     # -- durability ---------------------------------------------------------------------
 
@@ -381,10 +400,10 @@ class Store:
         self._open[uid] = database
         self._open.move_to_end(uid)
         if len(self._open) > self._cap:
-            idle = [one for one in self._open.values() if not one.in_step and not one.held]
+            others = [one for one in self._open.values() if one is not database and one.uid]
+            idle = [one for one in others if one.idle]
             for one in idle[: len(self._open) - self._cap]:
-                if one is not database and one.uid != 0:
-                    one.sleep()
+                one.sleep()
 
     def closed(self, database: Database) -> None:
         """Its connection is closed."""
