@@ -104,6 +104,12 @@ class Database:
             found = self._children[name] = Database(self._store, self, "", name)
         return found
 
+    def family(self) -> Iterator[Database]:
+        """It and all below it that are in memory, whether or not they have state."""
+        yield self
+        for one in list(self._children.values()):
+            yield from one.family()
+
     def children(self) -> list[str]:
         """Names of the facets that have state, in order."""
         self.look()
@@ -405,7 +411,7 @@ class Database:
             self._discard()
 
     def forget(self) -> None:
-        """Close, and know nothing: the actor was deleted."""
+        """Close, and know nothing: the actor was deleted, or another took its place."""
         self.close()
         if not self.born:
             self._discard()

@@ -10,7 +10,10 @@ from storage.errors import StateFormat
 from storage.layout import Layout
 
 FORMAT = "facets state 2\n"
-_OURS = {"lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects"}
+_OURS = {
+    "lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects",
+    "lost+found",
+}  # fmt: skip
 
 
 def check_format(layout: Layout, disk: Disk) -> None:

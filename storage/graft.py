@@ -118,8 +118,9 @@ class Graft:
         store, target = self._store, self._target
         target.look()
         old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
-        living = [store.live[row.uid] for row in old if row.uid in store.live]
-        if any(one.in_step or one.held > self._held.count(one) for one in [target, *living]):
+        # Also those without state: they know that they have none, which is about to change.
+        living = list(target.family())
+        if any(one.in_step or one.held > self._held.count(one) for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
         if store.uid_above(target) != self._scions[0].row.parent:
             raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
@@ -139,6 +140,5 @@ class Graft:
             store.gone(row, sequence)
         for one in living:
             one.forget()
-        target.forget()
         target.sequence = sequence
         return sequence

@@ -255,15 +255,16 @@ class Store:
     def delete(self, database: Database) -> int:
         """Wipe a database and all below it, as one record; its sequence."""
         database.look()
-        if not database.row:
-            database.forget()
-            return database.sequence
-        tree = self.catalogue.subtree(_uid(database))
-        living = [self.live[row.uid] for row in tree if row.uid in self.live]
+        living = list(database.family())
         if any(one.in_step or one.held for one in living):
             raise StorageError(
                 f"{database.name!r} cannot be deleted while a step of it, or below it, is open"
             )
+        if not database.row:
+            for one in living:
+                one.forget()
+            return database.sequence
+        tree = self.catalogue.subtree(_uid(database))
         for one in living:
             one.close()
         files = [row for row in tree if row.file]
