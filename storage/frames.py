@@ -114,6 +114,13 @@ def read_commit(fd: int, path: Path, first: int, last: int) -> Commit:
 
     They stay as they are until the file is checkpointed and restarts.
     """
+    pages, size = read_frames(fd, path, first, last)
+    return Commit(size, {number: page for number, page in pages.items() if number <= size})
+
+
+def read_frames(fd: int, path: Path, first: int, last: int) -> tuple[dict[int, bytes], int]:
+    """The newest image of each page in these frames, and the size that the last commit which
+    ends among them left; 0 if none does: they are a part of a longer one."""
     pages: dict[int, bytes] = {}
     size = 0
     data = _read(fd, path, first, last)
@@ -121,7 +128,7 @@ def read_commit(fd: int, path: Path, first: int, last: int) -> Commit:
         number, found = _NUMBERS.unpack_from(data, at)
         size = found or size
         pages[number] = data[at + 24 : at + FRAME]
-    return Commit(size, {number: page for number, page in pages.items() if number <= size})
+    return pages, size
 
 
 def _read(fd: int, path: Path, first: int, last: int) -> bytes:

@@ -103,6 +103,21 @@ def test_the_source_may_go_on_while_it_is_copied(store: Store) -> None:
     assert read(root) == "299"
 
 
+def test_a_commit_of_many_frames_is_cloned_whole(store: Store) -> None:
+    root = tree(store)
+    root.sql("insert into t values ('big', randomblob(900000))")
+    root.commit()
+    expected = root.sql("select b from t where a = 'big'").value()
+    root.rollback()
+
+    make_clone(store, root, store.root("K", "b"))
+
+    copy = store.root("K", "b")
+    assert copy.sql("select b from t where a = 'big'").value() == expected
+    assert copy.sql("pragma integrity_check").value() == "ok"
+    copy.rollback()
+
+
 def test_a_clone_replaces_what_its_target_held(store: Store) -> None:
     root = tree(store)
     target = store.root("K", "b")
