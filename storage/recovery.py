@@ -41,6 +41,11 @@ class Found:
     header: Header
     records: list[Record]
 
+    def joins(self, after: Header) -> bool:
+        """Whether that segment begins where this one ends."""
+        crc = self.records[-1].crc if self.records else self.header.crc
+        return (self.header.first + len(self.records), crc) == (after.first, after.previous)
+
 
 Before = Callable[[Sequence[Record]], None]
 
@@ -64,7 +69,7 @@ def recover(disk: Disk, layout: Layout, before: Before, limits: JournalLimits) -
     last, previous = newest.first - 1, newest.previous
     journal = Journal(disk, folder, epoch, last, previous, spares, limits, tail)
     try:
-        records = [one for segment in _current(found) for one in segment.records]
+        records = [one for segment in current(found) for one in segment.records]
         before(records)
         overlay(disk, layout, records)
         for one in found:
@@ -90,11 +95,12 @@ def read_segments(disk: Disk, folder: Path) -> list[Found]:
         if header is not None:
             found.append(Found(path, header, read_records(data, path, header)))
     found.sort(key=lambda one: (one.header.first, one.header.epoch))
-    _check_joined(_current(found), folder)
+    _check_joined(current(found), folder)
     return found
 
 
-def _current(found: Sequence[Found]) -> list[Found]:
+def current(found: Sequence[Found]) -> list[Found]:
+    """Those that count, of segments in the order of first sequence and epoch."""
     by_first = {one.header.first: one for one in found}
     return list(by_first.values())
 
@@ -102,8 +108,7 @@ def _current(found: Sequence[Found]) -> list[Found]:
 def _check_joined(segments: Sequence[Found], folder: Path) -> None:
     for one, after in pairwise(segments):
         end = one.header.first + len(one.records)
-        crc = one.records[-1].crc if one.records else one.header.crc
-        if end != after.header.first or crc != after.header.previous:
+        if not one.joins(after.header):
             raise JournalCorrupt(
                 f"{folder}: {one.path.name} ends before record {end}, and {after.path.name}, "
                 f"which begins with {after.header.first}, says that it was durable",
@@ -127,12 +132,18 @@ def _unused(disk: Disk, folder: Path, found: Sequence[Found]) -> list[Segment]:
     return [Segment(disk, path) for path in sorted(folder.glob("*.seg")) if path not in used]
 
 
-def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
-    """Bring the files to the state after the last record, and sync them."""
-    folded: dict[int, _File] = {}
+def fold(records: Iterable[Record]) -> dict[int, Folded]:
+    """What the records say, by uid."""
+    folded: dict[int, Folded] = {}
     for one in records:
         for entry in one.entries():
-            folded.setdefault(entry.uid, _File()).add(entry)
+            folded.setdefault(entry.uid, Folded()).add(entry)
+    return folded
+
+
+def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
+    """Bring the files to the state after the last record, and sync them."""
+    folded = fold(records)
     directories = {layout.root}
     for uid, file in folded.items():
         file.write(disk, layout, uid)
@@ -143,7 +154,7 @@ def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
             disk.sync_directory(directory)
 
 
-class _File:
+class Folded:
     """What the records say about one database, folded together."""
 
     __slots__ = ("created", "deleted", "generation", "pages", "size", "stale")
@@ -158,6 +169,7 @@ class _File:
         """Generations that another one replaced."""
 
     def add(self, entry: Entry) -> None:
+        """The next thing that is said about it."""
         if entry.generation != self.generation:
             self.stale.update(range(1, entry.generation))
             self.generation = entry.generation
@@ -171,6 +183,7 @@ class _File:
             self.pages.update(entry.commit.pages)
 
     def write(self, disk: Disk, layout: Layout, uid: int) -> None:
+        """Bring its file to that state, and sync it but not its name."""
         for generation in self.stale:
             layout.remove(disk, uid, generation)
         path = layout.path(uid, self.generation)

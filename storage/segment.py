@@ -95,15 +95,10 @@ def read_records(data: bytes, path: Path, header: Header) -> list[Record]:
     `JournalCorrupt` if a later intact record says that the first bad one was durable: then it
     was acknowledged, and what is missing is damage and not the end of a crash.
     """
-    kept: list[Record] = []
-    expected, previous, at = header.first, header.crc, START
-    while (found := decode(data, at, header.epoch, header.nonce)) is not None:
-        record, behind = found
-        if record.sequence != expected or behind != previous:
-            break
-        kept.append(record)
-        expected, previous, at = expected + 1, record.crc, record.end
-    for later in _intact_after(data, at, header):
+    kept = joined_records(data, header)
+    expected = header.first + len(kept)
+    at = kept[-1].end if kept else START
+    for later in intact_records(data, at, header):
         if later.durable_upto >= expected:
             raise JournalCorrupt(
                 f"{path}: record {expected} at byte {at} is damaged, and record {later.sequence} "
@@ -114,7 +109,21 @@ def read_records(data: bytes, path: Path, header: Header) -> list[Record]:
     return kept
 
 
-def _intact_after(data: bytes, at: int, header: Header) -> Iterator[Record]:
+def joined_records(data: bytes, header: Header) -> list[Record]:
+    """The records that join, from the first on."""
+    kept: list[Record] = []
+    expected, previous, at = header.first, header.crc, START
+    while (found := decode(data, at, header.epoch, header.nonce)) is not None:
+        record, behind = found
+        if record.sequence != expected or behind != previous:
+            break
+        kept.append(record)
+        expected, previous, at = expected + 1, record.crc, record.end
+    return kept
+
+
+def intact_records(data: bytes, at: int, header: Header) -> Iterator[Record]:
+    """Every intact record of this life from byte `at` on, whether or not they join."""
     while 0 <= (at := data.find(b"FREC", at)) < len(data):
         found = decode(data, at, header.epoch, header.nonce) if at % SECTOR == 0 else None
         if found is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -299,4 +298,3 @@ def test_the_record_names_every_participant(store: Store, three: list[Database])
     record = read_segments(store.disk, store.layout.journal)[-1].records[-1]
 
     assert {entry.uid for entry in record.entries()} == {0, *(one.uid for one in three)}
-    assert os.path.exists(three[2].path or "")  # noqa: PTH110

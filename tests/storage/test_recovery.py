@@ -1,9 +1,10 @@
-"""Recovery: every durable commit, whatever was cut where; damage is told from the end of a crash."""
+"""Recovery: every durable commit, whatever was cut where; damage is told from a torn tail."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from storage import Store
 from storage.clone import clone
 from storage.disk import Disk
 from storage.errors import DatabaseCorrupt, JournalCorrupt
+from storage.frames import Commit
 from storage.journal import Journal
 from storage.layout import Layout
 from storage.limits import JournalLimits
@@ -126,9 +128,7 @@ def refused(root: Path) -> None:
 
 @pytest.mark.parametrize("which", [0, 1, -2])
 @pytest.mark.parametrize("at", [8, START, START + 9, START + HEADER + 3])
-def test_a_flipped_byte_in_an_earlier_segment_is_refused(
-    store: Store, which: int, at: int
-) -> None:
+def test_a_flipped_byte_in_an_earlier_segment_is_refused(store: Store, which: int, at: int) -> None:
     root = damaged(store)
     flip(segments(root)[which], at)
     refused(root)
@@ -224,7 +224,9 @@ def test_recovery_may_be_cut_after_each_of_its_operations(store: Store) -> None:
         again.close()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_recovery_may_be_cut_again_and_again(
     small_files: None, tmp_path: Path, data: st.DataObject
@@ -237,10 +239,8 @@ def test_recovery_may_be_cut_again_and_again(
         store.close()
     root = image(dead)
     for _ in range(data.draw(st.integers(1, 4))):
-        try:
+        with suppress(PowerCut):
             Store.open(root, disk=CutDisk(data.draw(st.integers(0, 120)), torn=True)).close()
-        except PowerCut:
-            pass
 
     again = Store.open(root)
     assert repr(states(again)) == (tmp_path / "expected").read_text()
@@ -258,10 +258,8 @@ def test_a_recovery_that_is_cut_under_smaller_limits_keeps_everything(
 
     for after in range(1, 40, 2):
         root = image(dead)
-        try:
+        with suppress(PowerCut):
             Store.open(root, journal=limits, disk=CutDisk(after)).close()
-        except PowerCut:
-            pass
         with_old = Store.open(root)
         assert states(with_old) == expected, after
         with_old.close()
@@ -404,8 +402,6 @@ class Lab:
         overlay(Disk(), self.layout, found.records)  # as often as one likes
 
     def page(self, letter: str, *numbers: int, size: int = 3, generation: int = 1) -> Entry:
-        from storage.frames import Commit
-
         content = b"\0" + letter.encode() * 4095
         return Entry(PAGES, 5, generation, Commit(size, dict.fromkeys(numbers, content)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from storage.database import Database
 from storage.errors import NoState, SqlError, StorageError, StorageFull
 from storage.limits import CATALOGUE, StorageLimits
 
-from .kit import SMALL, crashed, image, no_room_to_queue, put, read, whole
+from .kit import SMALL, crashed, descriptors, image, no_room_to_queue, put, read, whole
 from .kit import small_files as small_files
 
 
@@ -370,14 +369,14 @@ def test_closing_makes_everything_durable(store: Store, tmp_path: Path) -> None:
 def test_an_open_store_holds_no_more_descriptors_than_it_needs(
     tmp_path: Path, small_files: None
 ) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for n in range(3):
         store = Store.open(tmp_path / "fds", journal=SMALL, open_databases=4)
         for m in range(30):
             put(store.root("K", str(m)), [n, "x" * 9000])
-        assert len(os.listdir("/proc/self/fd")) - before < 5 * 3 + 10 * 2
+        assert descriptors() - before < 5 * 3 + 10 * 2
         store.close()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert descriptors() == before
 
 
 # -- a model ----------------------------------------------------------------------------------
@@ -405,7 +404,9 @@ class Model(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="facets-model-"))
         self.root = self.folder / "state"
         self.values: dict[Path_, object] = {}
-        self.history: dict[int, dict[Path_, object]] = {0: {}}
+        self.rows: set[Path_] = set()
+        """An actor has a row from the first write of its own or below it until it is deleted."""
+        self.history: dict[int, tuple[dict[Path_, object], set[Path_]]] = {0: ({}, set())}
         self.count = 0
         self.store: Store
         self.cap = 256
@@ -425,7 +426,9 @@ class Model(RuleBasedStateMachine):
         return found
 
     def kept(self) -> None:
-        self.history[self.store.committed] = dict(self.values)
+        for path in self.values:
+            self.rows |= {path[: n + 1] for n in range(len(path))}
+        self.history[self.store.committed] = dict(self.values), set(self.rows)
 
     def value(self, size: int) -> object:
         self.count += 1
@@ -468,6 +471,7 @@ class Model(RuleBasedStateMachine):
         self.at(path).delete()
         for other in [one for one in self.values if one[: len(path)] == path]:
             del self.values[other]
+        self.rows = {one for one in self.rows if one[: len(path)] != path}
         self.kept()
 
     @precondition(lambda self: any(path[0] == "a" for path in self.values))
@@ -475,12 +479,14 @@ class Model(RuleBasedStateMachine):
     def clone(self, size: int) -> None:
         graft = clone(self.store, self.at(("a",)), self.at(("b",)))
         taken = {path: v for path, v in self.values.items() if path[0] == "a"}
+        rows = {("b", *path[1:]) for path in self.rows if path[0] == "a"}
         self.write(("a",), size)
         self.store.tend(everything=True)
         graft.work()
         graft.finish()
         self.values = {path: v for path, v in self.values.items() if path[0] != "b"}
         self.values.update({("b", *path[1:]): v for path, v in taken.items()})
+        self.rows = {path for path in self.rows if path[0] != "b"} | rows
         self.kept()
 
     @rule(path=paths)
@@ -509,7 +515,8 @@ class Model(RuleBasedStateMachine):
         dead.rename(self.root)
         self.open()
         assert self.store.committed == durable
-        self.values = dict(self.history[max(n for n in self.history if n <= durable)])
+        values, rows = self.history[max(n for n in self.history if n <= durable)]
+        self.values, self.rows = dict(values), set(rows)
         self.history = {n: v for n, v in self.history.items() if n <= durable}
 
     @invariant()
@@ -518,7 +525,10 @@ class Model(RuleBasedStateMachine):
             return
         for path in ALL_PATHS:
             assert read(self.at(path)) == self.values.get(path), path
-        assert self.store.names("K") == sorted({path[0] for path in self.values})
+        assert self.store.names("K") == sorted({path[0] for path in self.rows})
+        for name in "ab":
+            below = {path[1] for path in self.rows if path[0] == name and len(path) == 2}
+            assert self.at((name,)).children() == sorted(below)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
