@@ -67,13 +67,13 @@ class Gate:
         """
         if sequence > self._store.durable:
             await self._on_disk(sequence)
-        if remote > self._store.replicated or self._store.lost is not None:
+        if remote > self._store.replicated or self._store.replica_lost is not None:
             await self._in_replica(remote)
 
     async def _in_replica(self, sequence: int) -> None:
-        while sequence > self._store.replicated or self._store.lost is not None:
-            if self._store.lost is not None:
-                raise self._store.lost
+        while sequence > self._store.replicated or self._store.replica_lost is not None:
+            if self._store.replica_lost is not None:
+                raise self._store.replica_lost
             waiter = self._loop.create_future()
             self._remote.append(waiter)
             await waiter
@@ -89,8 +89,8 @@ class Gate:
             if not one.done():
                 one.set_result(None)
         self._make_room()
-        if self._store.lost is not None:
-            self._on_failure(self._store.lost)
+        if self._store.replica_lost is not None:
+            self._on_failure(self._store.replica_lost)
 
     async def _on_disk(self, sequence: int) -> None:
         task = asyncio.current_task()
@@ -189,8 +189,8 @@ class Gate:
         while self._store.congested:
             if self._store.failed is not None:
                 raise self._store.failed
-            if self._store.lost is not None:
-                raise self._store.lost
+            if self._store.replica_lost is not None:
+                raise self._store.replica_lost
             waiter = self._loop.create_future()
             self._room.append(waiter)
             self._joined(self._store.committed)

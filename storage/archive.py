@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -124,6 +125,8 @@ def _write(path: Path, manifest: Manifest, files: list[Path]) -> None:
             info.size = file.stat().st_size
             with file.open("rb") as source:
                 tar.addfile(info, source)
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def import_(store: Store, path: Path, target: Database) -> Graft:
@@ -226,6 +229,12 @@ def _check_database(archive: Path, item: Item, target: Path) -> None:
             db.close()
     except apsw.Error as error:
         raise _bad(archive, f"{item.file}: {error}") from error
+    with target.open("rb") as file:
+        head = file.read(100)
+    if head[18:20] != b"\2\2" or any(head[52:56]):
+        # Without a -wal its commits would never reach the journal; the map pages of
+        # auto_vacuum can look like b-tree pages with a gap.
+        raise _bad(archive, f"{item.file} is not in WAL mode, or moves its pages")
     if found != (APPLICATION_ID, PAGE_SIZE):
         raise _bad(archive, f"{item.file} is not a database of an actor")
     if checked != "ok":

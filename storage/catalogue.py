@@ -123,10 +123,11 @@ class Catalogue:
 
     def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         own = not self.database.in_step
-        rows = self.database.run_own(query, values)
-        if own:
-            self.database.rollback()
-        return rows
+        try:
+            return self.database.run_own(query, values)
+        finally:
+            if own:
+                self.database.rollback()
 
     def _number(self, query: str) -> int:
         rows = self.database.run_own(query)

@@ -11,11 +11,13 @@ ones off the thread:
        is no longer needed
 
 A database is due when its -wal is long, or when the journal is filling up and its records are
-the oldest. A round never waits for a database in a step, or one that is held: it comes later.
+the oldest. A round never waits for a database in a step, or one that is held: it comes later;
+so does one whose pages cannot be moved (no room, a damaged file), and the journal keeps them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from storage.errors import StorageFull
+from storage.errors import StorageError
 from storage.limits import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ class _Dirty:
     """Its file is new: the name is not durable either."""
 
 
+_Outcome = list[tuple[_Dirty, Exception | None]]
+"""Databases of a round, each with what kept it from being told of."""
+
+
 class Keeper(Protocol):
     """Keeps older states of databases; see `storage.history`."""
 
@@ -95,6 +101,8 @@ class Checkpointer:
         self._long: dict[int, Database] = {}
         """Those whose -wal is long."""
         self._syncing: list[_Dirty] = []
+        self.refused: dict[int, Exception] = {}
+        """Databases whose pages could not be moved when they were last tried, and why."""
         self.running = False
 
     # -- what happened --------------------------------------------------------------------
@@ -114,6 +122,7 @@ class Checkpointer:
         """The database was deleted, or its file replaced by one that is durable."""
         self._dirty.pop(uid, None)
         self._long.pop(uid, None)
+        self.refused.pop(uid, None)
 
     @property
     def due(self) -> bool:
@@ -126,21 +135,28 @@ class Checkpointer:
         """Begin a round if none is running; whether one began."""
         if self.running:
             return False
-        chosen = [one for one in self._choose(everything) if _ready(one.database)]
+        self._turn()
+        chosen = [one for one in self._choose(everything) if one.database.idle]
         if not chosen:
             return False
-        self.running = True
-        keeper = self._keeper
         joined = sum(one.database.frames for one in chosen) > BUSY
-        kept = (
-            [] if keeper is None else [keeper.keep(one.database, joined=joined) for one in chosen]
-        )
-        work = [one for one in kept if one is not None]
-        if not work:
-            self._move(chosen, None)
+        telling = [(one, self._keep(one.database, joined=joined)) for one in chosen]
+        self.running = True
+        if all(work is None for _, work in telling):
+            self._move([(one, None) for one in chosen], None)
         else:
-            self.background(lambda: [one() for one in work], lambda _, e: self._move(chosen, e))
+            self.background(lambda: _told(telling), self._move)
         return True
+
+    def _keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
+        return None if self._keeper is None else self._keeper.keep(database, joined=joined)
+
+    def _turn(self) -> None:
+        """A journal that is half full in one segment (a record may be larger than all of its
+        limits) could never be released: the segment in use never is."""
+        if self._journal.size > self.limit // 2 and not self._journal.oldest:
+            with contextlib.suppress(OSError):  # no room now; whoever commits is told so
+                self._journal.turn()
 
     def _choose(self, everything: bool) -> list[_Dirty]:
         if everything:
@@ -153,13 +169,17 @@ class Checkpointer:
                 chosen[uid] = one
         return list(chosen.values())
 
-    def _move(self, chosen: list[_Dirty], error: Exception | None) -> None:
+    def _move(self, chosen: _Outcome, error: Exception | None) -> None:
         moved: list[_Dirty] = []
         try:
             if error is not None:
                 raise error
             self._journal.sync()
-            moved.extend(one for one in chosen if self._move_one(one))
+            for one, refusal in chosen:
+                if refusal is not None:
+                    self.refused[one.database.uid or 0] = refusal
+                elif self._move_one(one):
+                    moved.append(one)
         except BaseException:
             self._return(moved)
             self.running = False
@@ -182,14 +202,16 @@ class Checkpointer:
     def _move_one(self, one: _Dirty) -> bool:
         database = one.database
         uid = database.uid or 0
-        if self._dirty.get(uid) is not one or not _ready(database):
+        if self._dirty.get(uid) is not one or not database.idle:
             return False
-        if self._keeper is not None and (rest := self._keeper.keep(database)) is not None:
-            rest()  # what was committed while the first stage ran
         try:
+            if (rest := self._keep(database)) is not None:
+                rest()  # what was committed while the first stage ran
             database.backfill()
-        except StorageFull:
-            return False  # the journal keeps it, and grows
+        except (StorageError, OSError) as error:
+            self.refused[uid] = error  # the journal keeps it, and grows
+            return False
+        self.refused.pop(uid, None)
         self._long.pop(uid, None)
         del self._dirty[uid]
         return True
@@ -208,11 +230,12 @@ class Checkpointer:
 
     def _synced(self, _: object, error: Exception | None) -> None:
         self.running = False
-        self._syncing = []
+        moved, self._syncing = self._syncing, []
         if isinstance(error, OSError):
             # A sync that failed once may lie the next time: nothing may be released any more.
             self._journal.fail(error)
         if error is not None:
+            self._return(moved)
             raise error
         self._journal.release(self.needed)
 
@@ -225,5 +248,14 @@ class Checkpointer:
         return min(firsts, default=self._journal.committed + 1)
 
 
-def _ready(database: Database) -> bool:
-    return not database.in_step and not database.held
+def _told(telling: list[tuple[_Dirty, Callable[[], None] | None]]) -> _Outcome:
+    """Do this work; a database that cannot be told of does not hold up the others."""
+    done: _Outcome = []
+    for one, work in telling:
+        try:
+            if work is not None:
+                work()
+            done.append((one, None))
+        except (StorageError, OSError) as error:
+            done.append((one, error))
+    return done

@@ -252,11 +252,21 @@ class Connection:
         self._hooked = 0
         self._denied = ""
         try:
+            self._reader.open()
             self._db.execute("commit", prepare_flags=_OWN)
+        except OSError as error:
+            self.rollback()
+            raise StorageFull(f"no room for this step: {error}", path=str(self.path)) from error
         except apsw.Error as error:
             self.rollback()
             raise self._translate(error, "commit") from error
         return self._reader.read(self._hooked) if self._hooked else None
+
+    @property
+    def committed(self) -> bool:
+        """Whether SQLite made the newest `commit`, even if that raised: its frames could not be
+        read then."""
+        return self._hooked > 0
 
     def rollback(self) -> None:
         """Undo the open step; nothing happens without one (SQLite may have undone it itself)."""

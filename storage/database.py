@@ -16,7 +16,7 @@ from storage.errors import StorageError, WrongThread
 from storage.frames import Commit, FrameReader
 from storage.kv import Kv
 from storage.layout import remove
-from storage.limits import PAGE_SIZE
+from storage.limits import CATALOGUE, PAGE_SIZE
 from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
@@ -63,7 +63,7 @@ class Database:
         "_store",
         "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "marks",
         "migrations", "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
-        "told", "transaction_depth", "uid",
+        "told", "transaction_depth", "uid", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -85,6 +85,8 @@ class Database:
         """Steps end without a commit: a transaction over several databases is open."""
         self.held = 0
         """Who needs the file and the -wal to stay as they are: no checkpoint meanwhile."""
+        self.unkept = False
+        """SQLite made a commit that has no record yet: it must be kept or taken back."""
         self.sql = Sql(self)
         self.kv = Kv(self)
         self._files: Files | None = None
@@ -126,6 +128,12 @@ class Database:
         if found is None:
             found = self._children[name] = Database(self._store, self, "", name)
         return found
+
+    def family(self) -> Iterator[Database]:
+        """It and all below it that are in memory, whether or not they have state."""
+        yield self
+        for one in list(self._children.values()):
+            yield from one.family()
 
     def children(self) -> list[str]:
         """Names of the facets that have state, in order."""
@@ -273,6 +281,7 @@ class Database:
         """Its newest commit is in the journal's queue, as record `sequence`."""
         reader = self._reader
         assert reader is not None  # noqa: S101 - it was committed
+        self.unkept = False
         self.sequence = sequence
         self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages))
         self.pages = made.size
@@ -288,11 +297,16 @@ class Database:
         self._end_step()
         if self._connection is None or not self._connection.in_transaction:
             return None
+        connection = self._connection
         try:
-            return self._connection.commit()
-        except BaseException:
+            made = connection.commit()
+        except BaseException as error:
             self._unmake()
+            if connection.committed:
+                self._store.lost(error)
             raise
+        self.unkept = made is not None
+        return made
 
     def rollback(self) -> None:
         """End the step: undo it. Nothing happens without one."""
@@ -381,7 +395,8 @@ class Database:
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
         self.has_file = True
-        self._connection = Connection(path, self._reader, self._store.limits, self._store.disk.vfs)
+        limits = self._store.limits if self.uid else CATALOGUE
+        self._connection = Connection(path, self._reader, limits, self._store.disk.vfs)
         return self._connection
 
     def close(self) -> None:
@@ -391,10 +406,17 @@ class Database:
             self._connection.close()
             self._connection = None
             self._store.closed(self)
+            if self._reader is not None and not self.marks and not self.unkept:
+                self._reader.reset()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs the connection, or the file as it stands."""
+        return not self.in_step and not self.held and not self.unkept
 
     def sleep(self) -> None:
         """Close the connection, unless a step needs it. A file without a commit goes with it."""
-        if self._connection is not None and not self.in_step and not self.held:
+        if self._connection is not None and self.idle:
             self.close()
             if not self.born:
                 self._discard()
@@ -411,13 +433,16 @@ class Database:
         self.close()
         if self._reader is not None:
             self._reader.truncate_last()
+        self.unkept = False
         self._unmake()
         if not self.born:
             self._discard()
 
     def forget(self) -> None:
-        """Close, and know nothing: the actor was deleted."""
+        """Close, and know nothing: the actor was deleted, or another took its place."""
         self.close()
+        if not self.born:
+            self._discard()
         self._unmake()
         self._forget()
 
@@ -430,10 +455,12 @@ class Database:
         """Move every page from the -wal into the file; nothing is synced. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
-        connection.checkpoint()
-        self.marks = []
-        if not was_open:
-            self.close()
+        try:
+            connection.checkpoint()
+            self.marks = []
+        finally:
+            if not was_open:
+                self.close()
 
     @property
     def tree(self) -> int:

@@ -14,7 +14,8 @@ FORMAT = "facets state 2\n"
 FILLING = "filling"
 """There while a new directory is filled: databases without a format are to be expected."""
 _OURS = {
-    "lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects", FILLING,
+    "lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects",
+    "lost+found", FILLING,
 }  # fmt: skip
 Fill = Callable[[Layout, Disk], bool]
 
@@ -42,8 +43,9 @@ def check_format(layout: Layout, disk: Disk, fill: Fill | None = None) -> None:
 
 def _refuse_foreign(layout: Layout) -> None:
     others = {one.name for one in layout.root.iterdir()} - _OURS
-    used = any(layout.databases.rglob("*.db")) and not (layout.root / FILLING).exists()
-    if others or used:
+    folders = [one for one in (layout.databases, layout.journal) if one.exists()]
+    used = any(any(one.iterdir()) for one in folders)
+    if others or (used and not (layout.root / FILLING).exists()):
         raise StateFormat(
             f"{layout.root} is not empty and not a state directory",
             hint="choose a new or empty directory",

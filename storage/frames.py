@@ -10,6 +10,7 @@ spilled during a transaction are rewritten in place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -44,10 +45,16 @@ class FrameReader:
         """`base` before the newest commit; 0 if that commit restarted the file."""
         self.salt = b""
 
+    def open(self) -> None:
+        """Have a descriptor. Before COMMIT: afterwards it is too late to find that there is none
+        left. Nothing happens without a -wal: then there is nothing to commit either."""
+        if self.fd < 0:
+            with contextlib.suppress(FileNotFoundError):
+                self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+
     def read(self, count: int) -> Commit:
         """The commit that ends at frame `count`, as the wal hook counted it."""
-        if self.fd < 0:
-            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.open()
         first = self.base + 1 if count > self.base else 1
         data = self._frames(first, count)
         if first > 1 and data[8:16] != self.salt:
@@ -64,6 +71,14 @@ class FrameReader:
         self.close()
         os.truncate(self.path, WAL_HEADER + self.previous * FRAME if self.previous else 0)
         self.base = self.previous
+
+    def reset(self) -> None:
+        """Empty the -wal, all of which stands in the database file; the connection is closed.
+        Otherwise the next one would begin behind it, and it would grow with every opening."""
+        if self.base:
+            with contextlib.suppress(OSError):  # then it only stays longer
+                os.truncate(self.path, 0)
+                self.base = self.previous = 0
 
     @property
     def first(self) -> int:
@@ -99,6 +114,13 @@ def read_commit(fd: int, path: Path, first: int, last: int) -> Commit:
 
     They stay as they are until the file is checkpointed and restarts.
     """
+    pages, size = read_frames(fd, path, first, last)
+    return Commit(size, {number: page for number, page in pages.items() if number <= size})
+
+
+def read_frames(fd: int, path: Path, first: int, last: int) -> tuple[dict[int, bytes], int]:
+    """The newest image of each page in these frames, and the size that the last commit which
+    ends among them left; 0 if none does: they are a part of a longer one."""
     pages: dict[int, bytes] = {}
     size = 0
     data = _read(fd, path, first, last)
@@ -106,12 +128,16 @@ def read_commit(fd: int, path: Path, first: int, last: int) -> Commit:
         number, found = _NUMBERS.unpack_from(data, at)
         size = found or size
         pages[number] = data[at + 24 : at + FRAME]
-    return Commit(size, {number: page for number, page in pages.items() if number <= size})
+    return pages, size
 
 
 def _read(fd: int, path: Path, first: int, last: int) -> bytes:
     want = (last - first + 1) * FRAME
-    data = os.pread(fd, want, WAL_HEADER + (first - 1) * FRAME)
-    if len(data) != want:
-        raise DatabaseCorrupt(f"{path} ends before frame {last}", path=str(path))
+    at = WAL_HEADER + (first - 1) * FRAME
+    data = os.pread(fd, want, at)
+    while len(data) < want:  # the kernel reads at most 2 GiB at once
+        more = os.pread(fd, want - len(data), at + len(data))
+        if not more:
+            raise DatabaseCorrupt(f"{path} ends before frame {last}", path=str(path))
+        data += more
     return data

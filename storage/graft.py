@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from storage import record
 from storage.catalogue import Row
-from storage.errors import StorageError
+from storage.errors import NoState, StorageError
 from storage.layout import remove
 from storage.record import Entry
 from storage.snapshot import sync_folders
@@ -127,23 +127,29 @@ class Graft:
         store, target = self._store, self._target
         target.look()
         old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
-        living = [store.live[row.uid] for row in old if row.uid in store.live]
+        # Also those without state: they know that they have none, which is about to change.
+        living = list(target.family())
         stories = store.stories(old)
         tree = self._tree()
-        if any(one.in_step or one.held for one in living if one not in self._held):
+        if any(one.in_step or one.held > self._held.count(one) for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
+        if store.uid_above(target) != self._scions[0].row.parent:
+            raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
         for one in living:
             one.close()
-        added = store.add_above(target)
+        added: list[Database] = []
         try:
-            sequence = store.change(self._entries(old, tree))
+            store.add_above(target, added)
+            rows = [one.row_entry(record.ROW) for one in added]
+            sequence = store.change([*rows, *self._entries(old, tree)])
         except BaseException:
+            store.catalogue.database.rollback()
             for one in added:
                 one.row = False
             raise
+        store.tell_rows(added, sequence)
         store.replaced(tree, sequence, stories, [one.row for one in self._scions])
         for one in living:
             one.forget()
-        target.forget()
         target.sequence = sequence
         return sequence

@@ -12,11 +12,15 @@ Damage, and what it leads to:
   None of it was acknowledged.
 - the same, with a later record, or a later segment, that says it was durable:
   `JournalCorrupt`, nothing is changed.
-- a segment header that is not intact: that segment is not in use.
+- a segment header of zeros: that segment is not in use; any other that is not intact:
+  `JournalCorrupt`.
 - segments whose sequences do not join: `JournalCorrupt`.
 - a write or sync that fails: `JournalFailed`, for ever. The kernel may have dropped the pages
   and a second sync would lie, so the descriptor is never used again.
 - no room to queue a record: OSError from `append` before anything was queued.
+
+What cannot be seen: the last segment file, or the oldest ones, missing as a whole; and damage to
+records of the last batch, behind which nothing says that they were durable.
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from storage.disk import Disk
-from storage.errors import JournalFailed
+from storage.errors import JournalFailed, StorageFull
 from storage.limits import JournalLimits
-from storage.record import Chain, Entry, Record, encode, now, pack
-from storage.segment import START, Header, Segment
+from storage.record import HEADER, MAX_BODY, SECTOR, Chain, Entry, Record, encode, now, pack
+from storage.segment import START, STEP, Header, Segment
 
 SPARES = 2
 """Released segments that are kept for their next life."""
@@ -69,10 +74,13 @@ class Journal:
         previous: int,
         spares: Sequence[Segment] = (),
         limits: JournalLimits | None = None,
+        records: Sequence[Record] = (),
     ) -> None:
         """Begin a segment of `epoch` behind record `last`; durable on return.
 
-        `previous` is the crc of that record; `spares` are segment files not in use.
+        `previous` is the crc of that record; `spares` are segment files not in use. `records`
+        are written again as they were, whatever the limits say: they take the place of another
+        segment's, so a crash must leave this one with all of them or not in use.
         """
         self._disk = disk
         self._folder = folder
@@ -97,9 +105,15 @@ class Journal:
         """Whether nobody should write more until there is room."""
         self._writing: threading.Event | None = None
         self._in_flight: Batch | None = None
-        self.adopt(spares)
-        self._begin(previous)
-        self.sync()
+        try:
+            self.adopt(spares)
+            self._begin(previous)
+            for one in records:
+                self._queue(one.body, one.count, one.time, one.made)
+            self.sync()
+        except BaseException:
+            self.close()
+            raise
 
     # -- queueing -------------------------------------------------------------------------
 
@@ -113,25 +127,38 @@ class Journal:
         """The newest sequence of the oldest segment that could be released; 0 if none could."""
         return self._live[0].last if len(self._live) > 1 else 0
 
+    def turn(self) -> None:
+        """Begin the next segment, durably, so that the current one can be released. Nothing
+        happens while that holds no record. OSError (no room) leaves all as it was."""
+        if self._live[-1].last:
+            self._begin(self._chain.previous)
+            # Before anything is released: without a header there would be no journal.
+            self.sync()
+
     def append(
         self, entries: Sequence[Entry], *, at: int | None = None, made: int | None = None
     ) -> int:
-        """Queue one record, atomic as a whole; its sequence."""
-        if self.failed is not None:
-            raise self.failed
-        body = b"".join([entry.encode() for entry in entries])
-        return self._append(
-            body, len(entries), now() if at is None else at, self.epoch if made is None else made
-        )
+        """Queue one record, atomic as a whole; its sequence.
 
-    def _append(self, body: bytes, count: int, at: int, made: int) -> int:
+        OSError or `StorageFull` if there is no room for it: then nothing was queued.
+        """
+        self._check()
+        body = b"".join([entry.encode() for entry in entries])
+        if len(body) > MAX_BODY:
+            raise StorageFull("one commit changes more than 4 GiB", path=str(self._folder))
+        segment = self._live[-1]
+        if segment.last and segment.end + HEADER + len(body) > self._limits.segment:
+            self._begin(self._chain.previous, HEADER + len(body) + SECTOR)
+        at, made = now() if at is None else at, self.epoch if made is None else made
+        sequence = self._queue(body, len(entries), at, made)
+        if self._queued > self._limits.backlog:
+            self.sync()
+        return sequence
+
+    def _queue(self, body: bytes, count: int, at: int, made: int) -> int:
         sequence = self.committed + 1
         data, crc = encode(self._chain, sequence, self.durable, body, count, at, made)
         segment = self._live[-1]
-        if segment.last and segment.end + len(data) > self._limits.segment:
-            self._begin(self._chain.previous, len(data))
-            segment = self._live[-1]
-            data, crc = encode(self._chain, sequence, self.durable, body, count, at, made)
         segment.reserve(segment.end + len(data))
         part = self._parts[-1] if self._parts else None
         if part is None or part.segment is not segment:
@@ -146,8 +173,6 @@ class Journal:
         self._weigh()
         if self.on_record:
             self._records.append((sequence, pack(body, count)))
-        if self._queued > self._limits.backlog:
-            self.sync()
         return sequence
 
     def _begin(self, previous: int, room: int = 0) -> None:
@@ -167,7 +192,11 @@ class Journal:
         while (path := self._folder / f"{self._slot:06}.seg").exists():
             self._slot += 1
         segment = Segment(self._disk, path)
-        self._disk.sync_directory(self._folder)
+        try:
+            self._disk.sync_directory(self._folder)
+        except OSError:
+            self._drop(segment)
+            raise
         return segment
 
     # -- writing --------------------------------------------------------------------------
@@ -185,8 +214,7 @@ class Journal:
     def take(self) -> Batch | None:
         """Everything queued, to be passed to `write`; None if there is nothing, or a batch is
         on its way already. Raises `JournalFailed` once the journal failed."""
-        if self.failed is not None:
-            raise self.failed
+        self._check()
         if not self._parts or self._in_flight is not None:
             return None
         batch = Batch(self._parts, self.committed, self._records)
@@ -207,9 +235,11 @@ class Journal:
                 if part.header is not None:
                     # Last: until it is there, what stands in the segment is not read.
                     part.segment.begin(part.header)
-        except OSError as error:
-            self.failed = JournalFailed(f"the journal failed: {error}")
-            self.failed.__cause__ = error
+        except BaseException as error:
+            # Whatever it was, the batch is not on the disk: `settle` must not say that it is.
+            self.failed = _failure(error)
+            if not isinstance(error, Exception):
+                raise
         finally:
             done.set()
 
@@ -219,8 +249,7 @@ class Journal:
         if batch is None or self._writing is None or not self._writing.is_set():
             return None
         self._in_flight = self._writing = None
-        if self.failed is not None:
-            raise self.failed
+        self._check()
         self._queued -= sum(len(one) for part in batch.parts for one in part.data)
         self.durable = batch.last
         if self.on_record:
@@ -237,32 +266,35 @@ class Journal:
         found, self._written = self._written, []
         return found
 
-    def fail(self, error: OSError) -> None:
+    def fail(self, error: BaseException) -> NoReturn:
         """Nothing later can become durable; raises the `JournalFailed` of this journal."""
-        self.failed = JournalFailed(f"the journal failed: {error}")
+        self.failed = self.failed or _failure(error)
         raise self.failed from error
+
+    def _check(self) -> None:
+        if self.failed is not None:
+            # Without the frames of those who got it before.
+            raise self.failed.with_traceback(None)
 
     # -- keeping --------------------------------------------------------------------------
 
-    def replay(self, records: Sequence[Record]) -> None:
-        """Queue records again as they were, behind the segment's header. For recovery."""
-        for one in records:
-            self._append(one.body, one.count, one.time, one.made)
-
     def rotate(self) -> None:
         """Release everything: all of it is in synced database files."""
-        self._begin(self._chain.previous)
-        self.sync()
+        self.turn()
         self.release(self.committed + 1)
 
     def adopt(self, segments: Sequence[Segment]) -> None:
         """Keep the files of voided segments for their next life; remove what is too many."""
+        most = max(STEP, 2 * self._limits.segment)  # one huge record must not keep its room
         for segment in segments:
-            if len(self._spare) < SPARES:
+            if len(self._spare) < SPARES and segment.allocated <= most:
                 self._spare.append(segment)
             else:
-                segment.close()
-                self._disk.unlink(segment.path)
+                self._drop(segment)
+
+    def _drop(self, segment: Segment) -> None:
+        segment.close()
+        self._disk.unlink(segment.path)
 
     def release(self, needed: int) -> None:
         """Give up the segments whose records all come before sequence `needed`, oldest first.
@@ -291,3 +323,9 @@ class Journal:
         for segment in self._live + self._spare:
             segment.close()
         self._live, self._spare = [], []
+
+
+def _failure(error: BaseException) -> JournalFailed:
+    failure = JournalFailed(f"the journal failed: {error!r}")
+    failure.__cause__ = error
+    return failure

@@ -50,6 +50,10 @@ class StorageLimits:
     """
 
 
+CATALOGUE = StorageLimits(database=1 << 43, rows=1 << 31, seconds=None)
+"""Of the catalogue, which is the runtime's: what bounds one actor must not bound their number."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalLimits:
     """How much a host writes ahead of its database files."""

@@ -41,11 +41,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
 
+from storage.errors import StateFormat
 from storage.frames import Commit
 from storage.limits import PAGE_SIZE
 from storage.pages import MAX_PAGES, gap
 
 SECTOR = 512
+MAX_BODY = (1 << 32) - 1
 HEADER = 64
 _HEADER = struct.Struct("<4sIQQQQIIII")
 _CRC = struct.Struct("<I")
@@ -55,6 +57,7 @@ _EVENT = struct.Struct("<IQHH")
 _PAGE = struct.Struct("<IHH")
 MAGIC = b"FREC"
 PAGES, CREATE, DELETE, BIND, ROW = 1, 2, 3, 4, 5
+_EVENTS = (CREATE, DELETE, BIND, ROW)
 assert _HEADER.size + _CRC.size == HEADER - 4  # noqa: S101 - four bytes to spare
 
 
@@ -156,7 +159,7 @@ def encode(
 def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, int] | None:
     """The intact record at `offset` with its `previous`; None if there is none."""
     head = data[offset : offset + _HEADER.size]
-    if len(head) < _HEADER.size or head[:4] != MAGIC:
+    if len(data) - offset < HEADER or head[:4] != MAGIC:
         return None
     (stored,) = _CRC.unpack_from(data, offset + _HEADER.size)
     if stored != crc32(head, nonce):
@@ -182,7 +185,8 @@ def unpack(data: bytes) -> Iterator[Entry]:
 
 
 def decode_body(body: bytes, count: int) -> Iterator[Entry]:
-    """The entries of a body that passed its checksum."""
+    """The entries of a body that passed its checksum. `StateFormat` for a kind that this version
+    does not know: to skip it would lose what it says."""
     at = 0
     for _ in range(count):
         kind, uid, generation, tree = _HEAD.unpack_from(body, at)
@@ -191,6 +195,8 @@ def decode_body(body: bytes, count: int) -> Iterator[Entry]:
             size, pages = _PAGES.unpack_from(body, at)
             images, at = _decode_pages(body, at + _PAGES.size, pages)
             yield Entry(kind, uid, generation, Commit(size, images), tree)
+        elif kind not in _EVENTS:
+            raise StateFormat(f"the journal has an entry of kind {kind}", path="", found=kind)
         else:
             replaces, parent, middle, end = _EVENT.unpack_from(body, at)
             at += _EVENT.size

@@ -1,9 +1,10 @@
 """Recovery: from what a dead process left to database files that hold every durable commit.
 
     1  read the segments in order, up to the torn tail of the last one
-    2  write the kept records of the last segment to a new one, of a new epoch, and sync: the
-       tail that counted because it was readable is now durable, and a crash from here on finds
-       the same records
+    2  write the kept records of the last segment to a new one, of a new epoch, header last, and
+       sync: the tail that counted because it was readable is now durable, and a crash from here
+       on finds the same records. The new segment counts in place of the old one as soon as its
+       header is there, so it must have all of them by then
     3  lay the page images over the files; sync the files and their directories
     4  void the old segments, oldest first, and go on with an empty one
 
@@ -40,6 +41,11 @@ class Found:
     header: Header
     records: list[Record]
 
+    def joins(self, after: Header) -> bool:
+        """Whether that segment begins where this one ends."""
+        crc = self.records[-1].crc if self.records else self.header.crc
+        return (self.header.first + len(self.records), crc) == (after.first, after.previous)
+
 
 Before = Callable[[Sequence[Record]], None]
 
@@ -59,15 +65,20 @@ def recover(disk: Disk, layout: Layout, before: Before, limits: JournalLimits) -
         return Journal(disk, folder, 1, 0, 0, spares, limits)
     newest = found[-1].header
     epoch = 1 + max(one.header.epoch for one in found)
-    journal = Journal(disk, folder, epoch, newest.first - 1, newest.previous, spares, limits)
-    journal.replay(found[-1].records)
-    journal.sync()
-    records = [one for segment in _current(found) for one in segment.records]
-    before(records)
-    overlay(disk, layout, records)
-    journal.adopt([_voided(disk, one.path) for one in found])
-    if records:
-        journal.rotate()
+    tail = found[-1].records
+    last, previous = newest.first - 1, newest.previous
+    journal = Journal(disk, folder, epoch, last, previous, spares, limits, tail)
+    try:
+        records = [one for segment in current(found) for one in segment.records]
+        before(records)
+        overlay(disk, layout, records)
+        for one in found:
+            journal.adopt([_voided(disk, one.path)])
+        if records:
+            journal.rotate()
+    except BaseException:
+        journal.close()
+        raise
     return journal
 
 
@@ -79,16 +90,19 @@ def read_segments(disk: Disk, folder: Path) -> list[Found]:
     """
     found: list[Found] = []
     for path in sorted(folder.glob("*.seg")):
-        data = disk.read_file(path)
-        header = read_header(data, path)
+        header = read_header(disk.read_file(path), path)
         if header is not None:
-            found.append(Found(path, header, read_records(data, path, header)))
+            found.append(Found(path, header, []))
     found.sort(key=lambda one: (one.header.first, one.header.epoch))
-    _check_joined(_current(found), folder)
+    # Of the others nothing is needed, so it does not matter what they hold.
+    for one in current(found):
+        one.records = read_records(disk.read_file(one.path), one.path, one.header)
+    _check_joined(current(found), folder)
     return found
 
 
-def _current(found: Sequence[Found]) -> list[Found]:
+def current(found: Sequence[Found]) -> list[Found]:
+    """Those that count, of segments in the order of first sequence and epoch."""
     by_first = {one.header.first: one for one in found}
     return list(by_first.values())
 
@@ -96,8 +110,7 @@ def _current(found: Sequence[Found]) -> list[Found]:
 def _check_joined(segments: Sequence[Found], folder: Path) -> None:
     for one, after in pairwise(segments):
         end = one.header.first + len(one.records)
-        crc = one.records[-1].crc if one.records else one.header.crc
-        if end != after.header.first or crc != after.header.previous:
+        if not one.joins(after.header):
             raise JournalCorrupt(
                 f"{folder}: {one.path.name} ends before record {end}, and {after.path.name}, "
                 f"which begins with {after.header.first}, says that it was durable",
@@ -121,14 +134,20 @@ def _unused(disk: Disk, folder: Path, found: Sequence[Found]) -> list[Segment]:
     return [Segment(disk, path) for path in sorted(folder.glob("*.seg")) if path not in used]
 
 
-def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
-    """Bring the files to the state after the last record, and sync them."""
-    folded: dict[int, _File] = {}
+def fold(records: Iterable[Record]) -> dict[int, Folded]:
+    """What the records say, by uid."""
+    folded: dict[int, Folded] = {}
     for one in records:
         for entry in one.entries():
             if entry.kind == record.ROW:
                 continue
-            folded.setdefault(entry.uid, _File()).add(entry)
+            folded.setdefault(entry.uid, Folded()).add(entry)
+    return folded
+
+
+def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
+    """Bring the files to the state after the last record, and sync them."""
+    folded = fold(records)
     directories = {layout.root}
     for uid, file in folded.items():
         file.write(disk, layout, uid)
@@ -139,7 +158,7 @@ def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
             disk.sync_directory(directory)
 
 
-class _File:
+class Folded:
     """What the records say about one database, folded together."""
 
     __slots__ = ("created", "deleted", "generation", "pages", "size", "stale")
@@ -154,6 +173,7 @@ class _File:
         """Generations that another one replaced."""
 
     def add(self, entry: Entry) -> None:
+        """The next thing that is said about it."""
         self.generation = entry.generation
         if entry.replaces:
             self.stale.add(entry.replaces)
@@ -167,6 +187,7 @@ class _File:
             self.pages.update(entry.commit.pages)
 
     def write(self, disk: Disk, layout: Layout, uid: int) -> None:
+        """Bring its file to that state, and sync it but not its name."""
         for generation in self.stale:
             layout.remove(disk, uid, generation)
         path = layout.path(uid, self.generation)

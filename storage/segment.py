@@ -7,8 +7,9 @@
 `previous` is the crc of the record before the first one, in the segment before. The file is
 filled with zeros ahead of use, in steps that double: a sync that also has to allocate costs
 three times as much. It never shrinks; another life of it begins with a new header, whose nonce
-makes everything older unreadable. A header that is not intact means that the segment is not in
-use: `void` overwrites it, before the file may be used again or removed.
+makes everything older unreadable. A segment whose first sector is zero is not in use: `void`
+makes it so, before the file may be used again or removed. The header fits into one sector, which
+a crash leaves old or new, so one that is neither intact nor zero is damage.
 """
 
 from __future__ import annotations
@@ -68,16 +69,24 @@ def _pack(epoch: int, first: int, nonce: int, previous: int) -> bytes:
 
 
 def read_header(data: bytes, path: Path) -> Header | None:
-    """The header at the beginning of a segment file; None if there is no intact one."""
-    if len(data) < START or data[:4] != _MAGIC:
+    """The header at the beginning of a segment file; None if the segment is not in use.
+
+    `JournalCorrupt` if it is damaged: what the segment holds may have been acknowledged.
+    `StateFormat` if it is of another version.
+    """
+    if not any(data[:SECTOR]):
         return None
+    crc = struct.pack("<I", crc32(data[: _HEADER.size]))
+    if data[:4] != _MAGIC or data[_HEADER.size : _HEADER.size + 4] != crc:
+        raise JournalCorrupt(
+            f"{path} has a damaged header; what it holds may have been acknowledged",
+            path=str(path),
+            sequence=0,
+        )
     _, found, epoch, first, nonce, previous = _HEADER.unpack_from(data)
-    (crc,) = struct.unpack_from("<I", data, _HEADER.size)
-    if crc != crc32(data[: _HEADER.size]):
-        return None
     if found != FORMAT:
         raise StateFormat(f"{path} has journal format {found}", path=str(path), found=found)
-    return Header(epoch, first, nonce, previous, crc)
+    return Header(epoch, first, nonce, previous, crc32(data[: _HEADER.size]))
 
 
 def read_records(data: bytes, path: Path, header: Header) -> list[Record]:
@@ -86,15 +95,10 @@ def read_records(data: bytes, path: Path, header: Header) -> list[Record]:
     `JournalCorrupt` if a later intact record says that the first bad one was durable: then it
     was acknowledged, and what is missing is damage and not the end of a crash.
     """
-    kept: list[Record] = []
-    expected, previous, at = header.first, header.crc, START
-    while (found := decode(data, at, header.epoch, header.nonce)) is not None:
-        record, behind = found
-        if record.sequence != expected or behind != previous:
-            break
-        kept.append(record)
-        expected, previous, at = expected + 1, record.crc, record.end
-    for later in _intact_after(data, at, header):
+    kept = joined_records(data, header)
+    expected = header.first + len(kept)
+    at = kept[-1].end if kept else START
+    for later in intact_records(data, at, header):
         if later.durable_upto >= expected:
             raise JournalCorrupt(
                 f"{path}: record {expected} at byte {at} is damaged, and record {later.sequence} "
@@ -105,7 +109,21 @@ def read_records(data: bytes, path: Path, header: Header) -> list[Record]:
     return kept
 
 
-def _intact_after(data: bytes, at: int, header: Header) -> Iterator[Record]:
+def joined_records(data: bytes, header: Header) -> list[Record]:
+    """The records that join, from the first on."""
+    kept: list[Record] = []
+    expected, previous, at = header.first, header.crc, START
+    while (found := decode(data, at, header.epoch, header.nonce)) is not None:
+        record, behind = found
+        if record.sequence != expected or behind != previous:
+            break
+        kept.append(record)
+        expected, previous, at = expected + 1, record.crc, record.end
+    return kept
+
+
+def intact_records(data: bytes, at: int, header: Header) -> Iterator[Record]:
+    """Every intact record of this life from byte `at` on, whether or not they join."""
     while 0 <= (at := data.find(b"FREC", at)) < len(data):
         found = decode(data, at, header.epoch, header.nonce) if at % SECTOR == 0 else None
         if found is not None:
@@ -125,7 +143,11 @@ class Segment:
         self._disk = disk
         self.path = path
         self._plain = disk.open(path, os.O_RDWR | os.O_CREAT)
-        self._fd, self._direct = _open_durable(disk, path)
+        try:
+            self._fd, self._direct = _open_durable(disk, path)
+        except OSError:
+            disk.close(self._plain)
+            raise
         self._stage = memoryview(mmap.mmap(-1, STAGE)) if self._direct else memoryview(b"")
         self.allocated = os.fstat(self._plain).st_size
         self.end = START

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.disk import Disk
-from storage.frames import read_commit
+from storage.frames import read_frames
 from storage.limits import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -67,10 +67,12 @@ def read(disk: Disk, one: Cut) -> bytes:
         wal = one.path.with_name(one.path.name + "-wal")
         fd = disk.open(wal, os.O_RDONLY)
         try:
-            pages = read_commit(fd, wal, *one.frames).pages
+            pages, _ = read_frames(fd, wal, *one.frames)
         finally:
             disk.close(fd)
         for number, page in pages.items():
+            if number > one.size:
+                continue
             data[(number - 1) * PAGE_SIZE : number * PAGE_SIZE] = page
     return bytes(data)
 
@@ -99,7 +101,8 @@ def _lay_over(disk: Disk, one: Cut, target: int) -> None:
     fd = disk.open(wal, os.O_RDONLY)
     try:
         for at in range(first, last + 1, _RUN):
-            pages = read_commit(fd, wal, at, min(at + _RUN - 1, last)).pages
+            # Not `read_commit`: a run may end inside a commit, or hold no end of any.
+            pages, _ = read_frames(fd, wal, at, min(at + _RUN - 1, last))
             for number, page in pages.items():
                 if number <= one.size:
                     disk.write(target, page, (number - 1) * PAGE_SIZE)

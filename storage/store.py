@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
 from storage import record
@@ -87,7 +87,12 @@ class Store:
         )
         database = Database(self, None, "", "")
         database.settle(0, True)
-        self.catalogue = Catalogue(database)
+        try:
+            self.catalogue = Catalogue(database)
+        except BaseException:
+            database.close()
+            self._journal.close()
+            raise
         self.files = FileLimits()
         self.objects: ObjectStore = FolderStore(layout.objects, disk)
         """Where large contents of files are."""
@@ -215,6 +220,7 @@ class Store:
             "committed": self.committed,
             "durable": self.durable,
             "journal": self._journal.size,
+            "refused": len(self._checkpointer.refused),
         }
 
     # -- commits ------------------------------------------------------------------------
@@ -245,7 +251,7 @@ class Store:
             raise
         rows_only = [one for one in added if one not in newborn]
         if rows_only:
-            self._tell_rows(rows_only, sequence, at)
+            self.tell_rows(rows_only, sequence)
         for one in newborn:
             one.born = True
         for one, made in changes:
@@ -255,9 +261,9 @@ class Store:
             self.tend()
         return sequence
 
-    def _tell_rows(self, databases: Sequence[Database], sequence: int, at: int) -> None:
-        """These actors exist from now on, without a file."""
-        mark = bookmark(self.epoch, sequence, at)
+    def tell_rows(self, databases: Sequence[Database], sequence: int) -> None:
+        """These actors exist from record `sequence` on, without a file."""
+        mark = bookmark(self.epoch, sequence, record.now())
         for one in databases:
             row = self.catalogue.row(_uid(one))
             self._aside(self.chronicler.ended(one.tree, mark, (), [row]), _raise)
@@ -277,11 +283,16 @@ class Store:
                 if made is not None:
                     changes.append((one, made))
         except BaseException:
-            for one in databases:
-                one.abandon()
-            self._take_back(changes)
+            self._abandon(databases, changes)
             raise
         return self.keep(changes) if changes else 0
+
+    def _abandon(self, databases: Sequence[Database], changes: Sequence[Change]) -> None:
+        try:
+            for one in databases:
+                one.abandon()
+        finally:
+            self._take_back(changes)
 
     def _take_back(self, changes: Sequence[Change]) -> None:
         """Undo commits that no record was queued for. When that fails, the files hold what the
@@ -289,8 +300,13 @@ class Store:
         try:
             for one, _ in reversed(changes):
                 one.uncommit()
-        except OSError as error:
+        except BaseException as error:
             self._journal.fail(error)
+
+    def lost(self, error: BaseException) -> NoReturn:
+        """SQLite made a commit that could not be read back: the journal will never have it, and
+        this process must not go on with it. Raises `JournalFailed`."""
+        self._journal.fail(error)
 
     def _full(self, error: OSError) -> StorageFull:
         return StorageFull(f"the journal has no room: {error}", path=str(self.directory))
@@ -323,21 +339,26 @@ class Store:
     def delete(self, database: Database) -> int:
         """Wipe a database and all below it, as one record; its sequence."""
         database.look()
-        if not database.row:
-            database.forget()
-            return database.sequence
-        rows = self.catalogue.subtree(_uid(database))
-        stories = self.stories(rows)
-        living = [self.live[row.uid] for row in rows if row.uid in self.live]
+        living = list(database.family())
         if any(one.in_step or one.held for one in living):
             raise StorageError(
                 f"{database.name!r} cannot be deleted while a step of it, or below it, is open"
             )
+        if not database.row:
+            for one in living:
+                one.forget()
+            return database.sequence
+        rows = self.catalogue.subtree(_uid(database))
+        stories = self.stories(rows)
+        tree = database.tree
         for one in living:
             one.close()
-        self.catalogue.remove([row.uid for row in rows])
-        tree = database.tree
-        sequence = self.change([row.entry(record.DELETE, tree) for row in rows])
+        try:
+            self.catalogue.remove([row.uid for row in rows])
+            sequence = self.change([row.entry(record.DELETE, tree) for row in rows])
+        except BaseException:
+            self.catalogue.database.rollback()
+            raise
         self.replaced(tree, sequence, stories, ())
         for one in living:
             one.forget()
@@ -420,13 +441,11 @@ class Store:
         parent.take_uid()
         return _uid(parent)
 
-    def add_above(self, database: Database) -> list[Database]:
+    def add_above(self, database: Database, added: list[Database]) -> None:
         """Rows for ancestors that have none, as part of the catalogue's open step."""
-        added: list[Database] = []
         if database.parent is not None:
             database.parent.look()
             self._add_row(database.parent, added)
-        return added
 
     # -- durability ---------------------------------------------------------------------
 
@@ -464,7 +483,7 @@ class Store:
             self.replica.add(row.uid, Image(row.generation, self.durable, path.read_bytes()))
 
     @property
-    def lost(self) -> StorageError | None:
+    def replica_lost(self) -> StorageError | None:
         """Why the replica will never have any more, if so: then nobody may be answered."""
         return None if self.replica is None else self.replica.lost
 
@@ -540,10 +559,10 @@ class Store:
         self._open[uid] = database
         self._open.move_to_end(uid)
         if len(self._open) > self._cap:
-            idle = [one for one in self._open.values() if not one.in_step and not one.held]
+            others = [one for one in self._open.values() if one is not database and one.uid]
+            idle = [one for one in others if one.idle]
             for one in idle[: len(self._open) - self._cap]:
-                if one is not database and one.uid != 0:
-                    one.sleep()
+                one.sleep()
 
     def closed(self, database: Database) -> None:
         """Its connection is closed."""

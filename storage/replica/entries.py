@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from storage.errors import ReplicaCorrupt, StateFormat
 from storage.record import BIND as BIND
 from storage.record import CREATE as CREATE
 from storage.record import DELETE as DELETE
@@ -19,5 +20,13 @@ __all__ = ["BIND", "CREATE", "DELETE", "PAGES", "Entry", "entries", "pack"]
 
 
 def entries(data: bytes) -> Iterator[Entry]:
-    """What the bytes of one record of the log say of databases, in order."""
-    return (entry for entry in unpack(data) if entry.kind != ROW)
+    """What the bytes of one record of the log say of databases, in order.
+
+    `ReplicaCorrupt` if this version does not understand them.
+    """
+    try:
+        yield from (entry for entry in unpack(data) if entry.kind != ROW)
+    except StateFormat as error:
+        raise ReplicaCorrupt(
+            f"the log has an entry that is unknown here: {error}", key=""
+        ) from error

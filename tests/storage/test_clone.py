@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -16,6 +18,7 @@ from storage.archive import Export, import_
 from storage.clone import clone
 from storage.database import Database
 from storage.errors import BadArchive, NoState
+from storage.template import APPLICATION_ID
 
 
 @pytest.fixture
@@ -101,6 +104,21 @@ def test_the_source_may_go_on_while_it_is_copied(store: Store) -> None:
 
     assert read(store.root("K", "b")) == "root"
     assert read(root) == "299"
+
+
+def test_a_commit_of_many_frames_is_cloned_whole(store: Store) -> None:
+    root = tree(store)
+    root.sql("insert into t values ('big', randomblob(900000))")
+    root.commit()
+    expected = root.sql("select b from t where a = 'big'").value()
+    root.rollback()
+
+    make_clone(store, root, store.root("K", "b"))
+
+    copy = store.root("K", "b")
+    assert copy.sql("select b from t where a = 'big'").value() == expected
+    assert copy.sql("pragma integrity_check").value() == "ok"
+    copy.rollback()
 
 
 def test_a_clone_replaces_what_its_target_held(store: Store) -> None:
@@ -263,3 +281,35 @@ def test_what_is_no_archive_is_refused(store: Store, tmp_path: Path) -> None:
 
     with pytest.raises(BadArchive):
         import_(store, file, store.root("K", "b"))
+
+
+@pytest.mark.parametrize("setup", ["pragma journal_mode=delete", "pragma auto_vacuum=full"])
+def test_a_database_that_the_journal_could_not_keep_is_refused(
+    store: Store, tmp_path: Path, setup: str
+) -> None:
+    """Without WAL mode its commits would pass the journal by; map pages look like b-trees."""
+    foreign = tmp_path / "foreign.db"
+    db = apsw.Connection(str(foreign))
+    mode = "" if "journal_mode" in setup else "pragma journal_mode=wal;"
+    for _ in db.execute(
+        f"{setup}; {mode} pragma application_id={APPLICATION_ID}; create table t(a)"
+    ):
+        pass
+    db.close()
+    content = foreign.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+
+    def change(name: str, data: bytes) -> tuple[str, bytes]:
+        if name == "1.db":
+            return name, content
+        if name == "manifest.json":
+            said = msgspec.json.decode(data)
+            said["actors"][1].update(size=len(content), sha256=digest)
+            return name, msgspec.json.encode(said)
+        return name, data
+
+    file = export(store, tree(store), tmp_path / "a.tar")
+    rewrite(file, change)
+
+    with pytest.raises(BadArchive, match="WAL mode"):
+        bring(store, file, store.root("K", "b"))
