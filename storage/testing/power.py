@@ -39,7 +39,7 @@ class _File:
     """One file, whatever its names."""
 
     platter: bytearray = field(default_factory=bytearray)
-    last: bytes = b""
+    last: bytes | None = None
     """The page cache's content when it lost its last name."""
 
     def put(self, data: Buffer, at: int) -> None:
@@ -209,7 +209,7 @@ class PowerLossDisk(Disk):
         for path, known in self._now.items():
             if known is file:
                 return path.read_bytes()
-        return file.last
+        return bytes(file.platter) if file.last is None else file.last
 
     def _notice(self) -> None:
         """Learn which files were made and removed behind our back."""
