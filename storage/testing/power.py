@@ -131,10 +131,10 @@ class PowerLossDisk(Disk):
         with self._lock:
             self._notice()
             self._directories.update(one for one in path.iterdir() if one.is_dir())
-            for change in self._pending:
-                if change.directory == path:
-                    change.apply(self._names)
-            self._pending = [one for one in self._pending if one.directory != path]
+            done = self._settled_by(path)
+            for change in [one for one in self._pending if one in done]:
+                change.apply(self._names)
+            self._pending = [one for one in self._pending if one not in done]
 
     def rename(self, source: Path, target: Path) -> None:
         """Durable, as a whole, with the target's directory."""
@@ -188,6 +188,16 @@ class PowerLossDisk(Disk):
                 if path.parent in kept:
                     image = _mixed(file.platter, self._content(file), rng)
                     (target / path.relative_to(self.root)).write_bytes(image)
+
+    def _settled_by(self, directory: Path) -> set[_Change]:
+        """Changes in this directory, and what happened before to the files they are about."""
+        done: set[_Change] = set()
+        files: set[_File] = set()
+        for change in reversed(self._pending):
+            if change.directory == directory or change.file in files:
+                done.add(change)
+                files.add(change.file)
+        return done
 
     def _surviving_directories(self, rng: random.Random) -> list[Path]:
         kept: list[Path] = []
