@@ -11,11 +11,24 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from actors.writer import Writer
 from storage import Store
 from storage.errors import JournalFailed
 
 FAIR = 0.002
 """Seconds after which a caller that syncs inline again and again lets the loop turn."""
+SLOW = 0.001
+"""Seconds of an average sync from which on the loop does not wait for one itself."""
+
+
+class _Crowd(asyncio.Future[None]):
+    """Many callers wait for one sync. A caller that is cancelled leaves when it is done, a
+    sync later: a future of its own for each caller would cost more than its share of the sync."""
+
+    def cancel(self, msg: object = None) -> bool:
+        """Nobody can call it off."""
+        del msg
+        return False
 
 
 class Gate:
@@ -23,54 +36,143 @@ class Gate:
 
     A lone caller has its sync inline, without a future: 30 us less than a hand-over. It is no
     longer alone when another task comes within the same turn of the loop; then the rest of the
-    turn collects behind one future and shares one sync.
+    turn collects behind one future and shares one sync. While the disk is slow, syncs run on a
+    thread of their own, and the next crowd forms meanwhile.
     """
 
     def __init__(self, store: Store, on_failure: Callable[[JournalFailed], None]) -> None:
         self._store = store
         self._on_failure = on_failure
-        self._crowd: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(store.write)
+        self._crowd: _Crowd | None = None
+        self._flying: _Crowd | None = None
+        """Those whose batch is with the writer."""
+        self._flying_last = 0
+        self._flying_since = 0.0
+        self._room: list[asyncio.Future[None]] = []
         self._alone: asyncio.Task[object] | None = None
         self._since = 0.0
+        self._average = 0.0
+        """Seconds that a sync takes."""
 
     async def passed(self, sequence: int) -> None:
         """Return once commit `sequence` is durable; `JournalFailed` if it cannot become so."""
-        if sequence <= self._store.durable:
+        store = self._store
+        if sequence <= store.durable:
             return
         task = asyncio.current_task()
         if self._alone is None:
             self._alone = task
             self._since = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._turned)
-        if self._alone is task and self._crowd is None:
+            self._loop.call_soon(self._turned)
+        fast = self._flying is None and self._average < SLOW
+        if self._alone is task and self._crowd is None and fast:
             self.sync()
             if time.perf_counter() - self._since > FAIR:
                 await asyncio.sleep(0)
             return
+        await self._joined(sequence)
+
+    def _joined(self, sequence: int) -> asyncio.Future[None]:
+        """The future of the batch that makes `sequence` durable."""
+        if self._flying is not None and sequence <= self._flying_last:
+            return self._flying
         if self._crowd is None:
-            loop = asyncio.get_running_loop()
-            self._crowd = loop.create_future()
-            loop.call_soon(self._sync_crowd)
-        await asyncio.shield(self._crowd)
+            self._crowd = _Crowd(loop=self._loop)
+            if self._flying is None:
+                self._loop.call_soon(self._send)
+        return self._crowd
 
     def _turned(self) -> None:
         self._alone = None
 
     def sync(self) -> None:
         """Make every commit durable now, on this thread."""
+        began = time.perf_counter()
         try:
             self._store.sync()
         except JournalFailed as failure:
             self._on_failure(failure)
             raise
+        self._took(time.perf_counter() - began)
 
-    def _sync_crowd(self) -> None:
+    def _took(self, seconds: float) -> None:
+        self._average += (seconds - self._average) / 8
+        if self._store.due:
+            self._store.tend()
+        self._make_room()
+
+    # -- crowds ---------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """The crowd's turn: sync inline on a fast disk, otherwise hand it to the writer."""
         crowd, self._crowd = self._crowd, None
-        assert crowd is not None  # noqa: S101 - scheduled only together with it
+        if crowd is None or self._flying is not None:
+            self._crowd = crowd
+            return
+        if self._average < SLOW:
+            self._resolve(crowd, self.sync)
+            return
+        batch = self._store.take()
+        if batch is None:
+            self._resolve(crowd, self.sync)
+            return
+        self._flying, self._flying_last = crowd, batch.last
+        self._flying_since = time.perf_counter()
+        self._writer.submit(batch, self._written)
+
+    def _written(self) -> None:
+        """Called by the writer, on its own thread."""
+        self._loop.call_soon_threadsafe(self._landed)
+
+    def _landed(self) -> None:
+        crowd, self._flying = self._flying, None
+        assert crowd is not None  # noqa: S101 - one batch at a time
+        self._resolve(crowd, self._settle)
+        if self._crowd is not None:
+            self._send()
+
+    def _settle(self) -> None:
         try:
-            self.sync()
+            self._store.settle()
+        except JournalFailed as failure:
+            self._on_failure(failure)
+            raise
+        self._took(time.perf_counter() - self._flying_since)
+
+    def _resolve(self, crowd: _Crowd, work: Callable[[], None]) -> None:
+        try:
+            work()
         except JournalFailed as failure:
             crowd.set_exception(failure)
             crowd.exception()  # retrieved here: every waiter may have been cancelled
         else:
             crowd.set_result(None)
+
+    # -- room -----------------------------------------------------------------------------
+
+    async def room(self) -> None:
+        """Return when the journal may be written to; at once unless it is congested."""
+        while self._store.congested:
+            if self._store.failed is not None:
+                raise self._store.failed
+            waiter = self._loop.create_future()
+            self._room.append(waiter)
+            self._joined(self._store.committed)
+            if self._store.due:
+                self._store.tend()
+            await waiter
+
+    def _make_room(self) -> None:
+        waiting, self._room = self._room, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
+    async def close(self) -> None:
+        """Let the batch on its way land, and end the writer."""
+        while self._flying is not None:
+            await asyncio.wait([self._flying])
+        self._make_room()
+        self._writer.close()

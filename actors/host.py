@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -68,7 +69,11 @@ class Host:
         self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
+        self._aside: set[asyncio.Task[Any]] = set()
+        """Work of the store on its thread."""
         self._timer: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, "facets-storage")
+        store.run_in(self._run_aside)
         install(self.loop)
         self._schedule_sweep()
 
@@ -118,6 +123,24 @@ class Host:
         task = spawn(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    def _run_aside(
+        self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]
+    ) -> None:
+        """Run the store's slow work on a thread, and `done` with its outcome here."""
+
+        async def run() -> None:
+            try:
+                result, error = await self.loop.run_in_executor(self._thread, work), None
+            except Exception as raised:  # the store's business, like the result
+                result, error = None, raised
+            try:
+                done(result, error)
+            except JournalFailed as failure:
+                self._failed(failure)
+
+        self._aside.add(task := spawn(run()))
+        task.add_done_callback(self._aside.discard)
 
     def stats(self) -> Stats:
         """The present moment."""
@@ -183,10 +206,14 @@ class Host:
         for task in list(self._background):
             task.cancel()
         uninstall(self.loop)
+        await self.gate.close()
+        while self._aside:
+            await asyncio.wait(self._aside)
         try:
             if not failed:
                 self.gate.sync()
         finally:
+            self._thread.shutdown()
             self.store.close()
 
     async def _stop_all(self, closed: RuntimeClosed) -> None:

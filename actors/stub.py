@@ -138,6 +138,8 @@ async def _from_outside(
 ) -> Any:
     host = stub._node.host
     host.check_open()
+    if host.store.congested:
+        await host.gate.room()
     target = await _woken(stub)
     target.body.contract.check(method, "call")
     target.calls += 1

@@ -7,7 +7,7 @@ actor itself or of one below it; `file` says whether it has a database of its ow
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.template import image
 
@@ -32,6 +32,18 @@ def first_image() -> bytes:
     return image(SCHEMA)
 
 
+class Row(NamedTuple):
+    """What the catalogue knows of one actor."""
+
+    uid: int
+    parent: int
+    kind: str
+    name: str
+    generation: int
+    file: int
+    """1 if it has a database of its own."""
+
+
 class Catalogue:
     """Questions about the tree, and changes to it; a change is committed by its caller."""
 
@@ -48,25 +60,28 @@ class Catalogue:
         uid, self._next = self._next, self._next + 1
         return uid
 
-    def find(self, parent: int, kind: str, name: str) -> tuple[int, bool] | None:
-        """Uid and whether there is a file; None without a row."""
-        query = "select uid, file from actors where parent = ? and kind = ? and name = ?"
+    def find(self, parent: int, kind: str, name: str) -> tuple[int, bool, int] | None:
+        """Uid, whether there is a file, and its generation; None without a row."""
+        query = (
+            "select uid, file, generation from actors where parent = ? and kind = ? and name = ?"
+        )
         rows = self._read(query, parent, kind, name)
-        return (rows[0][0], bool(rows[0][1])) if rows else None
+        return (rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
 
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
         return [row[0] for row in self._read(query, parent, kind)]
 
-    def subtree(self, uid: int) -> list[tuple[int, bool]]:
-        """The actor and all below it: uid and whether there is a file."""
+    def subtree(self, uid: int) -> list[Row]:
+        """The actor and all below it, parents before children."""
         query = (
-            "with recursive tree(uid, file) as (select uid, file from actors where uid = ? "
-            "union all select a.uid, a.file from actors a join tree t on a.parent = t.uid) "
-            "select uid, file from tree"
+            "with recursive tree(uid) as (values(?) "
+            "union all select a.uid from actors a join tree t on a.parent = t.uid) "
+            "select a.uid, a.parent, a.kind, a.name, a.generation, a.file "
+            "from tree t join actors a on a.uid = t.uid"
         )
-        return [(row[0], bool(row[1])) for row in self._read(query, uid)]
+        return [Row(*row) for row in self._read(query, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""

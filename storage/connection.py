@@ -45,22 +45,22 @@ class Connection:
     """An open database. Lives on one thread; every call is synchronous."""
 
     __slots__ = (
-        "_columns", "_db", "_deadline", "_denied", "_hooked", "_moved", "_own", "_reader", "limits",
-        "path",
+        "_columns", "_db", "_deadline", "_denied", "_hooked", "_own", "_reader", "limits", "path",
     )  # fmt: skip
 
-    def __init__(self, path: Path, reader: FrameReader, limits: StorageLimits) -> None:
+    def __init__(
+        self, path: Path, reader: FrameReader, limits: StorageLimits, vfs: str = ""
+    ) -> None:
         self.path = path
         self.limits = limits
         self._reader = reader
         self._hooked = 0
-        self._moved = 0
         self._own = True
         self._denied = ""
         self._deadline = 0.0
         self._columns: tuple[str, ...] = ()
         try:
-            self._db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            self._db = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE, vfs or None)
         except apsw.Error as error:
             raise _translate(error, "open", self) from error
         try:
@@ -93,11 +93,6 @@ class Connection:
     def in_transaction(self) -> bool:
         """Whether a step is open."""
         return self._db.in_transaction
-
-    @property
-    def frames(self) -> int:
-        """Frames in the -wal that a checkpoint would move."""
-        return 0 if self._moved == self._reader.base else self._reader.base
 
     def begin(self) -> None:
         """Open a step."""
@@ -150,6 +145,17 @@ class Connection:
             raise TooManyRows(f"the statement returned more than {limit} rows", hint="use LIMIT")
         return self._columns, rows, db.total_changes() - before
 
+    def prepare(self) -> None:
+        """Let everything fail now that could fail at COMMIT."""
+        if self._db.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0]:
+            raise ConstraintError(
+                "a deferred foreign key is violated", statement="commit", code=787
+            )
+        try:
+            self._db.cache_flush()
+        except apsw.Error as error:
+            raise _translate(error, "commit", self) from error
+
     def commit(self) -> Commit | None:
         """COMMIT the step; what it wrote, or None. On failure the step is rolled back."""
         self._hooked = 0
@@ -173,7 +179,6 @@ class Connection:
             raise _translate(error, "commit", self) from error
         if total != moved:
             raise StorageError(f"checkpoint of {self.path} moved {moved} of {total} frames")
-        self._moved = self._reader.base
 
     def close(self) -> None:
         """Close without a checkpoint; the -wal keeps what the file lacks."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -15,7 +15,8 @@ from storage.connection import Bindings, Connection
 from storage.errors import StorageError, WrongThread
 from storage.frames import Commit, FrameReader
 from storage.kv import Kv
-from storage.limits import MAX_FRAMES, PAGE_SIZE
+from storage.layout import remove
+from storage.limits import PAGE_SIZE
 from storage.migrations import migrate
 from storage.record import Entry
 from storage.rows import Rows
@@ -23,6 +24,18 @@ from storage.sql import Sql
 
 if TYPE_CHECKING:
     from storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where in the -wal a commit stands that is not in the database file yet."""
+
+    sequence: int
+    time: int
+    """Microseconds since 1970."""
+    first: int
+    last: int
+    """Frames."""
 
 
 class Database:
@@ -34,8 +47,9 @@ class Database:
 
     __slots__ = (
         "__weakref__", "_children", "_connection", "_known", "_migrated", "_reader", "_store",
-        "born", "generation", "has_file", "in_step", "kind", "kv", "migrations", "name", "on_begin",
-        "pages", "parent", "path", "row", "sequence", "sql", "transaction_depth", "uid",
+        "born", "generation", "has_file", "held", "in_step", "kind", "kv", "marks", "migrations",
+        "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
+        "transaction_depth", "uid",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -53,6 +67,8 @@ class Database:
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
+        self.held = 0
+        """Who needs the file and the -wal to stay as they are: no checkpoint meanwhile."""
         self.sql = Sql(self)
         self.kv = Kv(self)
         self._forget()
@@ -69,6 +85,8 @@ class Database:
         """There is a file; before the first commit it is scratch."""
         self.pages = 0
         self.generation = 1
+        self.marks: list[Mark] = []
+        """Commits that a checkpoint would move into the file."""
         self._known = False
         self._migrated: Sequence[str] = ()
         self._reader: FrameReader | None = None
@@ -116,10 +134,11 @@ class Database:
         if found is not None:
             self.settle(*found)
 
-    def settle(self, uid: int, has_file: bool) -> None:
+    def settle(self, uid: int, has_file: bool, generation: int = 1) -> None:
         """This is the actor of that row."""
         self.row = self._known = True
         self.born = self.has_file = has_file
+        self.generation = generation
         self._take(uid)
 
     def take_uid(self) -> None:
@@ -129,7 +148,7 @@ class Database:
 
     def _take(self, uid: int) -> None:
         self.uid = uid
-        self.path = self._store.path_of(uid)
+        self.path = self._store.layout.path(uid, self.generation)
         self._store.live[uid] = self
 
     # -- statements ---------------------------------------------------------------------
@@ -192,8 +211,6 @@ class Database:
         if self.on_begin is not None:
             self.on_begin()
         connection = self._connection or self._open()
-        if connection.frames > MAX_FRAMES and self.sequence <= self._store.durable:
-            connection.checkpoint()
         self._store.used(self)
         connection.begin()
         self.in_step = True
@@ -214,9 +231,23 @@ class Database:
             return self.sequence
         made = self.commit_frames()
         if made is not None:
-            self._store.keep(self, made)
-            self.pages = made.size
+            self._store.keep([(self, made)])
         return self.sequence
+
+    def kept(self, sequence: int, at: int, made: Commit) -> None:
+        """Its newest commit is in the journal's queue, as record `sequence`."""
+        reader = self._reader
+        assert reader is not None  # noqa: S101 - it was committed
+        self.sequence = sequence
+        self.pages = made.size
+        self.marks.append(Mark(sequence, at, reader.first, reader.base))
+
+    def prepare(self) -> None:
+        """Have everything of the open step in the -wal, so that its COMMIT cannot fail for want
+        of space, and no constraint left to check. Raises what COMMIT would."""
+        if self.in_step:
+            assert self._connection is not None  # noqa: S101 - a step has one
+            self._connection.prepare()
 
     def commit_frames(self) -> Commit | None:
         """The SQLite half of a commit; what it wrote, which the journal does not have yet."""
@@ -291,7 +322,7 @@ class Database:
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
         self.has_file = True
-        self._connection = Connection(path, self._reader, self._store.limits)
+        self._connection = Connection(path, self._reader, self._store.limits, self._store.disk.vfs)
         return self._connection
 
     def close(self) -> None:
@@ -311,7 +342,7 @@ class Database:
 
     def _discard(self) -> None:
         if self.path is not None and self.has_file:
-            remove(self.path)
+            remove(self._store.disk, self.path)
         self.has_file = False
         self._reader = None
         self.kv.forget()
@@ -331,22 +362,19 @@ class Database:
         self.kv.forget()
         self._forget()
 
-    def checkpoint(self) -> None:
-        """Move every page from the -wal into the file."""
+    @property
+    def frames(self) -> int:
+        """Frames that a checkpoint would move."""
+        return self.marks[-1].last - self.marks[0].first + 1 if self.marks else 0
+
+    def backfill(self) -> None:
+        """Move every page from the -wal into the file; nothing is synced. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         connection.checkpoint()
+        self.marks = []
         if not was_open:
             self.close()
-
-    def sync_file(self) -> None:
-        """Make the file itself durable."""
-        assert self.path is not None  # noqa: S101 - it has a file
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
 
     def pages_entry(self, commit: Commit) -> Entry:
         """What the journal keeps of a commit."""
@@ -356,9 +384,3 @@ class Database:
     def delete(self) -> int:
         """Wipe this database and all below it; the sequence of the record."""
         return self._store.delete(self)
-
-
-def remove(path: Path) -> None:
-    """Remove a database file and what SQLite keeps beside it."""
-    for name in (path.name, path.name + "-wal", path.name + "-shm"):
-        path.with_name(name).unlink(missing_ok=True)

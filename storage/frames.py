@@ -65,6 +65,11 @@ class FrameReader:
         os.truncate(self.path, WAL_HEADER + self.previous * FRAME if self.previous else 0)
         self.base = self.previous
 
+    @property
+    def first(self) -> int:
+        """The first frame of the newest commit."""
+        return self.previous + 1
+
     def close(self) -> None:
         """Close the descriptor; position and salt stay for the next connection."""
         if self.fd >= 0:
@@ -72,11 +77,7 @@ class FrameReader:
             self.fd = -1
 
     def _frames(self, first: int, last: int) -> bytes:
-        want = (last - first + 1) * FRAME
-        data = os.pread(self.fd, want, WAL_HEADER + (first - 1) * FRAME)
-        if len(data) != want:
-            raise DatabaseCorrupt(f"{self.path} ends before frame {last}", path=str(self.path))
-        return data
+        return _read(self.fd, self.path, first, last)
 
     def _decode(self, data: bytes) -> Commit:
         pages: dict[int, bytes] = {}
@@ -91,3 +92,26 @@ class FrameReader:
         for number in [number for number in pages if number > size]:
             del pages[number]
         return Commit(size, pages)
+
+
+def read_commit(fd: int, path: Path, first: int, last: int) -> Commit:
+    """The frames of one commit, or of several in a row folded into one, read again.
+
+    They stay as they are until the file is checkpointed and restarts.
+    """
+    pages: dict[int, bytes] = {}
+    size = 0
+    data = _read(fd, path, first, last)
+    for at in range(0, len(data), FRAME):
+        number, found = _NUMBERS.unpack_from(data, at)
+        size = found or size
+        pages[number] = data[at + 24 : at + FRAME]
+    return Commit(size, {number: page for number, page in pages.items() if number <= size})
+
+
+def _read(fd: int, path: Path, first: int, last: int) -> bytes:
+    want = (last - first + 1) * FRAME
+    data = os.pread(fd, want, WAL_HEADER + (first - 1) * FRAME)
+    if len(data) != want:
+        raise DatabaseCorrupt(f"{path} ends before frame {last}", path=str(path))
+    return data

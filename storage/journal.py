@@ -1,15 +1,19 @@
 """The journal: the one thing that makes commits durable.
 
-Two segment files, `journal-0` and `journal-1`, take turns; the one with the higher epoch is
-current. Records are queued in memory in the order of their commits (`append`) and written by
-one sync for all of them (`sync`); what is durable is always a prefix of what was queued.
+A folder of segment files. Records are queued in memory in the order of their commits
+(`append`), and one write makes all that is queued durable: `sync` on the calling thread, or
+`take`, `write` and `settle` where the middle one runs on another. What is durable is always a
+prefix of what was queued. A segment is synced before the next one begins; it is released,
+oldest first, when no database needs a record in it (`release`).
 
 Damage, and what it leads to:
 
 - a record cut or scrambled at the end: the torn tail of a crash; it and all behind it are void.
   None of it was acknowledged.
-- the same, with a later record that says it was durable: `JournalCorrupt`, nothing is changed.
-- a segment header that is not intact: that segment never began; the other one is current.
+- the same, with a later record, or a later segment, that says it was durable:
+  `JournalCorrupt`, nothing is changed.
+- a segment header that is not intact: that segment is not in use.
+- segments whose sequences do not join: `JournalCorrupt`.
 - a write or sync that fails: `JournalFailed`, for ever. The kernel may have dropped the pages
   and a second sync would lie, so the descriptor is never used again.
 - no room to queue a record: OSError from `append` before anything was queued.
@@ -17,135 +21,257 @@ Damage, and what it leads to:
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage.disk import Disk
 from storage.errors import JournalFailed
-from storage.record import Chain, Entry, Record, encode
+from storage.limits import JournalLimits
+from storage.record import Chain, Entry, Record, encode, now
 from storage.segment import START, Header, Segment
 
-CAPACITY = 16 << 20
-"""Bytes of a segment after which it should be released. One big record may pass it."""
-BACKLOG = 8 << 20
-"""Bytes queued in memory after which `append` syncs by itself."""
+SPARES = 2
+"""Released segments that are kept for their next life."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Records that stand behind each other in one segment; `header` if they begin it."""
+
+    segment: Segment
+    at: int
+    header: Header | None = None
+    data: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything that was queued at one moment, on its way to the disk."""
+
+    parts: list[_Part]
+    last: int
+    """The newest sequence in it."""
+    records: list[tuple[int, bytes]] = field(default_factory=list)
+    """What a replica gets of it, if there is one."""
 
 
 class Journal:
-    """The current segment, with records queued behind it."""
+    """Segments in use, with records queued behind them. One thread, except for `write`."""
 
     def __init__(
-        self, root: Path, slot: int, header: Header, end: int, sequence: int, crc: int
+        self,
+        disk: Disk,
+        folder: Path,
+        epoch: int,
+        last: int,
+        previous: int,
+        spares: Sequence[Segment] = (),
+        limits: JournalLimits | None = None,
     ) -> None:
-        self._root = root
-        self._slot = slot
-        self._header = header
-        self._segment = Segment(slot_path(root, slot))
-        self._chain = Chain(header.epoch, header.nonce, crc)
-        self._written = end
-        self._end = end
-        self._queue: list[bytes] = []
-        self.committed = sequence
-        self.durable = sequence
-        self.failed: JournalFailed | None = None
+        """Begin a segment of `epoch` behind record `last`; durable on return.
 
-    @classmethod
-    def begin(
-        cls, root: Path, slot: int, epoch: int, records: Sequence[Record], last: int
-    ) -> Journal:
-        """Begin a segment that holds `records`; durable on return, the header last.
-
-        Until the header is there, the other segment is current and complete.
+        `previous` is the crc of that record; `spares` are segment files not in use.
         """
-        header = Header.new(epoch, last + 1 - len(records))
-        segment = Segment(slot_path(root, slot))
-        chain, parts = header.chain, []
-        for record in records:
-            data, crc = encode(chain, record.sequence, last, record.body, record.count, record.time)
-            chain = Chain(header.epoch, header.nonce, crc)
-            parts.append(data)
-        body = b"".join(parts)
-        try:
-            segment.reserve(START + len(body))
-            if body:
-                segment.write(body, START)
-            segment.write(header.encode(), 0)
-        finally:
-            segment.close()
-        return cls(root, slot, header, START + len(body), last, chain.previous)
+        self._disk = disk
+        self._folder = folder
+        self._limits = limits or JournalLimits()
+        self.epoch = epoch
+        self.committed = last
+        self.durable = last
+        self.failed: JournalFailed | None = None
+        self.on_record = False
+        """Whether batches carry their records, for a replica."""
+        self._records: list[tuple[int, bytes]] = []
+        self._live: list[Segment] = []
+        self._spare: list[Segment] = []
+        self._slot = 0
+        self._chain: Chain
+        self._parts: list[_Part] = []
+        self._queued = 0
+        self._writing: threading.Event | None = None
+        self._in_flight: Batch | None = None
+        self.adopt(spares)
+        self._begin(previous)
+        self.sync()
 
-    @property
-    def full(self) -> bool:
-        """Whether the segment should be released soon."""
-        return self._end > CAPACITY
+    # -- queueing -------------------------------------------------------------------------
 
     @property
     def size(self) -> int:
-        """Bytes of the segment in use."""
-        return self._end
+        """Bytes of records that are not released."""
+        return sum(one.end - START for one in self._live)
 
-    def append(self, entries: Sequence[Entry]) -> int:
+    @property
+    def queued(self) -> int:
+        """Bytes in memory that are not durable."""
+        return self._queued
+
+    @property
+    def oldest(self) -> int:
+        """The newest sequence of the oldest segment that could be released; 0 if none could."""
+        return self._live[0].last if len(self._live) > 1 else 0
+
+    def append(
+        self, entries: Sequence[Entry], *, at: int | None = None, made: int | None = None
+    ) -> int:
         """Queue one record, atomic as a whole; its sequence."""
         if self.failed is not None:
             raise self.failed
         body = b"".join([entry.encode() for entry in entries])
-        data, crc = encode(self._chain, self.committed + 1, self.durable, body, len(entries))
-        self._segment.reserve(self._end + len(data))
-        self._chain = Chain(self._header.epoch, self._header.nonce, crc)
-        self._queue.append(data)
-        self._end += len(data)
-        self.committed += 1
-        if self._end - self._written > BACKLOG:
+        return self._append(
+            body, len(entries), now() if at is None else at, self.epoch if made is None else made
+        )
+
+    def _append(self, body: bytes, count: int, at: int, made: int) -> int:
+        sequence = self.committed + 1
+        data, crc = encode(self._chain, sequence, self.durable, body, count, at, made)
+        segment = self._live[-1]
+        if segment.last and segment.end + len(data) > self._limits.segment:
+            self._begin(self._chain.previous, len(data))
+            segment = self._live[-1]
+            data, crc = encode(self._chain, sequence, self.durable, body, count, at, made)
+        segment.reserve(segment.end + len(data))
+        part = self._parts[-1] if self._parts else None
+        if part is None or part.segment is not segment:
+            part = _Part(segment, segment.end)
+            self._parts.append(part)
+        part.data.append(data)
+        segment.end += len(data)
+        segment.last = self.committed = sequence
+        self._chain = Chain(self._chain.epoch, self._chain.nonce, crc)
+        self._queued += len(data)
+        if self.on_record:
+            self._records.append((sequence, data))
+        if self._queued > self._limits.backlog:
             self.sync()
-        return self.committed
+        return sequence
+
+    def _begin(self, previous: int, room: int = 0) -> None:
+        """Put a fresh segment behind the current one; its header is written with its records."""
+        segment = self._spare.pop() if self._spare else self._new_segment()
+        try:
+            segment.reserve(START + room)
+        except OSError:
+            self._spare.append(segment)
+            raise
+        header = Header.new(self.epoch, self.committed + 1, previous)
+        self._live.append(segment)
+        self._parts.append(_Part(segment, START, header))
+        self._chain = header.chain
+
+    def _new_segment(self) -> Segment:
+        while (path := self._folder / f"{self._slot:06}.seg").exists():
+            self._slot += 1
+        segment = Segment(self._disk, path)
+        self._disk.sync_directory(self._folder)
+        return segment
+
+    # -- writing --------------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Make everything queued durable."""
+        """Make everything queued durable, on this thread."""
+        if self._writing is not None:
+            self._writing.wait()
+            self.settle()
+        batch = self.take()
+        if batch is not None:
+            self.write(batch)
+            self.settle()
+
+    def take(self) -> Batch | None:
+        """Everything queued, to be passed to `write`; None if there is nothing, or a batch is
+        on its way already. Raises `JournalFailed` once the journal failed."""
         if self.failed is not None:
             raise self.failed
-        if not self._queue:
-            return
-        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
-        try:
-            self._segment.write(data, self._written)
-        except OSError as error:
-            self.fail(error)
-        self._queue.clear()
-        self._written = self._end
-        self.durable = self.committed
+        if not self._parts or self._in_flight is not None:
+            return None
+        batch = Batch(self._parts, self.committed, self._records)
+        self._parts, self._records = [], []
+        self._in_flight, self._writing = batch, threading.Event()
+        return batch
 
-    def rotate(self) -> None:
-        """Release the current segment. Everything in it must be in synced database files."""
-        self.sync()
+    def write(self, batch: Batch) -> None:
+        """Write a batch; durable on return. Runs on any thread; call `settle` on the journal's
+        own thread afterwards, which also raises what went wrong."""
+        done = self._writing
+        assert done is not None  # noqa: S101 - a batch was taken
         try:
-            after = Journal.begin(
-                self._root, 1 - self._slot, self._header.epoch + 1, (), self.committed
-            )
+            for part in batch.parts:
+                data = part.data[0] if len(part.data) == 1 else b"".join(part.data)
+                if data:
+                    part.segment.write(data, part.at)
+                if part.header is not None:
+                    # Last: until it is there, what stands in the segment is not read.
+                    part.segment.begin(part.header)
         except OSError as error:
-            self.fail(error)
-        self._segment.close()
-        self._slot, self._header, self._chain = after._slot, after._header, after._chain
-        self._segment, self._written, self._end = after._segment, after._written, after._end
+            self.failed = JournalFailed(f"the journal failed: {error}")
+            self.failed.__cause__ = error
+        finally:
+            done.set()
+
+    def settle(self) -> Batch | None:
+        """Account for a batch that was written; the batch. `JournalFailed` if it was not."""
+        batch = self._in_flight
+        if batch is None or self._writing is None or not self._writing.is_set():
+            return None
+        self._in_flight = self._writing = None
+        if self.failed is not None:
+            raise self.failed
+        self._queued -= sum(len(one) for part in batch.parts for one in part.data)
+        self.durable = batch.last
+        return batch
 
     def fail(self, error: OSError) -> None:
         """Nothing later can become durable; raises the `JournalFailed` of this journal."""
         self.failed = JournalFailed(f"the journal failed: {error}")
         raise self.failed from error
 
+    # -- keeping --------------------------------------------------------------------------
+
+    def replay(self, records: Sequence[Record]) -> None:
+        """Queue records again as they were, behind the segment's header. For recovery."""
+        for one in records:
+            self._append(one.body, one.count, one.time, one.made)
+
+    def rotate(self) -> None:
+        """Release everything: all of it is in synced database files."""
+        self._begin(self._chain.previous)
+        self.sync()
+        self.release(self.committed + 1)
+
+    def adopt(self, segments: Sequence[Segment]) -> None:
+        """Keep the files of voided segments for their next life; remove what is too many."""
+        for segment in segments:
+            if len(self._spare) < SPARES:
+                self._spare.append(segment)
+            else:
+                segment.close()
+                self._disk.unlink(segment.path)
+
+    def release(self, needed: int) -> None:
+        """Give up the segments whose records all come before sequence `needed`, oldest first.
+
+        Their databases must have been checkpointed and synced. A segment that fails to be
+        voided fails the journal: recovery would read what was given up.
+        """
+        free: list[Segment] = []
+        while len(self._live) > 1 and self._live[0].last < needed:
+            if self._live[0].last > self.durable:
+                break
+            segment = self._live.pop(0)
+            try:
+                segment.void()
+            except OSError as error:
+                self.fail(error)
+            free.append(segment)
+        self.adopt(free)
+
     def close(self) -> None:
-        """Close the segment; nothing is synced."""
-        self._segment.close()
-
-
-def slot_path(root: Path, slot: int) -> Path:
-    """The file of one of the two slots."""
-    return root / f"journal-{slot}"
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        """Close the segments; nothing is synced. Waits for a batch on its way."""
+        if self._writing is not None:
+            self._writing.wait()
+        for segment in self._live + self._spare:
+            segment.close()
+        self._live, self._spare = [], []

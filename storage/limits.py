@@ -26,3 +26,16 @@ class StorageLimits:
     """Rows one statement may return. Over it: `TooManyRows`."""
     seconds: float | None = None
     """Time one statement may take; None for code that is trusted. Over it: `StatementTimeout`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """How much a host writes ahead of its database files."""
+
+    segment: int = 16 << 20
+    """Bytes after which the next segment begins."""
+    size: int = 64 << 20
+    """Bytes of records kept. From half of it on databases are checkpointed; over it, the runtime
+    holds new calls and the next steps of running ones until there is room."""
+    backlog: int = 8 << 20
+    """Bytes queued in memory. Over it, the same; and a single step that queues more waits."""

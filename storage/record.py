@@ -5,40 +5,51 @@ sector that holds an older one:
 
     header   magic "FREC" | entries u32 | epoch u64 | sequence u64 | durable_upto u64 |
              time u64, microseconds since 1970 | body length u32 | body crc u32 |
-             previous u32 | header crc u32                                      64 bytes
+             previous u32 | made u32 | header crc u32 | zero u32               64 bytes
     body     entries, one after the other
       PAGES  1 u8 | uid u64 | generation u32 | pages in the database u32 | count u32 |
-             count page numbers u32 | count images of 4096 bytes
-      CREATE 2 u8 | uid u64 | generation u32        the file begins as the template image
-      DELETE 3 u8 | uid u64 | generation u32        the file and its -wal are removed
+             count x (page number u32, gap start u16, gap length u16) |
+             count images of 4096 bytes, each without its gap
+      CREATE 2 u8 | uid u64 | generation u32   the file begins as the template image
+      DELETE 3 u8 | uid u64 | generation u32   the file and its -wal are removed
+      BIND   4 u8 | uid u64 | generation u32   the file of this generation, complete and synced
+                                               before the record, takes the place of the one before
 
 `previous` is the header crc of the record before (of the segment header for the first), so a
 record counts only behind the very records it was written behind. The header crc is seeded with
-the segment's nonce: records of an earlier life of the same file never look intact.
-`durable_upto` is the newest sequence known to be on disk when this record was made; it tells a
-torn tail from damage. Uids are never reused.
+the segment's nonce: records of an earlier life of the same file never look intact. `epoch` is
+the segment's; `made` is the epoch in which the commit was made, which recovery keeps when it
+writes a record again. `durable_upto` is the newest sequence known to be on disk when the record
+was made; it tells a torn tail from damage. Uids and generations are never reused.
+
+The gap is the unallocated middle of a b-tree page: leaving it out halves the journal, and a page
+that comes back through recovery has zeros there.
+
+Limits: a body has at most 2**32-1 bytes; a database at most 2**32-1 pages.
 """
 
 from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
 from storage.frames import Commit
 from storage.limits import PAGE_SIZE
+from storage.pages import gap
 
 SECTOR = 512
 HEADER = 64
-_HEADER = struct.Struct("<4sIQQQQIII")
+_HEADER = struct.Struct("<4sIQQQQIIII")
 _CRC = struct.Struct("<I")
 _PAGES = struct.Struct("<BQIII")
 _SHORT = struct.Struct("<BQI")
+_PAGE = struct.Struct("<IHH")
 MAGIC = b"FREC"
-PAGES, CREATE, DELETE = 1, 2, 3
-assert _HEADER.size + _CRC.size == HEADER - 8  # noqa: S101 - eight bytes to spare
+PAGES, CREATE, DELETE, BIND = 1, 2, 3, 4
+assert _HEADER.size + _CRC.size == HEADER - 4  # noqa: S101 - four bytes to spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +67,17 @@ class Entry:
         commit = self.commit
         if commit is None:
             return _SHORT.pack(self.kind, self.uid, self.generation)
-        numbers = struct.pack(f"<{len(commit.pages)}I", *commit.pages)
-        head = _PAGES.pack(self.kind, self.uid, self.generation, commit.size, len(commit.pages))
-        return b"".join((head, numbers, *commit.pages.values()))
+        size, pages = commit
+        heads = [_PAGES.pack(self.kind, self.uid, self.generation, size, len(pages))]
+        images: list[bytes] = []
+        for number, image in pages.items():
+            start, length = gap(image, number)
+            heads.append(_PAGE.pack(number, start, length))
+            if length:
+                images += (image[:start], image[start + length :])
+            else:
+                images.append(image)
+        return b"".join(heads + images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,7 @@ class Record:
     crc: int
     count: int
     time: int
+    made: int
     end: int
     """Where the next one would begin."""
 
@@ -88,25 +108,22 @@ class Chain:
     previous: int
 
 
+def now() -> int:
+    """The wall clock, in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
 def encode(
-    chain: Chain, sequence: int, durable_upto: int, body: bytes, count: int, at: int | None = None
+    chain: Chain, sequence: int, durable_upto: int, body: bytes, count: int, at: int, made: int
 ) -> tuple[bytes, int]:
     """A record as padded bytes, and its crc, which the next record carries as `previous`."""
-    now = time.time_ns() // 1000 if at is None else at
+    epoch, nonce, previous = chain.epoch, chain.nonce, chain.previous
     head = _HEADER.pack(
-        MAGIC,
-        count,
-        chain.epoch,
-        sequence,
-        durable_upto,
-        now,
-        len(body),
-        crc32(body),
-        chain.previous,
+        MAGIC, count, epoch, sequence, durable_upto, at, len(body), crc32(body), previous, made
     )
-    crc = crc32(head, chain.nonce)
+    crc = crc32(head, nonce)
     padding = -(HEADER + len(body)) % SECTOR
-    return b"".join((head, _CRC.pack(crc), bytes(8), body, bytes(padding))), crc
+    return b"".join((head, _CRC.pack(crc), bytes(4), body, bytes(padding))), crc
 
 
 def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, int] | None:
@@ -117,13 +134,13 @@ def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, in
     (stored,) = _CRC.unpack_from(data, offset + _HEADER.size)
     if stored != crc32(head, nonce):
         return None
-    _, count, found, sequence, upto, at, length, body_crc, previous = _HEADER.unpack(head)
+    _, count, found, sequence, upto, at, length, body_crc, previous, made = _HEADER.unpack(head)
     body = data[offset + HEADER : offset + HEADER + length]
     if found != epoch or len(body) != length or crc32(body) != body_crc:
         return None
     end = offset + HEADER + length
     end += -end % SECTOR
-    return Record(sequence, upto, body, stored, count, at, end), previous
+    return Record(sequence, upto, body, stored, count, at, made, end), previous
 
 
 def decode_body(body: bytes, count: int) -> Iterator[Entry]:
@@ -134,15 +151,23 @@ def decode_body(body: bytes, count: int) -> Iterator[Entry]:
         if kind == PAGES:
             _, uid, generation, size, pages = _PAGES.unpack_from(body, at)
             at += _PAGES.size
-            numbers: Sequence[int] = struct.unpack_from(f"<{pages}I", body, at)
-            at += 4 * pages
-            images = {
-                n: body[at + i * PAGE_SIZE : at + (i + 1) * PAGE_SIZE]
-                for i, n in enumerate(numbers)
-            }
-            at += pages * PAGE_SIZE
+            images, at = _decode_pages(body, at, pages)
             yield Entry(kind, uid, generation, Commit(size, images))
         else:
             _, uid, generation = _SHORT.unpack_from(body, at)
             at += _SHORT.size
             yield Entry(kind, uid, generation)
+
+
+def _decode_pages(body: bytes, at: int, count: int) -> tuple[dict[int, bytes], int]:
+    image = at + count * _PAGE.size
+    pages: dict[int, bytes] = {}
+    for number, start, length in _PAGE.iter_unpack(body[at:image]):
+        if length:
+            end = image + PAGE_SIZE - length
+            pages[number] = body[image : image + start] + bytes(length) + body[image + start : end]
+        else:
+            end = image + PAGE_SIZE
+            pages[number] = body[image:end]
+        image = end
+    return pages, image

@@ -1,114 +1,193 @@
 """Recovery: from what a dead process left to database files that hold every durable commit.
 
-    1  read the current segment up to its torn tail
-    2  write the kept records to the other slot, a new epoch, and sync: the tail that counted
-       because it was readable is now durable, and a crash from here on finds the same records
-    3  lay the page images over the files, sync the files and their directories
-    4  begin an empty segment
+    1  read the segments in order, up to the torn tail of the last one
+    2  write the kept records of the last segment to a new one, of a new epoch, and sync: the
+       tail that counted because it was readable is now durable, and a crash from here on finds
+       the same records
+    3  lay the page images over the files; sync the files and their directories
+    4  void the old segments, oldest first, and go on with an empty one
 
 Every step can be cut anywhere and repeated. A file that a kept record created is rebuilt from
 the template and never trusted; the -wal of a touched file is scratch of the dead process and is
 removed. Files that no record names keep their -wal until their first use (see `Store.adopt`).
+What lies in `staging` belongs to nobody and is removed.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from storage import record
-from storage.database import remove
+from storage.disk import Disk
 from storage.errors import JournalCorrupt
-from storage.journal import Journal, slot_path, sync_directory
-from storage.limits import PAGE_SIZE
+from storage.journal import Journal
+from storage.layout import Layout
+from storage.limits import PAGE_SIZE, JournalLimits
 from storage.record import Entry, Record
-from storage.segment import Header, read_header, read_records
+from storage.segment import Header, Segment, read_header, read_records
 from storage.template import template
 
-Locate = Callable[[int], Path]
+
+@dataclass(slots=True)
+class Found:
+    """A segment in use, as it was read."""
+
+    path: Path
+    header: Header
+    records: list[Record]
 
 
-def recover(root: Path, locate: Locate) -> Journal:
-    """The journal of a directory, ready for new records; the files are as it says."""
-    current = _current(root)
-    if current is None:
-        return Journal.begin(root, 0, 1, (), 0)
-    slot, header = current
-    records = read_records(slot_path(root, slot), header)
-    last = header.first + len(records) - 1
+Before = Callable[[Sequence[Record]], None]
+
+
+def recover(disk: Disk, layout: Layout, before: Before, limits: JournalLimits) -> Journal:
+    """The journal of a directory, ready for new records; the database files are as it says.
+
+    `before` is called with the records before they are laid over the files, when they are
+    durable: what must look at the old pages does it there.
+    """
+    folder = layout.journal
+    found = read_segments(disk, folder)
+    spares = _unused(disk, folder, found)
+    if not found:
+        if any(layout.databases.iterdir()):
+            raise JournalCorrupt(f"{folder} has no readable segment", path=str(folder))
+        return Journal(disk, folder, 1, 0, 0, spares, limits)
+    newest = found[-1].header
+    epoch = 1 + max(one.header.epoch for one in found)
+    journal = Journal(disk, folder, epoch, newest.first - 1, newest.previous, spares, limits)
+    journal.replay(found[-1].records)
+    journal.sync()
+    records = [one for segment in _current(found) for one in segment.records]
+    before(records)
+    overlay(disk, layout, records)
+    journal.adopt([_voided(disk, one.path) for one in found])
     if records:
-        journal = Journal.begin(root, 1 - slot, header.epoch + 1, records, last)
-        sync_directory(root)
-        overlay(records, locate)
         journal.rotate()
-        return journal
-    return Journal.begin(root, 1 - slot, header.epoch + 1, (), last)
+    return journal
 
 
-def _current(root: Path) -> tuple[int, Header] | None:
-    headers = [(slot, read_header(slot_path(root, slot))) for slot in (0, 1)]
-    found = [(slot, header) for slot, header in headers if header is not None]
-    if found:
-        return max(found, key=lambda one: one[1].epoch)
-    if any((root / "db").iterdir()):
-        raise JournalCorrupt(f"{root} has databases but no readable journal", path=str(root))
-    return None
+def read_segments(disk: Disk, folder: Path) -> list[Found]:
+    """The segments in use, by first sequence and epoch; `JournalCorrupt` if they do not join.
+
+    Two may begin at one sequence: a recovery was cut between its steps 2 and 4, and the one of
+    the higher epoch counts.
+    """
+    found: list[Found] = []
+    for path in sorted(folder.glob("*.seg")):
+        data = disk.read_file(path)
+        header = read_header(data, path)
+        if header is not None:
+            found.append(Found(path, header, read_records(data, path, header)))
+    found.sort(key=lambda one: (one.header.first, one.header.epoch))
+    _check_joined(_current(found), folder)
+    return found
 
 
-def overlay(records: Sequence[Record], locate: Locate) -> None:
+def _current(found: Sequence[Found]) -> list[Found]:
+    by_first = {one.header.first: one for one in found}
+    return list(by_first.values())
+
+
+def _check_joined(segments: Sequence[Found], folder: Path) -> None:
+    for one, after in pairwise(segments):
+        end = one.header.first + len(one.records)
+        crc = one.records[-1].crc if one.records else one.header.crc
+        if end != after.header.first or crc != after.header.previous:
+            raise JournalCorrupt(
+                f"{folder}: {one.path.name} ends before record {end}, and {after.path.name}, "
+                f"which begins with {after.header.first}, says that it was durable",
+                path=str(folder),
+                sequence=end,
+            )
+
+
+def _voided(disk: Disk, path: Path) -> Segment:
+    segment = Segment(disk, path)
+    try:
+        segment.void()
+    except OSError:
+        segment.close()
+        raise
+    return segment
+
+
+def _unused(disk: Disk, folder: Path, found: Sequence[Found]) -> list[Segment]:
+    used = {one.path for one in found}
+    return [Segment(disk, path) for path in sorted(folder.glob("*.seg")) if path not in used]
+
+
+def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
     """Bring the files to the state after the last record, and sync them."""
-    files: dict[int, _File] = {}
+    folded: dict[int, _File] = {}
     for one in records:
         for entry in one.entries():
-            files.setdefault(entry.uid, _File()).add(entry)
-    directories = set()
-    for uid, file in files.items():
-        path = locate(uid)
-        file.write(path)
-        directories.add(path.parent)
-        directories.add(path.parent.parent)
+            folded.setdefault(entry.uid, _File()).add(entry)
+    directories = {layout.root}
+    for uid, file in folded.items():
+        file.write(disk, layout, uid)
+        directories.add(layout.folder(uid))
+    directories.add(layout.databases)
     for directory in directories:
         if directory.exists():
-            sync_directory(directory)
+            disk.sync_directory(directory)
 
 
 class _File:
-    """What the records say about one file, folded together."""
+    """What the records say about one database, folded together."""
+
+    __slots__ = ("created", "deleted", "generation", "pages", "size", "stale")
 
     def __init__(self) -> None:
         self.created = False
         self.deleted = False
+        self.generation = 1
         self.size = 0
         self.pages: dict[int, bytes] = {}
+        self.stale: set[int] = set()
+        """Generations that another one replaced."""
 
     def add(self, entry: Entry) -> None:
+        if entry.generation != self.generation:
+            self.stale.update(range(1, entry.generation))
+            self.generation = entry.generation
         if entry.kind != record.PAGES:
             self.created = entry.kind == record.CREATE
             self.deleted = entry.kind == record.DELETE
+            self.size = 0
             self.pages = {}
         elif entry.commit is not None:
             self.size = entry.commit.size
             self.pages.update(entry.commit.pages)
 
-    def write(self, path: Path) -> None:
+    def write(self, disk: Disk, layout: Layout, uid: int) -> None:
+        for generation in self.stale:
+            layout.remove(disk, uid, generation)
+        path = layout.path(uid, self.generation)
         if self.deleted:
-            remove(path)
+            layout.remove(disk, uid, self.generation)
             return
         if self.created:
-            remove(path)
+            layout.remove(disk, uid, self.generation)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(template())
+            disk.write_file(path, template(), sync=False)
         elif not path.exists():
             return  # the file is gone; whoever opens it is told so
-        path.with_name(path.name + "-wal").unlink(missing_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        disk.unlink(path.with_name(path.name + "-wal"))
+        fd = disk.open(path, os.O_RDWR)
         try:
-            for number, page in self.pages.items():
-                if number <= self.size:
-                    os.pwrite(fd, page, (number - 1) * PAGE_SIZE)
-            if self.pages:
-                os.ftruncate(fd, self.size * PAGE_SIZE)
-            os.fsync(fd)
+            self._write_pages(disk, fd)
+            disk.sync(fd)
         finally:
-            os.close(fd)
+            disk.close(fd)
+
+    def _write_pages(self, disk: Disk, fd: int) -> None:
+        for number, page in self.pages.items():
+            if number <= self.size:
+                disk.write(fd, page, (number - 1) * PAGE_SIZE)
+        if self.size:
+            disk.truncate(fd, self.size * PAGE_SIZE)

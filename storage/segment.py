@@ -1,16 +1,19 @@
 """A segment: one preallocated file of the journal.
 
-    0        header: magic "FJRN" | format u32 | epoch u64 | first sequence u64 |
-             nonce u64 | header crc u32, padded to 4096 bytes
+    0        header: magic "FJRN" | format u32 | epoch u64 | first sequence u64 | nonce u64 |
+             previous u32 | header crc u32, padded to 4096 bytes
     4096     records, each at a multiple of 512
 
-The file is filled with zeros ahead of use, in steps that double: a sync that also has to
-allocate costs three times as much. It never shrinks; another life of it begins with a header
-of a higher epoch, and its nonce makes everything older unreadable.
+`previous` is the crc of the record before the first one, in the segment before. The file is
+filled with zeros ahead of use, in steps that double: a sync that also has to allocate costs
+three times as much. It never shrinks; another life of it begins with a new header, whose nonce
+makes everything older unreadable. A header that is not intact means that the segment is not in
+use: `void` overwrites it, before the file may be used again or removed.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import secrets
 import struct
@@ -19,14 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
+from storage.disk import Disk
 from storage.errors import JournalCorrupt, StateFormat
 from storage.record import SECTOR, Chain, Record, decode
 
 START = 4096
-FORMAT = 1
+FORMAT = 2
 STEP = 1 << 20
 """Bytes of the first allocation."""
-_HEADER = struct.Struct("<4sIQQQ")
+STAGE = 256 << 10
+"""Bytes of aligned memory, the longest write past the page cache."""
+_HEADER = struct.Struct("<4sIQQQI")
 _MAGIC = b"FJRN"
 
 
@@ -37,18 +43,19 @@ class Header:
     epoch: int
     first: int
     nonce: int
+    previous: int
     crc: int
 
     @classmethod
-    def new(cls, epoch: int, first: int) -> Header:
+    def new(cls, epoch: int, first: int, previous: int) -> Header:
         """A header of a new life, with a fresh nonce."""
         nonce = secrets.randbits(32)
-        return cls(epoch, first, nonce, crc32(_pack(epoch, first, nonce)))
+        return cls(epoch, first, nonce, previous, crc32(_pack(epoch, first, nonce, previous)))
 
     def encode(self) -> bytes:
         """One block."""
-        data = _pack(self.epoch, self.first, self.nonce) + struct.pack("<I", self.crc)
-        return data.ljust(START, b"\0")
+        data = _pack(self.epoch, self.first, self.nonce, self.previous)
+        return (data + struct.pack("<I", self.crc)).ljust(START, b"\0")
 
     @property
     def chain(self) -> Chain:
@@ -56,31 +63,29 @@ class Header:
         return Chain(self.epoch, self.nonce, self.crc)
 
 
-def read_header(path: Path) -> Header | None:
-    """The header of a segment file; None if there is no intact one."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(START)
-    except FileNotFoundError:
-        return None
+def _pack(epoch: int, first: int, nonce: int, previous: int) -> bytes:
+    return _HEADER.pack(_MAGIC, FORMAT, epoch, first, nonce, previous)
+
+
+def read_header(data: bytes, path: Path) -> Header | None:
+    """The header at the beginning of a segment file; None if there is no intact one."""
     if len(data) < START or data[:4] != _MAGIC:
         return None
-    _, found, epoch, first, nonce = _HEADER.unpack_from(data)
+    _, found, epoch, first, nonce, previous = _HEADER.unpack_from(data)
     (crc,) = struct.unpack_from("<I", data, _HEADER.size)
     if crc != crc32(data[: _HEADER.size]):
         return None
     if found != FORMAT:
         raise StateFormat(f"{path} has journal format {found}", path=str(path), found=found)
-    return Header(epoch, first, nonce, crc)
+    return Header(epoch, first, nonce, previous, crc)
 
 
-def read_records(path: Path, header: Header) -> list[Record]:
+def read_records(data: bytes, path: Path, header: Header) -> list[Record]:
     """Every record that counts, in order, up to the torn tail.
 
     `JournalCorrupt` if a later intact record says that the first bad one was durable: then it
     was acknowledged, and what is missing is damage and not the end of a crash.
     """
-    data = path.read_bytes()
     kept: list[Record] = []
     expected, previous, at = header.first, header.crc, START
     while (found := decode(data, at, header.epoch, header.nonce)) is not None:
@@ -109,15 +114,24 @@ def _intact_after(data: bytes, at: int, header: Header) -> Iterator[Record]:
 
 
 class Segment:
-    """A segment file open for writing."""
+    """A segment file open for writing.
 
-    __slots__ = ("_fd", "_plain", "allocated", "path")
+    `reserve` is called where records are queued; `write` may run on another thread.
+    """
 
-    def __init__(self, path: Path) -> None:
+    __slots__ = ("_direct", "_disk", "_fd", "_plain", "_stage", "allocated", "end", "last", "path")
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
         self.path = path
-        self._plain = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._fd = os.open(path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
+        self._plain = disk.open(path, os.O_RDWR | os.O_CREAT)
+        self._fd, self._direct = _open_durable(disk, path)
+        self._stage = memoryview(mmap.mmap(-1, STAGE)) if self._direct else memoryview(b"")
         self.allocated = os.fstat(self._plain).st_size
+        self.end = START
+        """Where the next record will be queued."""
+        self.last = 0
+        """The newest sequence queued for it."""
 
     def reserve(self, end: int) -> None:
         """Have real, zeroed blocks up to `end`. OSError (no space) leaves all as it was."""
@@ -128,24 +142,51 @@ class Segment:
             goal *= 2
         try:
             for at in range(self.allocated, goal, STEP):
-                os.pwrite(self._plain, bytes(min(STEP, goal - at)), at)
-            os.fdatasync(self._plain)
+                self._disk.write(self._plain, bytes(min(STEP, goal - at)), at)
+            self._disk.sync(self._plain)
         except OSError:
-            os.ftruncate(self._plain, self.allocated)
+            self._disk.truncate(self._plain, self.allocated)
             raise
         self.allocated = goal
 
     def write(self, data: bytes, at: int) -> None:
-        """Write, durable on return."""
-        written = os.pwrite(self._fd, data, at)
-        if written != len(data):
-            raise OSError(f"{self.path}: {written} of {len(data)} bytes were written")
+        """Write, durable on return. Both length and place are multiples of 512."""
+        if not self._direct:
+            self._disk.write(self._fd, data, at)
+            return
+        for start in range(0, len(data), STAGE):
+            piece = data[start : start + STAGE]
+            staged = self._stage[: len(piece)]
+            staged[:] = piece
+            self._disk.write(self._fd, staged, at + start)
+
+    def begin(self, header: Header) -> None:
+        """Start a new life; durable on return."""
+        self.reserve(START)
+        self.write(header.encode(), 0)
+
+    def void(self) -> None:
+        """End its life, durably: nothing in it is read again."""
+        self.write(bytes(START), 0)
+        self.end, self.last = START, 0
 
     def close(self) -> None:
         """Close both descriptors."""
-        os.close(self._fd)
-        os.close(self._plain)
+        self._disk.close(self._fd)
+        self._disk.close(self._plain)
 
 
-def _pack(epoch: int, first: int, nonce: int) -> bytes:
-    return _HEADER.pack(_MAGIC, FORMAT, epoch, first, nonce)
+def _open_durable(disk: Disk, path: Path) -> tuple[int, bool]:
+    """A descriptor whose writes are durable; past the page cache where that is possible."""
+    flags = os.O_RDWR | os.O_DSYNC
+    try:
+        fd = disk.open(path, flags | os.O_DIRECT)
+    except OSError:  # tmpfs and some overlays refuse it
+        return disk.open(path, flags), False
+    try:
+        probe = memoryview(mmap.mmap(-1, START))
+        os.preadv(fd, [probe[:SECTOR]], SECTOR)  # refused where sectors are larger than ours
+    except OSError:
+        disk.close(fd)
+        return disk.open(path, flags), False
+    return fd, True

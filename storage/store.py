@@ -1,35 +1,31 @@
-"""The durable state of one directory.
-
-format          the version of everything here
-lock            who owns it, while it lives
-journal-0 / -1  the two segments
-catalogue.db    which actors there are
-db/XX/UID.db    their databases, by uid in 256 folders
-"""
+"""An open state directory: the databases, the journal and the catalogue, wired."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from storage import record
-from storage.catalogue import Catalogue, first_image
-from storage.database import Database, remove
-from storage.errors import DatabaseCorrupt, JournalFailed, StateFormat, StorageError, StorageFull
+from storage.catalogue import Catalogue
+from storage.checkpoint import Background, Checkpointer, inline
+from storage.database import Database
+from storage.disk import Disk
+from storage.errors import DatabaseCorrupt, JournalFailed, StorageError, StorageFull
+from storage.format import check_format
 from storage.frames import Commit
-from storage.journal import Journal, sync_directory
-from storage.limits import StorageLimits
+from storage.journal import Batch
+from storage.layout import Layout, remove
+from storage.limits import JournalLimits, StorageLimits
 from storage.lock import Lock
 from storage.record import Entry
 from storage.recovery import recover
 from storage.template import template
 
-FORMAT = "facets state 1\n"
+Change = tuple[Database, Commit]
 
 
 class Store:
@@ -38,9 +34,18 @@ class Store:
     `committed` counts the records queued so far, `durable` how many of them are on disk.
     """
 
-    def __init__(self, root: Path, lock: Lock, limits: StorageLimits, open_databases: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        lock: Lock,
+        disk: Disk,
+        limits: StorageLimits,
+        journal: JournalLimits,
+        open_databases: int,
+    ) -> None:
         """Use `Store.open`."""
-        self.directory = root
+        self.layout = layout
+        self.disk = disk
         self.limits = limits
         self.thread = threading.get_ident()
         self.live: WeakValueDictionary[int, Database] = WeakValueDictionary()
@@ -48,34 +53,45 @@ class Store:
         self._lock = lock
         self._cap = open_databases
         self._open: OrderedDict[int, Database] = OrderedDict()
-        self._dirty: dict[int, Database] = {}
-        """Those with a record in the current segment; kept alive, their position matters."""
-        self._young: set[int] = set()
-        """Of those, the ones whose file is younger than the segment."""
         self._roots: WeakValueDictionary[tuple[str, str], Database] = WeakValueDictionary()
         self._dead: list[tuple[int, Path]] = []
-        """Files to remove once the record that deletes them is durable."""
+        """Files to remove once the record that replaces or deletes them is durable."""
         self._closed = False
-        self._journal: Journal = recover(root, self.path_of)
+        self._journal_limits = journal
+        self._journal = recover(disk, layout, lambda records: None, journal)
+        self._checkpointer = Checkpointer(disk, layout, self._journal, journal.size, None)
         database = Database(self, None, "", "")
         database.settle(0, True)
         self.catalogue = Catalogue(database)
 
     @classmethod
     def open(
-        cls, root: Path | str, *, limits: StorageLimits | None = None, open_databases: int = 256
+        cls,
+        root: Path | str,
+        *,
+        limits: StorageLimits | None = None,
+        journal: JournalLimits | None = None,
+        open_databases: int = 256,
+        disk: Disk | None = None,
     ) -> Store:
         """Take the directory, making it if need be, and recover it. Blocks.
 
         Raises `StateInUse` if another live process has it, `StateFormat` if it is not ours or
         of another version, `JournalCorrupt` if acknowledged data is damaged.
         """
-        root = Path(root)
-        root.mkdir(parents=True, exist_ok=True)
-        lock = Lock(root)
+        layout, disk = Layout(Path(root)), disk or Disk()
+        layout.root.mkdir(parents=True, exist_ok=True)
+        lock = Lock(layout.root)
         try:
-            _check_format(root)
-            return cls(root, lock, limits or StorageLimits(), open_databases)
+            check_format(layout, disk)
+            return cls(
+                layout,
+                lock,
+                disk,
+                limits or StorageLimits(),
+                journal or JournalLimits(),
+                open_databases,
+            )
         except OSError as error:
             lock.release()
             raise StorageFull(f"{root} cannot be opened: {error}", path=str(root)) from error
@@ -86,6 +102,11 @@ class Store:
     def bind_thread(self) -> None:
         """Hand the store to the calling thread."""
         self.thread = threading.get_ident()
+
+    @property
+    def directory(self) -> Path:
+        """The state directory."""
+        return self.layout.root
 
     @property
     def committed(self) -> int:
@@ -126,44 +147,78 @@ class Store:
 
     # -- commits ------------------------------------------------------------------------
 
-    def keep(self, database: Database, commit: Commit) -> None:
-        """Queue the record of a commit that SQLite has made; or take the commit back."""
-        entries: list[Entry] = []
-        changed = [(database, commit)]
+    def keep(self, changed: Sequence[Change]) -> int:
+        """Queue one record of commits that SQLite has made; or take all of them back.
+
+        The record's sequence. What the catalogue must learn of newborns is part of it.
+        """
+        at = record.now()
+        changes = list(changed)
+        newborn = [one for one, _ in changed if not one.born]
         added: list[Database] = []
         try:
-            if not database.born:
-                rows = self._register(database, added)
-                if rows is not None:
-                    changed.append((self.catalogue.database, rows))
-                entries.append(Entry(record.CREATE, _uid(database), database.generation))
-            entries += [one.pages_entry(made) for one, made in changed]
-            sequence = self._journal.append(entries)
+            rows = self._register(newborn, added) if newborn else None
+            if rows is not None:
+                changes.append((self.catalogue.database, rows))
+            entries = [Entry(record.CREATE, _uid(one), one.generation) for one in newborn]
+            entries += [one.pages_entry(made) for one, made in changes]
+            sequence = self._journal.append(entries, at=at)
         except BaseException as error:
             for one in added:
                 one.row = False
-            for one, _ in reversed(changed):
-                one.uncommit()
+            self._take_back(changes)
             if isinstance(error, OSError):
-                raise StorageFull(
-                    f"the journal has no room: {error}", path=str(self.directory)
-                ) from error
+                raise self._full(error) from error
             raise
-        if not database.born:
-            database.born = True
-            self._young.add(database.uid or 0)
-        for one, _ in changed:
-            one.sequence = sequence
-            self._dirty[_uid(one)] = one
-        if self._journal.full:
-            self._release()
+        for one in newborn:
+            one.born = True
+        for one, made in changes:
+            one.kept(sequence, at, made)
+            self._checkpointer.wrote(one, sequence, one in newborn)
+        if self._checkpointer.background is inline:
+            self.tend()
+        return sequence
 
-    def _register(self, database: Database, added: list[Database]) -> Commit | None:
-        """Write the row of a newborn, and of ancestors that have none."""
+    def commit_all(self, databases: Sequence[Database]) -> int:
+        """Commit the open steps of several databases as one: all of them are kept, or none.
+
+        When one cannot be kept, every step is undone and the error says why. The sequence of
+        the record; the newest durable one if nothing was written.
+        """
+        changes: list[Change] = []
+        try:
+            for one in databases:
+                one.prepare()
+            for one in databases:
+                made = one.commit_frames() if one.in_step else None
+                if made is not None:
+                    changes.append((one, made))
+        except BaseException:
+            for one in databases:
+                one.rollback()
+            self._take_back(changes)
+            raise
+        return self.keep(changes) if changes else 0
+
+    def _take_back(self, changes: Sequence[Change]) -> None:
+        """Undo commits that no record was queued for. When that fails, the files hold what the
+        journal does not, and this process must not go on with them."""
+        try:
+            for one, _ in reversed(changes):
+                one.uncommit()
+        except OSError as error:
+            self._journal.fail(error)
+
+    def _full(self, error: OSError) -> StorageFull:
+        return StorageFull(f"the journal has no room: {error}", path=str(self.directory))
+
+    def _register(self, newborn: Sequence[Database], added: list[Database]) -> Commit | None:
+        """Write the rows of newborns, and of ancestors that have none."""
         catalogue = self.catalogue
         try:
-            self._add_row(database, added)
-            catalogue.has_file(_uid(database))
+            for one in newborn:
+                self._add_row(one, added)
+                catalogue.has_file(_uid(one))
             return catalogue.database.commit_frames()
         except BaseException:
             catalogue.database.rollback()
@@ -189,104 +244,104 @@ class Store:
             database.forget()
             return database.sequence
         tree = self.catalogue.subtree(_uid(database))
-        living = [self.live[uid] for uid, _ in tree if uid in self.live]
-        if any(one.in_step for one in living):
+        living = [self.live[row.uid] for row in tree if row.uid in self.live]
+        if any(one.in_step or one.held for one in living):
             raise StorageError(
                 f"{database.name!r} cannot be deleted while a step of it, or below it, is open"
             )
         for one in living:
             one.close()
-        self.catalogue.remove([uid for uid, _ in tree])
-        made = self.catalogue.database.commit_frames()
-        assert made is not None  # noqa: S101 - there was a row
-        files = [uid for uid, has_file in tree if has_file]
-        entries = [self.catalogue.database.pages_entry(made)]
-        entries += [Entry(record.DELETE, uid) for uid in files]
-        try:
-            sequence = self._journal.append(entries)
-        except OSError as error:
-            self.catalogue.database.uncommit()
-            raise StorageFull(
-                f"the journal has no room: {error}", path=str(self.directory)
-            ) from error
-        except BaseException:
-            self.catalogue.database.uncommit()
-            raise
-        self.catalogue.database.sequence = sequence
-        self._dirty[0] = self.catalogue.database
-        for uid in files:
-            self._dirty.pop(uid, None)
-            self._young.discard(uid)
-            self._dead.append((sequence, self.path_of(uid)))
+        self.catalogue.remove([row.uid for row in tree])
+        files = [row for row in tree if row.file]
+        sequence = self.change([Entry(record.DELETE, row.uid, row.generation) for row in files])
+        for row in files:
+            self._checkpointer.forget(row.uid)
+            self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
         for one in living:
             one.forget()
+        database.sequence = sequence
         return sequence
 
+    def change(self, entries: Sequence[Entry]) -> int:
+        """Commit the catalogue's open step together with `entries`, as one record."""
+        catalogue = self.catalogue.database
+        at = record.now()
+        made = catalogue.commit_frames()
+        assert made is not None  # noqa: S101 - something was changed
+        try:
+            sequence = self._journal.append([catalogue.pages_entry(made), *entries], at=at)
+        except BaseException as error:
+            self._take_back([(catalogue, made)])
+            if isinstance(error, OSError):
+                raise self._full(error) from error
+            raise
+        catalogue.kept(sequence, at, made)
+        self._checkpointer.wrote(catalogue, sequence, False)
+        return sequence
+
+    # -- durability ---------------------------------------------------------------------
+
     def sync(self) -> None:
-        """Make everything committed durable; `JournalFailed` for ever if that fails."""
+        """Make every commit so far durable, on this thread; `JournalFailed` if that fails."""
         self._journal.sync()
-        if self._dead:
-            self._bury()
+        self._reap()
 
-    def _bury(self) -> None:
-        """Remove the files of deleted actors; a file that outlives a crash here is only scratch."""
-        durable = [path for sequence, path in self._dead if sequence <= self.durable]
-        self._dead = [one for one in self._dead if one[0] > self.durable]
-        for path in durable:
-            remove(path)
+    def take(self) -> Batch | None:
+        """What is queued, for `write` on another thread; None if nothing, or one is out."""
+        return self._journal.take()
 
-    def _release(self) -> None:
-        """Move everything the segment holds into synced files, and begin an empty one.
+    def write(self, batch: Batch) -> None:
+        """Make a batch durable. On any thread; `settle` must follow on the store's own."""
+        self._journal.write(batch)
 
-        Put off while a step is open on one of the databases, or while the disk has no room:
-        the journal grows instead and keeps every record.
-        """
-        if any(one.in_step for one in self._dirty.values()):
+    def settle(self) -> None:
+        """Account for a batch that was written; `JournalFailed` if that failed."""
+        self._journal.settle()
+        self._reap()
+
+    @property
+    def congested(self) -> bool:
+        """Whether nobody should write more until there is room."""
+        limits, journal = self._journal_limits, self._journal
+        return journal.queued > limits.backlog // 2 or journal.size > limits.size
+
+    @property
+    def due(self) -> bool:
+        """Whether `tend` has something to do."""
+        return self._checkpointer.due
+
+    def tend(self, *, everything: bool = False) -> None:
+        """Begin a round of checkpoints if one is due (`everything`: of all databases)."""
+        if everything or self._checkpointer.due:
+            self._checkpointer.start(everything=everything)
+
+    def run_in(self, background: Background) -> None:
+        """Where rounds do their slow work; without it, `tend` does it before it returns."""
+        self._checkpointer.background = background
+
+    def _reap(self) -> None:
+        """Remove what durable records have replaced or deleted."""
+        if self._checkpointer.running:
             return
-        self.sync()
-        try:
-            for one in self._dirty.values():
-                one.checkpoint()
-        except StorageFull:
-            return
-        try:
-            for one in self._dirty.values():
-                one.sync_file()
-            for folder in {self.path_of(uid).parent for uid in self._young}:
-                sync_directory(folder)
-            if self._young:
-                sync_directory(self.directory / "db")
-        except OSError as error:
-            # A sync that failed once may lie the next time: the journal must not be released.
-            self._journal.fail(error)
-        self._journal.rotate()
-        self._dirty.clear()
-        self._young.clear()
+        while self._dead and self._dead[0][0] <= self.durable:
+            remove(self.disk, self._dead.pop(0)[1])
 
     # -- files --------------------------------------------------------------------------
-
-    def path_of(self, uid: int) -> Path:
-        """The file of a uid."""
-        if uid == 0:
-            return self.directory / "catalogue.db"
-        return self.directory / "db" / f"{uid & 255:02x}" / f"{uid}.db"
 
     def create(self, path: Path) -> None:
         """A new file; whatever a dead process left under that name is replaced."""
         try:
             path.parent.mkdir(exist_ok=True)
-            remove(path)
-            path.write_bytes(template())
+            remove(self.disk, path)
+            self.disk.write_file(path, template(), sync=False)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                remove(path)
             raise StorageFull(f"no room for a new database: {error}", path=str(path)) from error
 
     def adopt(self, path: Path) -> None:
         """First use of a file in this process: its -wal is scratch of an earlier one."""
         if not path.exists():
             raise DatabaseCorrupt(f"{path} is missing", path=str(path))
-        path.with_name(path.name + "-wal").unlink(missing_ok=True)
+        self.disk.unlink(path.with_name(path.name + "-wal"))
 
     def used(self, database: Database) -> None:
         """A step begins: keep this connection, and close old ones over the cap."""
@@ -322,45 +377,3 @@ class Store:
 def _uid(database: Database) -> int:
     assert database.uid is not None  # noqa: S101 - it has a row or a file
     return database.uid
-
-
-def _check_format(root: Path) -> None:
-    """Make an empty directory ours; refuse one that is not."""
-    path = root / "format"
-    if path.exists():
-        found = path.read_text(errors="replace")
-        if found != FORMAT:
-            raise StateFormat(
-                f"{root} holds {found.strip()[:100]!r}, this version reads {FORMAT.strip()!r}",
-                path=str(root),
-                found=found,
-            )
-        return
-    others = {one.name for one in root.iterdir()} - {"lock", "catalogue.db", "db", "format.new"}
-    if others or any(path_db.iterdir() for path_db in [root / "db"] if path_db.exists()):
-        raise StateFormat(
-            f"{root} is not empty and not a state directory",
-            hint="choose a new or empty directory",
-            path=str(root),
-            found=", ".join(sorted(others)[:5]),
-        )
-    _initialise(root, path)
-
-
-def _initialise(root: Path, path: Path) -> None:
-    """Lay out a new directory; the format file comes last and says that all is there."""
-    (root / "db").mkdir(exist_ok=True)
-    _write_synced(root / "catalogue.db", first_image())
-    new = root / "format.new"
-    _write_synced(new, FORMAT.encode())
-    sync_directory(root)
-    new.rename(path)
-    sync_directory(root)
-    sync_directory(root.parent)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
