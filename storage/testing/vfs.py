@@ -50,6 +50,9 @@ class FaultyVfs(apsw.VFS):
             lambda: super(FaultyVfs, self).xDelete(filename, syncdir),
         )
 
+    def excepthook(self, *_: object) -> None:
+        """Where SQLite has nobody to tell, nobody is told: what went wrong here was asked for."""
+
     @property
     def script(self) -> Script:
         """What goes wrong."""
@@ -90,6 +93,9 @@ class _File(apsw.VFSFile):
     def xSync(self, flags: int) -> None:  # noqa: N802
         """Sync, or fail, or pretend."""
         self._meet("sync", lambda: super(_File, self).xSync(flags))
+
+    def excepthook(self, *_: object) -> None:
+        """As of the VFS."""
 
     def _meet(
         self,

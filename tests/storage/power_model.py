@@ -15,8 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 from storage import Database, Store
+from storage.journal import Batch
+from storage.limits import JournalLimits
 from storage.testing import Fault, FaultyDisk, Killed, Outcome, PowerLossDisk
 
 Key = tuple[str, ...]
@@ -24,6 +27,7 @@ State = dict[Key, str]
 KEYS: list[Key] = [
     ("a",), ("b",), ("c",), ("a", "x"), ("a", "y"), ("a", "x", "deep"), ("b", "x"), ("d", "x"),
 ]  # fmt: skip
+LIMITS = JournalLimits(segment=24 << 10, size=96 << 10)
 TABLE = (
     "create table if not exists t(a integer primary key, b, c);create index if not exists i on t(b)"
 )
@@ -33,7 +37,7 @@ class Violation(AssertionError):
     """A promise was broken."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Change:
     """One record of the history."""
 
@@ -43,24 +47,40 @@ class Change:
 
 
 class Life:
-    """One process: a store on a disk, work on it, and what it was told was durable."""
+    """One process: a store on a disk, work on it, and what it was told was durable.
 
-    def __init__(self, root: Path, rng: random.Random, base: State) -> None:
+    In some lives rounds of checkpoints and batches of the journal run in the background: here
+    their parts are done one by one, with other work in between, as a thread would.
+    """
+
+    def __init__(self, root: Path, rng: random.Random) -> None:
         self.rng = rng
+        self.root = root
         self.power = PowerLossDisk(root)
         self.disk = FaultyDisk(below=self.power, seed=rng.randrange(1 << 30))
-        self.base = base
+        self.base: State = {}
         self.changes: list[Change] = []
-        self.store: Store | None = None
-        self.root = root
+        self.durable = 0
+        """What a later process found."""
+        self.threaded = rng.random() < 0.6
+        self._opened: Store | None = None
+        self._batch: Batch | None = None
+        self._later: list[Callable[[], None]] = []
+        self._acts = ACTS + (THREADED_ACTS if self.threaded else [])
 
-    def open(self) -> Store:
+    def open(self) -> None:
         """Recover."""
-        self.store = Store.open(self.root, open_databases=4, disk=self.disk)
-        return self.store
+        self._opened = Store.open(self.root, open_databases=4, journal=LIMITS, disk=self.disk)
+        if self.threaded:
+            self._opened.run_in(self._in_background)
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        assert self._opened is not None
+        return self._opened
 
     def database(self, key: Key) -> Database:
-        assert self.store is not None
         database = self.store.root("Kind", key[0])
         for name in key[1:]:
             database = database.child(name)
@@ -68,8 +88,8 @@ class Life:
 
     @property
     def acknowledged(self) -> int:
-        """How many changes were durable, as the store said."""
-        durable = self.store.durable if self.store is not None else 0
+        """How many changes are durable, as the store said."""
+        durable = max(self.durable, self._opened.durable if self._opened is not None else 0)
         return sum(one.sequence is not None and one.sequence <= durable for one in self.changes)
 
     def state(self, cut: int) -> State:
@@ -85,23 +105,28 @@ class Life:
 
     # -- work -----------------------------------------------------------------------------
 
-    def work(self, steps: int) -> None:
+    def work(self, acts: int) -> None:
         """Do this much; `Killed` if the process dies of it."""
-        for _ in range(steps):
-            act = self.rng.choices([act for act, _ in ACTS], [weight for _, weight in ACTS])[0]
-            act(self)
+        weights = [weight for _, weight in self._acts]
+        for _ in range(acts):
+            self.rng.choices(self._acts, weights)[0][0](self)
 
     def step(self) -> None:
         """A commit."""
         key = self.rng.choice(KEYS)
         database = self.database(key)
         fill(database, self.rng)
-        change = Change({key: digest(database)})
-        self.changes.append(change)
-        before = database.sequence
-        change.sequence = database.commit()
-        if change.sequence == before:
-            self.changes.remove(change)
+        self._change({key: digest(database)}, database.commit)
+
+    def unit(self) -> None:
+        """A commit of several databases."""
+        after: dict[Key, str | None] = {}
+        databases: list[Database] = []
+        for key in self.rng.sample(KEYS, 3):
+            databases.append(database := self.database(key))
+            fill(database, self.rng)
+            after[key] = digest(database)
+        self._change(after, lambda: self.store.commit_all(databases))
 
     def undone(self) -> None:
         """A step that is rolled back."""
@@ -113,12 +138,17 @@ class Life:
         """A tree goes, as one record."""
         key = self.rng.choice(KEYS)
         database = self.database(key)
-        if not database.exists():
-            return
-        gone = [one for one in self.state(len(self.changes)) if one[: len(key)] == key]
-        change = Change(dict.fromkeys(gone))
+        if database.exists():
+            gone = [one for one in self.state(len(self.changes)) if one[: len(key)] == key]
+            self._change(dict.fromkeys(gone), database.delete)
+
+    def _change(self, after: dict[Key, str | None], commit: Callable[[], int]) -> None:
+        change = Change(after)
         self.changes.append(change)
-        change.sequence = database.delete()
+        before = self.store.committed
+        change.sequence = commit()
+        if self.store.committed == before:
+            self.changes.pop()
 
     def sleep(self) -> None:
         """A connection is closed."""
@@ -126,12 +156,44 @@ class Life:
 
     def sync(self) -> None:
         """Everything so far is acknowledged."""
-        assert self.store is not None
         self.store.sync()
+
+    def checkpoint(self) -> None:
+        """A round, if one is due; or of everything."""
+        self.store.tend(everything=self.rng.random() < 0.3)
 
     def write_back(self) -> None:
         """The kernel writes some of what is dirty."""
         self.power.write_back(self.rng)
+
+    # -- what runs on other threads ---------------------------------------------------------
+
+    def _in_background(
+        self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]
+    ) -> None:
+        self._later.append(lambda: self._later.insert(0, lambda: done(work(), None)))
+
+    def advance(self) -> None:
+        """The next part of a round."""
+        if self._later:
+            self._later.pop(0)()
+
+    def batch(self) -> None:
+        """The journal's writer takes what is queued; steps go on before it is written, and
+        before the store hears of it."""
+        self._batch = self.store.take()
+        if self._batch is not None:
+            self._go_on()
+            self.store.write(self._batch)
+            self._batch = None
+            self._go_on()
+            self.store.settle()
+
+    def _go_on(self) -> None:
+        for _ in range(self.rng.randrange(3)):
+            self.rng.choice((self.step, self.unit, self.undone, self.sleep))()
+        if self.rng.random() < 0.05:
+            raise Killed("the power goes here")
 
     # -- the end --------------------------------------------------------------------------
 
@@ -139,20 +201,27 @@ class Life:
         """The machine stops; the next process finds `image`."""
         self.power.crash(self.rng, image)
         self.disk.add(Fault("any", times=None, outcome=Outcome.KILL))
-        if self.store is not None:
+        if self._opened is not None:
+            if self._batch is not None:
+                with suppress(Killed):
+                    self._opened.write(self._batch)  # the store waits for it, dead or not
             with suppress(Killed):
-                self.store.close()
+                self._opened.close()
         self.disk.close_all()
 
 
-ACTS: list[tuple[Callable[[Life], None], int]] = [
+Act = tuple[Callable[[Life], None], int]
+ACTS: list[Act] = [
     (Life.step, 50),
+    (Life.unit, 8),
     (Life.undone, 3),
     (Life.delete, 5),
     (Life.sleep, 6),
-    (Life.sync, 14),
+    (Life.sync, 10),
+    (Life.checkpoint, 6),
     (Life.write_back, 4),
 ]
+THREADED_ACTS: list[Act] = [(Life.advance, 12), (Life.batch, 8)]
 
 
 def fill(database: Database, rng: random.Random) -> None:
@@ -191,12 +260,11 @@ def found(life: Life) -> State:
             check_integrity(database)
             state[key] = digest(database)
             database.rollback()
-    assert life.store is not None
     check_integrity(life.store.catalogue.database)
     life.store.catalogue.database.rollback()
-    listed = {key[:1] for key in state}
-    if (names := {(name,) for name in life.store.names("Kind")}) != listed:
-        raise Violation(f"the catalogue lists {names} and there are {listed}")
+    listed = {key[0] for key in state}
+    if missing := listed - set(life.store.names("Kind")):
+        raise Violation(f"the catalogue does not list {missing}")
     return state
 
 
@@ -222,37 +290,43 @@ def check(life: Life, before: Life) -> State:
 def live(base: Path, seed: int, lives: int = 3) -> None:
     """Some processes on one directory, each of which ends by a power loss.
 
-    Raises `Violation` when a promise is broken; any other error is one as well.
+    `Violation` says which promise was broken; any other error is one as well.
     """
     rng = random.Random(seed)
-    root = base / "0"
-    root.mkdir(parents=True)
-    life = Life(root, rng, {})
-    life.open()
+    before = Life(_new(base / "0"), rng)
     for number in range(1, lives + 1):
-        if rng.random() < 0.3:
-            life.disk.add(Fault.death(rng, 600))
-        with suppress(Killed):
-            life.work(rng.randint(3, 40))
-        root = _next(life, root, base / str(number))
-        while rng.random() < 0.4:
-            root = _next(_die_in_recovery(root, rng), root, root.with_name(root.name + "r"))
-        life, before = Life(root, rng, {}), life
+        root = _recoveries(before, rng)
+        life = Life(root, rng)
         life.open()
         life.base = check(life, before)
-    _next(life, root, base / "end")
+        if rng.random() < 0.4:
+            life.disk.add(Fault.death(rng, 400))
+        with suppress(Killed):
+            life.work(rng.randint(3, 40))
+        root = _next(life, base / str(number))
+        before = life
+        before.root = root
 
 
-def _next(life: Life, root: Path, image: Path) -> Path:
+def _recoveries(before: Life, rng: random.Random) -> Path:
+    """Processes that die while they recover what `before` left, or soon after; what they leave."""
+    root = before.root
+    while rng.random() < 0.4:
+        life = Life(root, rng)
+        life.disk.add(Fault.death(rng, 60))
+        with suppress(Killed):
+            life.open()
+            before.durable = life.store.durable
+        root = _next(life, root.with_name(root.name + "r"))
+    return root
+
+
+def _next(life: Life, image: Path) -> Path:
     life.lose_power(image)
-    shutil.rmtree(root)
+    shutil.rmtree(life.root)
     return image
 
 
-def _die_in_recovery(root: Path, rng: random.Random) -> Life:
-    """A process that dies while it recovers, or soon after."""
-    life = Life(root, rng, {})
-    life.disk.add(Fault.death(rng, 60))
-    with suppress(Killed):
-        life.open()
-    return life
+def _new(root: Path) -> Path:
+    root.mkdir(parents=True)
+    return root
