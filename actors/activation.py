@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
-from actors.errors import ActorBroken
+from actors.errors import ActorBroken, TransactionFailed
 from actors.exclusive import Exclusive
 from actors.steps import _Suspended
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from actors.code import Body, Start
     from actors.contract import Kind
     from actors.node import Node
+    from actors.transaction import Transaction
 
 
 class Activation:
@@ -28,7 +29,7 @@ class Activation:
 
     __slots__ = (
         "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
-        "idle_since", "methods", "node", "on_end", "start", "suspended",
+        "idle_since", "methods", "node", "on_end", "start", "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -46,6 +47,8 @@ class Activation:
         self.suspended: set[_Suspended] = set()
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()
+        self.transaction: Transaction | None = None
+        """What holds this actor: calls that are not part of it wait."""
         self.on_end: list[Callable[[BaseException], object]] = []
         """Told the reason when this incarnation ends."""
         self.idle_since: float | None = None
@@ -59,7 +62,12 @@ class Activation:
     @property
     def busy(self) -> bool:
         """Whether a call or a task of this actor is in progress."""
-        return bool(self.calls or self.suspended or self.driven)
+        return bool(self.calls or self.suspended or self.driven or self.transaction)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the next step should wait for room in the journal."""
+        return self.node.host.store.congested
 
     def bind(self, body: Body) -> None:
         """Give the activation its body; from here its steps reach the database."""
@@ -75,6 +83,9 @@ class Activation:
             raise call.activation.reason()
         if self.broken is not None:
             raise self.reason()
+        held = self.transaction if call is None else call.transaction
+        if held is not None and held.doomed is not None:
+            raise TransactionFailed(f"the transaction cannot be kept: {held.doomed}")
         if not self.driven:
             # A callback wrote outside every step: a step of its own, over by the next turn.
             asyncio.get_running_loop().call_soon(self.settle)
@@ -103,6 +114,17 @@ class Activation:
                 )
             self.commit()
 
+    async def admit(self, call: Call | None) -> None:
+        """Let a call in: at once, or when the transaction that holds this actor is over."""
+        wanted = None if call is None else call.transaction
+        if wanted is not None:
+            await wanted.enlist(self)
+            return
+        while self.transaction is not None:
+            await self.transaction.over()
+        if self.broken is not None:
+            raise self.reason()
+
     def learn(self, sequence: int) -> None:
         """Something that depends on commit `sequence` reached this actor."""
         if sequence > self.dependency:
@@ -111,6 +133,8 @@ class Activation:
     def end(self, reason: BaseException) -> None:
         """Break this incarnation: undo its open step, interrupt its calls."""
         self.broken = reason
+        if self.transaction is not None:
+            self.transaction.doom(reason)
         if self.database.in_step:
             self.database.rollback()
         self.body.kill(reason)

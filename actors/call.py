@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.transaction import Transaction
 
 
 class Call:
     """One call of one method of one running actor."""
 
-    __slots__ = ("activation", "method", "parent")
+    __slots__ = ("activation", "method", "parent", "transaction")
 
     def __init__(self, activation: Activation, method: str, parent: Call | None) -> None:
         self.activation = activation
         self.method = method
         self.parent = parent
         """The call that made this one; None when it came from outside."""
+        self.transaction: Transaction | None = None if parent is None else parent.transaction
+        """What this call's writes are part of."""
 
     def ancestry(self) -> Iterator[Call]:
         """This call and those above it, innermost first."""

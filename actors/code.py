@@ -47,6 +47,9 @@ class Body(Protocol):
     ) -> AsyncGenerator[Any, None]:
         """The items of `call.method`, each copied."""
 
+    async def settled(self, call: Call) -> None:
+        """Return when no step runs until the end of a transaction but those of `call`'s."""
+
     def kill(self, reason: BaseException) -> None:
         """Stop at once: calls in progress fail with `reason`. Idempotent."""
 
@@ -152,6 +155,9 @@ class ObjectBody:
                 yield copy(item, "the item")
         finally:
             await drive(call, items.aclose(), context)
+
+    async def settled(self, call: Call) -> None:
+        """Nothing to wait for: the driver holds the steps of other calls back."""
 
     def kill(self, reason: BaseException) -> None:
         """Nothing to do: the activation interrupts what its driver suspended."""

@@ -10,6 +10,9 @@
         ├── DepthExceeded         facets nested deeper than 32
         ├── KindConflict          two classes claim one kind (TypeError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
+        ├── TransactionFailed     a transaction over several actors was undone
+        │   └── TransactionTimeout   it took too long (TimeoutError)
+        ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
@@ -62,6 +65,20 @@ class KindConflict(ActorError, TypeError):
 
 class ExclusiveReentered(ActorError, RuntimeError):
     """The call chain already holds this exclusive section; waiting would never end."""
+
+
+class TransactionFailed(ActorError):
+    """A transaction over several actors was undone as a whole, whatever its code caught."""
+
+
+class TransactionTimeout(TransactionFailed, TimeoutError):
+    """The block took longer than it may; everything in it was undone. Field: `seconds`."""
+
+    hint = "do slow work before the block: everybody waits for its participants meanwhile"
+
+
+class EffectInTransaction(ActorError, RuntimeError):
+    """Something inside a transaction would leave the host, and could not be undone."""
 
 
 class NotActive(ActorError, RuntimeError):

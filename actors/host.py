@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -141,6 +142,17 @@ class Host:
 
         self._aside.add(task := spawn(run()))
         task.add_done_callback(self._aside.discard)
+
+    async def aside(self, work: Callable[[], None]) -> None:
+        """Run slow work on a thread. It ends before this returns, even if cancelled."""
+        running = self.loop.run_in_executor(self._thread, work)
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
+            raise
 
     def stats(self) -> Stats:
         """The present moment."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from actors.actor import Actor
@@ -14,7 +14,11 @@ from actors.clock import Clock, MonotonicClock
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
+from actors.trees import clone_tree, export_tree, import_tree
 from storage import StorageLimits
+
+if TYPE_CHECKING:
+    from actors.blocking import BlockingRuntime
 
 A = TypeVar("A", bound=Actor)
 
@@ -68,6 +72,12 @@ class LocalRuntime:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def blocking(self) -> BlockingRuntime:
+        """The same for code that is not asynchronous: `with runtime.blocking() as runtime:`."""
+        from actors.blocking import BlockingRuntime
+
+        return BlockingRuntime(self)
+
     def get(self, cls: type[A], name: str) -> A:
         """A stub of the actor `name` of this class, typed as the class. Lazy: no I/O yet."""
         return cast(A, Stub(self._open().root(cls, name)))
@@ -82,6 +92,23 @@ class LocalRuntime:
         node = host.root(cls, name)
         node.abort(ActorBroken(f"{node.id} was deleted"))
         await host.gate.passed(node.database.delete())
+
+    async def clone(self, cls: type[Actor], source: str, target: str) -> None:
+        """Copy an actor and all its facets as of now over `target`, while they go on.
+
+        Crash-atomic, and durable when it returns. What `target` was is gone. `NoState` if
+        `source` has never written.
+        """
+        host = self._open()
+        await clone_tree(host.root(cls, source), host.root(cls, target))
+
+    async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
+        """Write an actor and all its facets as of now into one file (see `storage.archive`)."""
+        await export_tree(self._open().root(cls, name), Path(path))
+
+    async def import_(self, cls: type[Actor], name: str, path: str | Path) -> None:
+        """Put what `export` wrote in the place of actor `name`; `BadArchive` changes nothing."""
+        await import_tree(self._open().root(cls, name), Path(path))
 
     def register(self, cls: type[Actor]) -> None:
         """Announce a class before anything is got, so that its actors can wake by themselves."""

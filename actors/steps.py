@@ -51,7 +51,7 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
         waiting = step(activation, context, coroutine, partial(_enter, call, coroutine))
     except StopIteration as stop:
         return stop.value
-    return Waiting(_Suspended(activation, coroutine, context, waiting))
+    return Waiting(_Suspended(call, coroutine, context, waiting))
 
 
 def _enter(call: Call, coroutine: Resumable) -> Any:
@@ -77,12 +77,11 @@ async def drive_task(call: Call, coroutine: Resumable) -> Any:
 class _Suspended:
     """The rest of a coroutine after its first suspension."""
 
-    __slots__ = ("_activation", "_context", "_coroutine", "_waiting", "aborted", "task")
+    __slots__ = ("_activation", "_call", "_context", "_coroutine", "_waiting", "aborted", "task")
 
-    def __init__(
-        self, activation: Activation, coroutine: Resumable, context: Context, waiting: Any
-    ) -> None:
-        self._activation = activation
+    def __init__(self, call: Call, coroutine: Resumable, context: Context, waiting: Any) -> None:
+        self._call = call
+        self._activation = call.activation
         self._coroutine = coroutine
         self._context = context
         self._waiting = waiting
@@ -105,17 +104,37 @@ class _Suspended:
         activation, context, coroutine = self._activation, self._context, self._coroutine
         waiting = self._waiting
         while True:
+            resume: Callable[[], Any]
             try:
                 value = yield waiting
                 resume = partial(coroutine.send, value)
             except BaseException as error:
                 resume = partial(coroutine.throw, error)
+            if activation.transaction is not None or activation.congested:
+                resume = yield from self._held(resume)
             try:
                 waiting = step(activation, context, coroutine, resume)
             except StopIteration as stop:
                 if self.aborted:
                     self._convert()
                 return stop.value
+
+    def _held(self, resume: Callable[[], Any]) -> Generator[Any, Any, Callable[[], Any]]:
+        """Wait until the next step may run; a cancellation meanwhile is what it begins with."""
+        activation, call = self._activation, self._call
+        while activation.broken is None:
+            held = activation.transaction
+            if held is not None and held is not call.transaction:
+                wait = held.over()
+            elif held is None and activation.congested:
+                wait = activation.node.host.gate.room()
+            else:
+                break
+            try:
+                yield from wait.__await__()
+            except asyncio.CancelledError as error:
+                resume = partial(self._coroutine.throw, error)
+        return resume
 
     def abort(self) -> None:
         """Interrupt the coroutine where it waits; its caller gets the activation's reason.

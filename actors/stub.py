@@ -8,6 +8,7 @@ from typing import Any
 
 from actors.activation import Activation
 from actors.call import CURRENT, Call
+from actors.errors import EffectInTransaction
 from actors.node import Node
 from actors.steps import Waiting
 from actors.values import copy_arguments, pass_by_reference
@@ -118,6 +119,8 @@ async def invoke(stub: Stub, method: str, args: tuple[Any, ...], kwargs: dict[st
         target = await _woken(stub)
     if target.methods.get(method) != "call":
         target.body.contract.check(method, "call")
+    if target.transaction is not None or caller.transaction is not None:
+        await target.admit(caller)
     if source.dependency > target.dependency:
         target.dependency = source.dependency
     target.calls += 1
@@ -142,6 +145,8 @@ async def _from_outside(
         await host.gate.room()
     target = await _woken(stub)
     target.body.contract.check(method, "call")
+    if target.transaction is not None:
+        await target.admit(None)
     target.calls += 1
     try:
         result = target.body.call(Call(target, method, None), args, kwargs)
@@ -170,6 +175,7 @@ async def stream(
         source.leave()
     target = await _woken(stub)
     target.body.contract.check(method, "stream")
+    await target.admit(caller)
     if source is not None:
         target.learn(source.dependency)
     target.calls += 1
@@ -200,6 +206,11 @@ async def _pull(
     try:
         item = await anext(items, _END)
         if source is None:
+            if target.transaction is not None and item is not _END:
+                raise EffectInTransaction(
+                    f"{target.id} yields an item to the outside from within a transaction",
+                    hint="collect items inside, and yield them after the block",
+                )
             await gate.passed(target.dependency)
         else:
             source.learn(target.dependency)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from actors.call import CURRENT
 from actors.code import Start, as_start
 from actors.errors import FacetAborted, FacetDeleted
 from actors.node import Node
 from actors.stub import Stub
+from actors.transaction import SECONDS, Block, refuse
+from actors.trees import clone_tree, export_tree, import_tree
 from facets.errors import FacetRunsOtherCode
 
 if TYPE_CHECKING:
@@ -45,7 +50,7 @@ class Facets:
     sleeps when idle, and dies with its parent's incarnation; its data stays until `delete`.
     Neither side can reach the other's database or memory: they share only calls.
 
-    Every method here returns at once and belongs to the actor's own code.
+    Every method here belongs to the actor's own code and, unless it is `async`, returns at once.
     """
 
     __slots__ = ("_activation",)
@@ -115,9 +120,35 @@ class Facets:
     def delete(self, name: str) -> None:
         """Abort the facet and wipe its database and everything below it, in one commit."""
         node = self._node(name)
+        call = CURRENT.get()
+        if call is not None:
+            refuse(call, f"deleting facet {name!r}")
         self._activation.leave()
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.learn(node.database.delete())
+
+    def transaction(self, seconds: float = SECONDS) -> AbstractAsyncContextManager[None]:
+        """What this actor and the actors it calls write inside the block is kept as one.
+
+        See `actors.transaction.Transaction` for the promise; `seconds` bounds the block.
+        """
+        return Block(seconds)
+
+    async def clone(self, source: str, target: str) -> None:
+        """Copy facet `source` and all below it as of now over `target`, while they go on.
+
+        Crash-atomic: the facet `target` ends, and is replaced with all below it in one record.
+        `NoState` if `source` has never written.
+        """
+        await clone_tree(self._node(source), self._node(target))
+
+    async def export(self, name: str, path: str | Path) -> None:
+        """Write a facet and all below it as of now into one file (see `storage.archive`)."""
+        await export_tree(self._node(name), Path(path))
+
+    async def import_(self, name: str, path: str | Path) -> None:
+        """Put what `export` wrote in the place of facet `name`; `BadArchive` changes nothing."""
+        await import_tree(self._node(name), Path(path))
 
     def list(self) -> list[str]:
         """Names of the facets that have state or are running, sorted."""

@@ -68,6 +68,14 @@ class Catalogue:
         rows = self._read(query, parent, kind, name)
         return (rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
 
+    def row(self, uid: int) -> Row:
+        """The row of a uid; LookupError without one."""
+        query = "select uid, parent, kind, name, generation, file from actors where uid = ?"
+        rows = self._read(query, uid)
+        if not rows:
+            raise LookupError(f"no actor has uid {uid}")
+        return Row(*rows[0])
+
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
@@ -87,6 +95,11 @@ class Catalogue:
         """A row without a file; part of the open step."""
         query = "insert into actors(uid, parent, kind, name) values (?, ?, ?, ?)"
         self.database.run_own(query, (uid, parent, kind, name))
+
+    def put(self, row: Row) -> None:
+        """A row as it stands; part of the open step."""
+        query = "insert into actors(uid, parent, kind, name, generation, file) values (?,?,?,?,?,?)"
+        self.database.run_own(query, row)
 
     def has_file(self, uid: int) -> None:
         """The actor has a file from now on; part of the open step."""

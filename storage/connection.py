@@ -98,6 +98,22 @@ class Connection:
         """Open a step."""
         self._db.execute("begin", prepare_flags=_OWN)
 
+    def begin_part(self) -> None:
+        """Open a step inside a transaction that goes on after it."""
+        if not self._db.in_transaction:
+            self.begin()
+        self._db.execute("savepoint step", prepare_flags=_OWN)
+
+    def end_part(self) -> None:
+        """End such a step, keeping it in the transaction."""
+        self._db.execute("release step", prepare_flags=_OWN)
+
+    def undo_part(self) -> None:
+        """End such a step, undoing it; nothing happens if SQLite undid everything itself."""
+        if self._db.in_transaction:
+            self._db.execute("rollback to step", prepare_flags=_OWN)
+            self._db.execute("release step", prepare_flags=_OWN)
+
     def run(
         self, query: str, args: Bindings | None = None
     ) -> tuple[tuple[str, ...], list[tuple[Any, ...]], int]:

@@ -47,8 +47,8 @@ class Database:
 
     __slots__ = (
         "__weakref__", "_children", "_connection", "_known", "_migrated", "_reader", "_store",
-        "born", "generation", "has_file", "held", "in_step", "kind", "kv", "marks", "migrations",
-        "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
+        "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "marks",
+        "migrations", "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
         "transaction_depth", "uid",
     )  # fmt: skip
 
@@ -67,6 +67,8 @@ class Database:
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
+        self.deferred = False
+        """Steps end without a commit: a transaction over several databases is open."""
         self.held = 0
         """Who needs the file and the -wal to stay as they are: no checkpoint meanwhile."""
         self.sql = Sql(self)
@@ -212,7 +214,10 @@ class Database:
             self.on_begin()
         connection = self._connection or self._open()
         self._store.used(self)
-        connection.begin()
+        if self.deferred:
+            connection.begin_part()
+        else:
+            connection.begin()
         self.in_step = True
         if self.migrations and self._migrated is not self.migrations:
             try:
@@ -228,6 +233,11 @@ class Database:
         When it cannot be kept, it is undone as a whole and the error says why.
         """
         if not self.in_step:
+            return self.sequence
+        if self.deferred:
+            assert self._connection is not None  # noqa: S101 - a step has one
+            self._end_step()
+            self._connection.end_part()
             return self.sequence
         made = self.commit_frames()
         if made is not None:
@@ -245,14 +255,14 @@ class Database:
     def prepare(self) -> None:
         """Have everything of the open step in the -wal, so that its COMMIT cannot fail for want
         of space, and no constraint left to check. Raises what COMMIT would."""
-        if self.in_step:
-            assert self._connection is not None  # noqa: S101 - a step has one
+        if self._connection is not None and self._connection.in_transaction:
             self._connection.prepare()
 
     def commit_frames(self) -> Commit | None:
         """The SQLite half of a commit; what it wrote, which the journal does not have yet."""
-        assert self._connection is not None  # noqa: S101 - a step has one
         self._end_step()
+        if self._connection is None or not self._connection.in_transaction:
+            return None
         try:
             return self._connection.commit()
         except BaseException:
@@ -265,8 +275,29 @@ class Database:
             return
         self._end_step()
         if self._connection is not None:
-            self._connection.rollback()
+            if self.deferred:
+                self._connection.undo_part()
+            else:
+                self._connection.rollback()
         self._unmake()
+
+    def defer(self) -> None:
+        """From now on steps end without a commit, until `Store.commit_all` or `abandon`."""
+        self.deferred = True
+        self.held += 1
+
+    def undefer(self) -> None:
+        """Steps are commits again; what is still open is undone."""
+        self.abandon()
+        self.deferred = False
+        self.held -= 1
+
+    def abandon(self) -> None:
+        """Undo everything since `defer`."""
+        self._end_step()
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.rollback()
+            self._unmake()
 
     def _end_step(self) -> None:
         self.in_step = False
@@ -335,7 +366,7 @@ class Database:
 
     def sleep(self) -> None:
         """Close the connection, unless a step needs it. A file without a commit goes with it."""
-        if self._connection is not None and not self.in_step:
+        if self._connection is not None and not self.in_step and not self.held:
             self.close()
             if not self.born:
                 self._discard()

@@ -12,6 +12,8 @@
         ├── NotStorable               a value the database cannot hold (TypeError)
         ├── StorageFull               no room: the step was rolled back
         ├── MigrationFailed           a migration raised; none of it was applied
+        ├── NoState                   what was to be copied was never written (LookupError)
+        ├── BadArchive                a file to import is not what it should be (ValueError)
         ├── TransactionAcrossAwait    `with transaction():` met a suspension or a call
         ├── WrongThread               storage used off the thread of its runtime
         ├── DatabaseCorrupt           one database file is damaged
@@ -101,6 +103,15 @@ class StorageFull(StorageError):
 
 class MigrationFailed(StorageError):
     """A migration failed and was rolled back. Fields: `index`, `statement`."""
+
+
+class NoState(StorageError, LookupError):
+    """An actor that has never written was asked for its state. Field: `name`."""
+
+
+class BadArchive(StorageError, ValueError):
+    """A file to import is damaged, of another version, or odd. Nothing was changed.
+    Field: `path`."""
 
 
 class TransactionAcrossAwait(StorageError):

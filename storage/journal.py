@@ -90,6 +90,10 @@ class Journal:
         self._chain: Chain
         self._parts: list[_Part] = []
         self._queued = 0
+        self.size = 0
+        """Bytes of records that are not released."""
+        self.congested = False
+        """Whether nobody should write more until there is room."""
         self._writing: threading.Event | None = None
         self._in_flight: Batch | None = None
         self.adopt(spares)
@@ -97,11 +101,6 @@ class Journal:
         self.sync()
 
     # -- queueing -------------------------------------------------------------------------
-
-    @property
-    def size(self) -> int:
-        """Bytes of records that are not released."""
-        return sum(one.end - START for one in self._live)
 
     @property
     def queued(self) -> int:
@@ -142,6 +141,8 @@ class Journal:
         segment.last = self.committed = sequence
         self._chain = Chain(self._chain.epoch, self._chain.nonce, crc)
         self._queued += len(data)
+        self.size += len(data)
+        self._weigh()
         if self.on_record:
             self._records.append((sequence, data))
         if self._queued > self._limits.backlog:
@@ -221,7 +222,12 @@ class Journal:
             raise self.failed
         self._queued -= sum(len(one) for part in batch.parts for one in part.data)
         self.durable = batch.last
+        self._weigh()
         return batch
+
+    def _weigh(self) -> None:
+        limits = self._limits
+        self.congested = self._queued > limits.backlog // 2 or self.size > limits.size
 
     def fail(self, error: OSError) -> None:
         """Nothing later can become durable; raises the `JournalFailed` of this journal."""
@@ -261,12 +267,14 @@ class Journal:
             if self._live[0].last > self.durable:
                 break
             segment = self._live.pop(0)
+            self.size -= segment.end - START
             try:
                 segment.void()
             except OSError as error:
                 self.fail(error)
             free.append(segment)
         self.adopt(free)
+        self._weigh()
 
     def close(self) -> None:
         """Close the segments; nothing is synced. Waits for a batch on its way."""

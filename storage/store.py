@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from storage import record
-from storage.catalogue import Catalogue
+from storage.catalogue import Catalogue, Row
 from storage.checkpoint import Background, Checkpointer, inline
 from storage.database import Database
 from storage.disk import Disk
@@ -57,7 +57,6 @@ class Store:
         self._dead: list[tuple[int, Path]] = []
         """Files to remove once the record that replaces or deletes them is durable."""
         self._closed = False
-        self._journal_limits = journal
         self._journal = recover(disk, layout, lambda records: None, journal)
         self._checkpointer = Checkpointer(disk, layout, self._journal, journal.size, None)
         database = Database(self, None, "", "")
@@ -183,19 +182,19 @@ class Store:
         """Commit the open steps of several databases as one: all of them are kept, or none.
 
         When one cannot be kept, every step is undone and the error says why. The sequence of
-        the record; the newest durable one if nothing was written.
+        the record; 0 if nothing was written.
         """
         changes: list[Change] = []
         try:
             for one in databases:
                 one.prepare()
             for one in databases:
-                made = one.commit_frames() if one.in_step else None
+                made = one.commit_frames()
                 if made is not None:
                     changes.append((one, made))
         except BaseException:
             for one in databases:
-                one.rollback()
+                one.abandon()
             self._take_back(changes)
             raise
         return self.keep(changes) if changes else 0
@@ -255,12 +254,16 @@ class Store:
         files = [row for row in tree if row.file]
         sequence = self.change([Entry(record.DELETE, row.uid, row.generation) for row in files])
         for row in files:
-            self._checkpointer.forget(row.uid)
-            self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
+            self.gone(row, sequence)
         for one in living:
             one.forget()
         database.sequence = sequence
         return sequence
+
+    def gone(self, row: Row, sequence: int) -> None:
+        """Record `sequence` makes this file superfluous; it is removed when that is durable."""
+        self._checkpointer.forget(row.uid)
+        self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
 
     def change(self, entries: Sequence[Entry]) -> int:
         """Commit the catalogue's open step together with `entries`, as one record."""
@@ -278,6 +281,36 @@ class Store:
         catalogue.kept(sequence, at, made)
         self._checkpointer.wrote(catalogue, sequence, False)
         return sequence
+
+    def at(self, row: Row) -> Database:
+        """The database of a row, in memory or made to be."""
+        found = self.live.get(row.uid)
+        if found is None:
+            above = self._above(row.parent)
+            found = self.root(row.kind, row.name) if above is None else above.child(row.name)
+            if not found.row:
+                found.settle(row.uid, bool(row.file), row.generation)
+        return found
+
+    def _above(self, uid: int) -> Database | None:
+        return None if uid == 0 else self.live.get(uid) or self.at(self.catalogue.row(uid))
+
+    def uid_above(self, database: Database) -> int:
+        """The uid of its parent, which may be without a row yet; 0 for a root."""
+        parent = database.parent
+        if parent is None:
+            return 0
+        parent.look()
+        parent.take_uid()
+        return _uid(parent)
+
+    def add_above(self, database: Database) -> list[Database]:
+        """Rows for ancestors that have none, as part of the catalogue's open step."""
+        added: list[Database] = []
+        if database.parent is not None:
+            database.parent.look()
+            self._add_row(database.parent, added)
+        return added
 
     # -- durability ---------------------------------------------------------------------
 
@@ -302,8 +335,7 @@ class Store:
     @property
     def congested(self) -> bool:
         """Whether nobody should write more until there is room."""
-        limits, journal = self._journal_limits, self._journal
-        return journal.queued > limits.backlog // 2 or journal.size > limits.size
+        return self._journal.congested
 
     @property
     def due(self) -> bool:
@@ -349,9 +381,8 @@ class Store:
         self._open[uid] = database
         self._open.move_to_end(uid)
         if len(self._open) > self._cap:
-            for one in [one for one in self._open.values() if not one.in_step][
-                : len(self._open) - self._cap
-            ]:
+            idle = [one for one in self._open.values() if not one.in_step and not one.held]
+            for one in idle[: len(self._open) - self._cap]:
                 if one is not database and one.uid != 0:
                     one.sleep()
 

@@ -73,6 +73,11 @@ class IsolateBody:
         finally:
             await items.aclose()
 
+    async def settled(self, call: Call) -> None:
+        """Calls in progress end first: the guest drives its own steps, nobody can hold them."""
+        del call
+        await self._session.idle()
+
     def kill(self, reason: BaseException) -> None:
         """Drop the isolate with its memory; pending calls fail with `reason`."""
         self._session.kill(reason)

@@ -50,7 +50,7 @@ class Session:
     """
 
     __slots__ = (
-        "_blob", "_calls", "_cancelling", "_dead", "_due", "_inbox", "_instance", "_loop",
+        "_blob", "_calls", "_cancelling", "_dead", "_due", "_idle", "_inbox", "_instance", "_loop",
         "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
         "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
@@ -80,6 +80,7 @@ class Session:
         self._steps = Steps(services, actor, self._lost)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
+        self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
         self._inbox: list[list[Any]] = []
         self._blob = Blob()
@@ -150,6 +151,19 @@ class Session:
         """Calls that the guest has not answered."""
         return len(self._calls)
 
+    async def idle(self) -> None:
+        """Return when the guest has answered every call."""
+        while self._calls:
+            waiter = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    def _wake_idle(self) -> None:
+        waiting, self._idle = self._idle, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+
     async def call(
         self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -206,6 +220,7 @@ class Session:
             call.disarm()
             call.finish(error=again(reason))
         self._calls.clear()
+        self._wake_idle()
 
     def close(self) -> None:
         """End the isolate without complaint; calls from now on raise IsolateClosed. Idempotent."""
@@ -420,6 +435,8 @@ class Session:
         call = self._calls.pop(number)
         if call.timer is not None or call.grace is not None:
             call.disarm()
+        if self._idle and not self._calls:
+            self._wake_idle()
         return call
 
     def _raised(self, number: int, description: object) -> None:

@@ -77,7 +77,7 @@ def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
 
 def run_all(only: str = "") -> list[Result]:
     """Run the benchmarks whose name contains `only`, one after the other."""
-    from tests.benchmarks import isolates, memory, rpc, storage  # noqa: F401 - they register
+    from tests.benchmarks import growth, isolates, memory, rpc, storage  # noqa: F401 - they register
 
     return [asyncio.run(_run(name, made)) for name, made in BENCHMARKS if only in name]
 

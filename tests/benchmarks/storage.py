@@ -7,19 +7,21 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
+from actors import LocalRuntime
 from tests.benchmarks.actors import Leaf, Trunk, inside, numbers, opened
 from tests.benchmarks.harness import Subject, benchmark
 
-RECORD = 4096 + 512
-"""About the bytes that one insert sends to the journal: one page and its header."""
 INSERTS = 20
 
 
 class Raw:
     """Writing and syncing the same bytes to a zero-filled file, without any of us."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: int) -> None:
+        self.record = record
+        """Bytes that one insert sends to the journal."""
         self.file = NamedTemporaryFile(dir=Path.cwd())  # noqa: SIM115 - closed below
         self.fd = self.file.fileno()
         os.write(self.fd, bytes(16 << 20))
@@ -28,12 +30,20 @@ class Raw:
 
     async def write(self) -> None:
         for _ in range(INSERTS):
-            os.pwrite(self.fd, b"x" * RECORD, self.at)
+            os.pwrite(self.fd, b"x" * self.record, self.at)
             os.fdatasync(self.fd)
-            self.at = (self.at + RECORD) % (15 << 20)
+            self.at = (self.at + self.record) % (15 << 20)
 
     def close(self) -> None:
         self.file.close()
+
+
+async def raw_for(runtime: LocalRuntime, trunk: Any) -> Raw:
+    """The reference for an insert of `trunk`'s leaf, as large as its record really is."""
+    await trunk.run("insert", 0)
+    before = runtime.stats().storage["journal"]
+    await trunk.run("insert", 1)
+    return Raw(runtime.stats().storage["journal"] - before)
 
 
 @inside
@@ -68,44 +78,42 @@ async def make_old(trunk: Trunk, n: int) -> None:
 
 @benchmark("facet RPC and a durable insert, one outside caller")
 async def durable_insert() -> AsyncIterator[Subject]:
-    raw = Raw()
-    async with opened() as (_, trunk):
+    async with opened() as (runtime, trunk):
+        raw = await raw_for(runtime, trunk)
 
         async def work() -> None:
             for i in range(INSERTS):
                 await trunk.run("insert", i)
 
         yield Subject(work, INSERTS, raw.write, INSERTS, "write + fdatasync")
-    raw.close()
+        raw.close()
 
 
 @benchmark("durable inserts, 100 facets at once, each")
 async def durable_crowd() -> AsyncIterator[Subject]:
-    raw = Raw()
-    async with opened() as (_, trunk):
+    async with opened() as (runtime, trunk):
+        raw = await raw_for(runtime, trunk)
         yield Subject(lambda: trunk.run("crowd", 100), 100, raw.write, INSERTS, "write + fdatasync")
-    raw.close()
+        raw.close()
 
 
 @benchmark("durable inserts, 100 outside callers at once, each")
 async def outside_crowd() -> AsyncIterator[Subject]:
-    raw = Raw()
-    async with opened() as (runtime, _):
-        from tests.benchmarks.actors import Leaf as Root
-
-        leaves = [runtime.get(Root, str(i)) for i in range(100)]
+    async with opened() as (runtime, trunk):
+        raw = await raw_for(runtime, trunk)
+        leaves = [runtime.get(Leaf, str(i)) for i in range(100)]
 
         async def work() -> None:
             await asyncio.gather(*[leaf.insert(1) for leaf in leaves])
 
         yield Subject(work, 100, raw.write, INSERTS, "write + fdatasync")
-    raw.close()
+        raw.close()
 
 
 @benchmark("new facet, first durable write (20 share one sync)")
 async def new_facet_write() -> AsyncIterator[Subject]:
-    raw = Raw()
-    async with opened() as (_, trunk):
+    async with opened() as (runtime, trunk):
+        raw = await raw_for(runtime, trunk)
         yield Subject(
             lambda: trunk.run("first_write", INSERTS),
             INSERTS,
@@ -113,7 +121,7 @@ async def new_facet_write() -> AsyncIterator[Subject]:
             INSERTS,
             "write + fdatasync",
         )
-    raw.close()
+        raw.close()
 
 
 @benchmark("reopen a sleeping facet and insert (20 share one sync)")

@@ -1,0 +1,158 @@
+"""The same runtime for code that is not asynchronous.
+
+A portal keeps an event loop on a thread of its own; every call goes there and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from actors.actor import Actor
+from actors.errors import NotActive, RuntimeClosed
+from actors.host import Stats
+from actors.stub import Stub
+
+if TYPE_CHECKING:
+    from actors.local import LocalRuntime
+
+_END = object()
+
+
+class BlockingRuntime:
+    """A runtime whose methods, and whose stubs' methods, return when they are done.
+
+    `with LocalRuntime(root).blocking() as runtime:`. It has a loop and a thread of its own; any
+    thread may use it. On the thread of a running event loop it refuses: waiting there would
+    stop the loop, so use the runtime itself and `await`.
+    """
+
+    def __init__(self, runtime: LocalRuntime) -> None:
+        self._runtime = runtime
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def __enter__(self) -> BlockingRuntime:
+        _refuse_loop()
+        portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+        self._portal = portal
+        try:
+            portal.call(self._runtime.open)
+            self._stack.callback(portal.call, self._runtime.close)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._portal = None
+        self._stack.close()
+
+    def get(self, cls: type[Actor], name: str) -> Any:
+        """A stub of the actor `name`: `runtime.get(Lead, "a").count("word")` returns the result."""
+        return BlockingStub(self, self.run(_called, self._runtime.get, cls, name))
+
+    def list(self, cls: type[Actor]) -> list[str]:
+        """Names of the actors of this class that have state, sorted."""
+        return self.run(_called, self._runtime.list, cls)  # type: ignore[no-any-return]
+
+    def delete(self, cls: type[Actor], name: str) -> None:
+        """Wipe an actor and all its facets."""
+        self.run(self._runtime.delete, cls, name)
+
+    def clone(self, cls: type[Actor], source: str, target: str) -> None:
+        """Copy an actor and all its facets over another."""
+        self.run(self._runtime.clone, cls, source, target)
+
+    def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
+        """Write an actor and all its facets into one file."""
+        self.run(self._runtime.export, cls, name, path)
+
+    def import_(self, cls: type[Actor], name: str, path: str | Path) -> None:
+        """Put what `export` wrote in the place of an actor."""
+        self.run(self._runtime.import_, cls, name, path)
+
+    def register(self, cls: type[Actor]) -> None:
+        """Announce a class before anything is got."""
+        self.run(_called, self._runtime.register, cls)
+
+    def stats(self) -> Stats:
+        """What runs now."""
+        return self.run(_called, self._runtime.stats)  # type: ignore[no-any-return]
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Run a coroutine function on the loop's thread; its result."""
+        if self._portal is None:
+            raise RuntimeClosed("this runtime is not open", hint="use `with runtime.blocking()`")
+        _refuse_loop()
+        return self._portal.call(function, *args)
+
+
+class BlockingStub:
+    """A reference to one actor; calling a method waits for its result.
+
+    A streaming method gives an iterator. As an argument it stands for the actor, like a stub.
+    """
+
+    __slots__ = ("_runtime", "_stub")
+
+    def __init__(self, runtime: BlockingRuntime, stub: Stub) -> None:
+        self._runtime = runtime
+        self._stub = stub
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._stub, name)
+        return partial(self._call, method)
+
+    def _call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+        args = tuple([_plain(value) for value in args])
+        kwargs = {name: _plain(value) for name, value in kwargs.items()}
+
+        async def call() -> Any:
+            return await method(*args, **kwargs)
+
+        return self._runtime.run(call)
+
+    def stream(self, method: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """The items of a streaming method, one after the other."""
+
+        async def begin() -> Any:
+            return aiter(getattr(self._stub, method)(*args, **kwargs))
+
+        async def following(items: Any) -> Any:
+            return await anext(items, _END)
+
+        items = self._runtime.run(begin)
+        try:
+            while (item := self._runtime.run(following, items)) is not _END:
+                yield item
+        finally:
+            self._runtime.run(items.aclose)
+
+    def __repr__(self) -> str:
+        return repr(self._stub)
+
+
+def _plain(value: Any) -> Any:
+    return value._stub if isinstance(value, BlockingStub) else value
+
+
+async def _called(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+def _refuse_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise NotActive(
+        "this thread runs an event loop, and waiting would stop it",
+        hint="use the runtime itself and await, or call from another thread",
+    )

@@ -1,0 +1,198 @@
+"""Several actors of one host in one transaction.
+
+The databases stay what they are, one file each; SQLite cannot commit several in WAL mode as
+one. Here every participant's step leaves its SQLite transaction open, and the end of the block
+commits all of them and queues one record (`Store.commit_all`): after a crash all of it is
+there or none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from actors.call import CURRENT, Call, chain
+from actors.errors import EffectInTransaction, NotActive, TransactionFailed, TransactionTimeout
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+
+SECONDS = 5.0
+"""How long a transaction may take: everybody else waits for its participants meanwhile."""
+
+
+class Transaction:
+    """`async with self.facets.transaction():` - all that is written inside is kept, or nothing.
+
+    The actor itself and every actor it calls inside, facets trusted or isolated, take part from
+    their first call on and are held until the end: other calls to them wait. A step that
+    raises undoes its own writes, as ever; an exception that leaves the block undoes all of it.
+    Nothing may leave the host meanwhile: `EffectInTransaction`. A block inside a block, in the
+    same actor or in one that was called, belongs to the outer one; when an inner block fails,
+    the outer one cannot be kept.
+
+    Errors: `TransactionTimeout` after `seconds`; `TransactionFailed` if a participant broke;
+    whatever makes a commit impossible (`StorageFull`, `ConstraintError`), everything undone.
+    """
+
+    __slots__ = ("_over", "_participants", "_timeout", "_waits_for", "call", "doomed", "seconds")
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self.call: Call
+        """The call that holds the block."""
+        self.doomed: BaseException | None = None
+        """Why it cannot be kept any more."""
+        self._participants: list[Activation] = []
+        self._over: asyncio.Future[None]
+        self._timeout: asyncio.Timeout
+        self._waits_for: Transaction | None = None
+
+    async def begin(self, call: Call) -> None:
+        """Open it in `call`, whose actor is the first participant."""
+        self.call = call
+        self._over = asyncio.get_running_loop().create_future()
+        self._timeout = asyncio.timeout(self.seconds)
+        await self._timeout.__aenter__()
+        call.transaction = self
+        try:
+            await self.enlist(call.activation)
+        except BaseException as error:
+            await self.end(error)
+            raise
+
+    async def end(self, error: BaseException | None) -> None:
+        """Keep everything, or after an error nothing."""
+        call = self.call
+        call.transaction = None
+        try:
+            if error is None and self.doomed is None:
+                self._commit()
+            else:
+                self._undo()
+        finally:
+            self._release()
+            await self._close_timeout(error)
+        if error is None and self.doomed is not None:
+            raise TransactionFailed(
+                f"the transaction of {call} cannot be kept: {self.doomed}"
+            ) from self.doomed
+
+    async def _close_timeout(self, error: BaseException | None) -> None:
+        try:
+            await self._timeout.__aexit__(type(error) if error else None, error, None)
+        except TimeoutError as late:
+            raise TransactionTimeout(
+                f"the transaction of {self.call} took over {self.seconds} s and was undone",
+                seconds=self.seconds,
+            ) from late
+
+    # -- participants ---------------------------------------------------------------------
+
+    async def enlist(self, activation: Activation) -> None:
+        """Hold an actor until the end; wait if another transaction holds it."""
+        if self.doomed is not None:
+            raise TransactionFailed(f"the transaction cannot be kept: {self.doomed}")
+        host = self.call.activation.node.host
+        if activation.node.host is not host:
+            raise EffectInTransaction(
+                f"{activation.id} belongs to another runtime",
+                hint="call it before or after the transaction",
+            )
+        while (held := activation.transaction) is not self:
+            if held is None:
+                activation.leave()
+                activation.transaction = self
+                activation.database.defer()
+                self._participants.append(activation)
+                await activation.body.settled(self.call)
+            else:
+                await self._wait_for(held)
+
+    async def _wait_for(self, other: Transaction) -> None:
+        one: Transaction | None = other
+        while one is not None:
+            if one is self:
+                raise TransactionFailed(
+                    f"the transactions of {self.call} and {other.call} wait for each other",
+                    hint="take part in the same order everywhere",
+                )
+            one = one._waits_for
+        self._waits_for = other
+        try:
+            await other.over()
+        finally:
+            self._waits_for = None
+
+    async def over(self) -> None:
+        """Return when it has ended."""
+        await asyncio.shield(self._over)
+
+    # -- the end --------------------------------------------------------------------------
+
+    def doom(self, reason: BaseException) -> None:
+        """It cannot be kept any more: undo what was written so far."""
+        if self.doomed is None:
+            self.doomed = reason
+            self._undo()
+
+    def _commit(self) -> None:
+        store = self.call.activation.node.host.store
+        databases = [one.database for one in self._participants]
+        try:
+            sequence = store.commit_all(databases)
+        except BaseException:
+            self._undo()
+            raise
+        for one in self._participants:
+            one.learn(sequence)
+
+    def _undo(self) -> None:
+        for one in self._participants:
+            one.database.abandon()
+
+    def _release(self) -> None:
+        for one in self._participants:
+            one.database.undefer()
+            one.transaction = None
+        self._participants = []
+        if not self._over.done():
+            self._over.set_result(None)
+
+
+class Block:
+    """What `facets.transaction()` returns."""
+
+    __slots__ = ("_inside", "_seconds", "_transaction")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._transaction: Transaction
+        self._inside = False
+
+    async def __aenter__(self) -> None:
+        call = CURRENT.get()
+        if call is None:
+            raise NotActive("a transaction is opened by the code of an actor")
+        outer = call.transaction
+        self._inside = outer is not None
+        if outer is not None:
+            self._transaction = outer
+            return
+        self._transaction = Transaction(self._seconds)
+        await self._transaction.begin(call)
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not self._inside:
+            await self._transaction.end(error)
+        elif error is not None:
+            self._transaction.doom(error)
+
+
+def refuse(call: Call, what: str) -> None:
+    """Raise if `call` is inside a transaction: `what` could not be undone."""
+    if call.transaction is not None:
+        raise EffectInTransaction(
+            f"{what} cannot be undone, so it has no place in a transaction ({chain(call)})",
+            hint="do it after the block",
+        )

@@ -1,0 +1,140 @@
+"""New database files take the place of a subtree, in one record.
+
+Clone, import, restore and compaction are all this: files are made and synced aside, given their
+final names, and one record says that they count: rows of the catalogue, DELETE for what is
+replaced, BIND for what is new. Before the record is durable nothing has happened; a crash
+leaves files that nobody names, and their uids or generations are given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage import record
+from storage.catalogue import Row
+from storage.errors import StorageError
+from storage.layout import remove
+from storage.record import Entry
+from storage.snapshot import sync_folders
+
+if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Scion:
+    """One actor of the new subtree, and how its file is made."""
+
+    row: Row
+    make: Callable[[Path], None] | None
+    """Writes and syncs the file, on any thread; None where there is none to make: the actor has
+    none, or keeps the one that it has."""
+
+
+class Graft:
+    """A subtree on its way to `target`, which is replaced as a whole.
+
+    `work` on any thread, then `finish` on the store's; `cancel` instead of either. The
+    databases that are read from are held until then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        target: Database,
+        scions: Sequence[Scion],
+        held: Sequence[Database] = (),
+        done: Callable[[int], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._target = target
+        self._scions = scions
+        self._held = list(held)
+        self._done = done
+        self._made: list[Path] = []
+        for one in self._held:
+            one.held += 1
+
+    def work(self) -> None:
+        """Make the files. StorageFull or OSError leaves nothing behind but files aside."""
+        store = self._store
+        store.layout.staging.mkdir(exist_ok=True)
+        for scion in self._scions:
+            if scion.make is None:
+                continue
+            final = store.layout.path(scion.row.uid, scion.row.generation)
+            aside = store.layout.staging / final.name
+            scion.make(aside)
+            final.parent.mkdir(exist_ok=True)
+            remove(store.disk, final)
+            store.disk.rename(aside, final)
+            self._made.append(final)
+        if self._made:
+            sync_folders(store.disk, self._made)
+
+    def finish(self) -> int:
+        """Put the subtree in place; the sequence of the record that says so."""
+        try:
+            sequence = self._bind()
+        except BaseException:
+            self.cancel()
+            raise
+        self._let_go()
+        if self._done is not None:
+            self._done(sequence)
+        return sequence
+
+    def cancel(self) -> None:
+        """Forget it; what was made is removed."""
+        self._let_go()
+        for path in self._made:
+            remove(self._store.disk, path)
+        self._made = []
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        for one in held:
+            one.held -= 1
+
+    def _entries(self, old: Sequence[Row]) -> list[Entry]:
+        """Change the catalogue, as part of its open step; what else the record says."""
+        catalogue = self._store.catalogue
+        new = {scion.row.uid for scion in self._scions}
+        catalogue.remove([row.uid for row in old])
+        for scion in self._scions:
+            catalogue.put(scion.row)
+        gone = [row for row in old if row.file and row.uid not in new]
+        made = [scion.row for scion in self._scions if scion.make is not None]
+        return [
+            *[Entry(record.DELETE, row.uid, row.generation) for row in gone],
+            *[Entry(record.BIND, row.uid, row.generation) for row in made],
+        ]
+
+    def _bind(self) -> int:
+        store, target = self._store, self._target
+        target.look()
+        old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
+        living = [store.live[row.uid] for row in old if row.uid in store.live]
+        if any(one.in_step or one.held for one in living if one not in self._held):
+            raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
+        for one in living:
+            one.close()
+        added = store.add_above(target)
+        try:
+            sequence = store.change(self._entries(old))
+        except BaseException:
+            for one in added:
+                one.row = False
+            raise
+        kept = {(one.row.uid, one.row.generation) for one in self._scions}
+        for row in [row for row in old if row.file and (row.uid, row.generation) not in kept]:
+            store.gone(row, sequence)
+        for one in living:
+            one.forget()
+        target.forget()
+        target.sequence = sequence
+        return sequence
