@@ -61,7 +61,7 @@ class Life:
         self.base: State = {}
         self.changes: list[Change] = []
         self.durable = 0
-        """What a later process found."""
+        """What the store called durable when the power went, or what a later process found."""
         self.threaded = rng.random() < 0.6
         self._opened: Store | None = None
         self._batch: Batch | None = None
@@ -89,8 +89,9 @@ class Life:
     @property
     def acknowledged(self) -> int:
         """How many changes are durable, as the store said."""
-        durable = max(self.durable, self._opened.durable if self._opened is not None else 0)
-        return sum(one.sequence is not None and one.sequence <= durable for one in self.changes)
+        return sum(
+            one.sequence is not None and one.sequence <= self.durable for one in self.changes
+        )
 
     def state(self, cut: int) -> State:
         """What all databases hold after this many changes."""
@@ -199,6 +200,8 @@ class Life:
 
     def lose_power(self, image: Path) -> None:
         """The machine stops; the next process finds `image`."""
+        if self._opened is not None:
+            self.durable = self._opened.durable
         self.power.crash(self.rng, image)
         self.disk.add(Fault("any", times=None, outcome=Outcome.KILL))
         if self._opened is not None:
