@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from storage.record import Entry, Place
 from storage.template import image
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Row(NamedTuple):
     generation: int
     file: int
     """1 if it has a database of its own."""
+
+    def entry(self, kind: int, tree: int, replaces: int = 0) -> Entry:
+        """What a record says of it."""
+        place = Place(self.parent, self.kind, self.name)
+        return Entry(kind, self.uid, self.generation, None, tree, place, replaces)
 
 
 class Catalogue:

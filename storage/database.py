@@ -18,7 +18,7 @@ from storage.kv import Kv
 from storage.layout import remove
 from storage.limits import PAGE_SIZE
 from storage.migrations import migrate
-from storage.record import Entry
+from storage.record import Entry, Place
 from storage.rows import Rows
 from storage.sql import Sql
 
@@ -407,10 +407,25 @@ class Database:
         if not was_open:
             self.close()
 
+    @property
+    def tree(self) -> int:
+        """Uid of the root above, which has one; its own if it is a root."""
+        one = self
+        while one.parent is not None:
+            one = one.parent
+        return one.uid or 0
+
     def pages_entry(self, commit: Commit) -> Entry:
         """What the journal keeps of a commit."""
         assert self.uid is not None  # noqa: S101 - it was committed
-        return Entry(record.PAGES, self.uid, self.generation, commit)
+        return Entry(record.PAGES, self.uid, self.generation, commit, self.tree)
+
+    def create_entry(self) -> Entry:
+        """What the journal keeps of a file that begins."""
+        assert self.uid is not None  # noqa: S101 - it is being committed
+        above = 0 if self.parent is None else self.parent.uid or 0
+        place = Place(above, self.kind, self.name)
+        return Entry(record.CREATE, self.uid, self.generation, None, self.tree, place)
 
     def delete(self) -> int:
         """Wipe this database and all below it; the sequence of the record."""

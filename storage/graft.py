@@ -109,10 +109,16 @@ class Graft:
             catalogue.put(scion.row)
         gone = [row for row in old if row.file and row.uid not in new]
         made = [scion.row for scion in self._scions if scion.make is not None]
+        was = {row.uid: row.generation for row in old if row.file}
+        tree = self._tree()
         return [
-            *[Entry(record.DELETE, row.uid, row.generation) for row in gone],
-            *[Entry(record.BIND, row.uid, row.generation) for row in made],
+            *[row.entry(record.DELETE, tree) for row in gone],
+            *[row.entry(record.BIND, tree, was.get(row.uid, 0)) for row in made],
         ]
+
+    def _tree(self) -> int:
+        """Uid of the root that the target is, or is below."""
+        return self._scions[0].row.uid if self._target.parent is None else self._target.tree
 
     def _bind(self) -> int:
         store, target = self._store, self._target

@@ -6,14 +6,17 @@ sector that holds an older one:
     header   magic "FREC" | entries u32 | epoch u64 | sequence u64 | durable_upto u64 |
              time u64, microseconds since 1970 | body length u32 | body crc u32 |
              previous u32 | made u32 | header crc u32 | zero u32               64 bytes
-    body     entries, one after the other
-      PAGES  1 u8 | uid u64 | generation u32 | pages in the database u32 | count u32 |
+    body     entries, one after the other; each begins
+             kind u8 | uid u64 | generation u32 | uid of the tree's root u64
+      PAGES  1: pages in the database u32 | count u32 |
              count x (page number u32, gap start u16, gap length u16) |
              count images of 4096 bytes, each without its gap
-      CREATE 2 u8 | uid u64 | generation u32   the file begins as the template image
-      DELETE 3 u8 | uid u64 | generation u32   the file and its -wal are removed
-      BIND   4 u8 | uid u64 | generation u32   the file of this generation, complete and synced
-                                               before the record, takes the place of the one before
+      CREATE 2: the file begins as the template image
+      DELETE 3: the file and its -wal are removed
+      BIND   4: the file of this generation, complete and synced before the record, takes the
+             place of the one before
+             all three: replaced generation u32 (0: none) | uid of the parent u64 |
+             length of kind u16 | length of name u16 | kind | name, UTF-8
 
 `previous` is the header crc of the record before (of the segment header for the first), so a
 record counts only behind the very records it was written behind. The header crc is seeded with
@@ -34,6 +37,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 from storage.frames import Commit
@@ -44,12 +48,25 @@ SECTOR = 512
 HEADER = 64
 _HEADER = struct.Struct("<4sIQQQQIIII")
 _CRC = struct.Struct("<I")
-_PAGES = struct.Struct("<BQIII")
-_SHORT = struct.Struct("<BQI")
+_HEAD = struct.Struct("<BQIQ")
+_PAGES = struct.Struct("<II")
+_EVENT = struct.Struct("<IQHH")
 _PAGE = struct.Struct("<IHH")
 MAGIC = b"FREC"
 PAGES, CREATE, DELETE, BIND = 1, 2, 3, 4
 assert _HEADER.size + _CRC.size == HEADER - 4  # noqa: S101 - four bytes to spare
+
+
+class Place(NamedTuple):
+    """Where an actor stands."""
+
+    parent: int
+    """Uid of the actor above; 0 for a root."""
+    kind: str
+    name: str
+
+
+NOWHERE = Place(0, "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +78,23 @@ class Entry:
     generation: int = 1
     commit: Commit | None = None
     """Size and pages; of PAGES only."""
+    tree: int = 0
+    """Uid of the root of its tree."""
+    place: Place = NOWHERE
+    """Not of PAGES."""
+    replaces: int = 0
+    """Of BIND: the generation that it takes the place of; 0 if it is the first."""
 
     def encode(self) -> bytes:
         """The entry as bytes."""
+        head = _HEAD.pack(self.kind, self.uid, self.generation, self.tree)
         commit = self.commit
         if commit is None:
-            return _SHORT.pack(self.kind, self.uid, self.generation)
+            kind, name = self.place.kind.encode(), self.place.name.encode()
+            event = _EVENT.pack(self.replaces, self.place.parent, len(kind), len(name))
+            return b"".join((head, event, kind, name))
         size, pages = commit
-        heads = [_PAGES.pack(self.kind, self.uid, self.generation, size, len(pages))]
+        heads = [head, _PAGES.pack(size, len(pages))]
         images: list[bytes] = []
         for number, image in pages.items():
             start, length = gap(image, number)
@@ -147,16 +173,19 @@ def decode_body(body: bytes, count: int) -> Iterator[Entry]:
     """The entries of a body that passed its checksum."""
     at = 0
     for _ in range(count):
-        kind = body[at]
+        kind, uid, generation, tree = _HEAD.unpack_from(body, at)
+        at += _HEAD.size
         if kind == PAGES:
-            _, uid, generation, size, pages = _PAGES.unpack_from(body, at)
-            at += _PAGES.size
-            images, at = _decode_pages(body, at, pages)
-            yield Entry(kind, uid, generation, Commit(size, images))
+            size, pages = _PAGES.unpack_from(body, at)
+            images, at = _decode_pages(body, at + _PAGES.size, pages)
+            yield Entry(kind, uid, generation, Commit(size, images), tree)
         else:
-            _, uid, generation = _SHORT.unpack_from(body, at)
-            at += _SHORT.size
-            yield Entry(kind, uid, generation)
+            replaces, parent, middle, end = _EVENT.unpack_from(body, at)
+            at += _EVENT.size
+            middle, end = at + middle, at + middle + end
+            place = Place(parent, body[at:middle].decode(), body[middle:end].decode())
+            at = end
+            yield Entry(kind, uid, generation, None, tree, place, replaces)
 
 
 def _decode_pages(body: bytes, at: int, count: int) -> tuple[dict[int, bytes], int]:

@@ -152,9 +152,9 @@ class _File:
         """Generations that another one replaced."""
 
     def add(self, entry: Entry) -> None:
-        if entry.generation != self.generation:
-            self.stale.update(range(1, entry.generation))
-            self.generation = entry.generation
+        self.generation = entry.generation
+        if entry.replaces:
+            self.stale.add(entry.replaces)
         if entry.kind != record.PAGES:
             self.created = entry.kind == record.CREATE
             self.deleted = entry.kind == record.DELETE

@@ -159,7 +159,7 @@ class Store:
             rows = self._register(newborn, added) if newborn else None
             if rows is not None:
                 changes.append((self.catalogue.database, rows))
-            entries = [Entry(record.CREATE, _uid(one), one.generation) for one in newborn]
+            entries = [one.create_entry() for one in newborn]
             entries += [one.pages_entry(made) for one, made in changes]
             sequence = self._journal.append(entries, at=at)
         except BaseException as error:
@@ -242,17 +242,18 @@ class Store:
         if not database.row:
             database.forget()
             return database.sequence
-        tree = self.catalogue.subtree(_uid(database))
-        living = [self.live[row.uid] for row in tree if row.uid in self.live]
+        rows = self.catalogue.subtree(_uid(database))
+        living = [self.live[row.uid] for row in rows if row.uid in self.live]
         if any(one.in_step or one.held for one in living):
             raise StorageError(
                 f"{database.name!r} cannot be deleted while a step of it, or below it, is open"
             )
         for one in living:
             one.close()
-        self.catalogue.remove([row.uid for row in tree])
-        files = [row for row in tree if row.file]
-        sequence = self.change([Entry(record.DELETE, row.uid, row.generation) for row in files])
+        self.catalogue.remove([row.uid for row in rows])
+        files = [row for row in rows if row.file]
+        tree = database.tree
+        sequence = self.change([row.entry(record.DELETE, tree) for row in files])
         for row in files:
             self.gone(row, sequence)
         for one in living:
