@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from storage.disk import Buffer, Disk
-from storage.testing.fault import Done, Effect, Fault, Operation, Script, torn
+from storage.testing.fault import Done, Effect, Fault, Killed, Operation, Script, torn
+from storage.testing.power import PowerLossDisk
 from storage.testing.vfs import FaultyVfs
 
 
@@ -17,7 +20,8 @@ class FaultyDisk(Disk):
     with `vfs`; both kinds share names and are told apart by their paths (`path="*-wal"`).
     Errors of SQLite's own operations reach it as SQLITE_FULL or SQLITE_IOERR.
 
-    With `death="raise"` a death is `Killed`, and everything but `close` raises it from then on.
+    With `death="raise"` a death is `Killed`, and everything but `close` raises it from then on;
+    what SQLite asks for after it has no effect.
     With `death="signal"` it is a SIGKILL of this very process, for tests with a subprocess.
 
     Closing is never counted and never fails: the kernel closes what the dead leave open.
@@ -58,6 +62,21 @@ class FaultyDisk(Disk):
         """Nothing goes wrong from now on; a dead process stays dead."""
         self._script.heal()
 
+    def die(self) -> NoReturn:
+        """The process dies here and now."""
+        self._script.die()
+
+    @contextmanager
+    def until_death(self) -> Iterator[None]:
+        """A block that ends quietly when the process dies, whatever its remains raise then."""
+        try:
+            yield
+        except Killed:
+            pass
+        except Exception:
+            if not self.dead:
+                raise
+
     def leaked(self) -> list[Path]:
         """Files that are open still."""
         return sorted(self._paths.values())
@@ -89,9 +108,16 @@ class FaultyDisk(Disk):
 
         def part(effect: Effect) -> None:
             for offset, piece in torn(data, effect, self._script.rng):
-                self.below.write(fd, piece, at + offset)
+                self._cache(fd, piece, at + offset)
 
         self._script.meet("write", self._path(fd), lambda: self.below.write(fd, data, at), part)
+
+    def _cache(self, fd: int, piece: Buffer, at: int) -> None:
+        """A write that was cut is durable nowhere, not even with O_DSYNC."""
+        if isinstance(self.below, PowerLossDisk):
+            self.below.cache(fd, piece, at)
+        else:
+            self.below.write(fd, piece, at)
 
     def sync(self, fd: int) -> None:
         """Sync, or fail, or pretend."""

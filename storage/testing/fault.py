@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, NoReturn, TypeVar
 
 from storage.disk import Buffer
 
@@ -35,6 +35,7 @@ class Effect(Enum):
     NONE = "nothing"
     PREFIX = "the beginning of a write"
     SECTORS = "some 512-byte sectors of a write, in no order"
+    CACHED = "all of a write, into the page cache and no further, whatever the descriptor says"
     ALL = "everything"
 
 
@@ -72,11 +73,12 @@ class Fault:
         lies = self.outcome is Outcome.RETURN
         if lies and self.operation in {"any", "open", "read"}:
             raise ValueError(f"{self.operation!r} has a result and cannot pretend to succeed")
-        if self.effect in {Effect.PREFIX, Effect.SECTORS} and self.operation not in {
+        torn = self.effect in {Effect.PREFIX, Effect.SECTORS, Effect.CACHED}
+        if torn and self.operation not in {
             "any",
             "write",
         }:
-            raise ValueError(f"{self.operation!r} happens as a whole; only a write is torn")
+            raise ValueError(f"{self.operation!r} happens as a whole; only a write is cut")
 
     @classmethod
     def death(cls, rng: random.Random, within: int, path: str = "*") -> Fault:
@@ -128,9 +130,10 @@ class Script:
         fault = self._next(operation, path)
         if fault is None:
             return whole()
-        if fault.effect is Effect.ALL and operation not in {"open", "read"}:
-            whole()
-        elif fault.effect in {Effect.PREFIX, Effect.SECTORS} and part is not None:
+        if fault.effect is Effect.ALL:
+            if operation not in {"open", "read"}:
+                whole()
+        elif fault.effect is not Effect.NONE and part is not None:
             part(fault.effect)
         if fault.outcome is Outcome.RETURN:
             return None  # type: ignore[return-value]  # only of operations without a result
@@ -152,10 +155,17 @@ class Script:
     def _end(self, fault: Fault, operation: Operation, path: Path) -> BaseException:
         if fault.outcome is Outcome.FAIL:
             return OSError(fault.error, os.strerror(fault.error), str(path))
+        return self._died(f"{operation} of {path}")
+
+    def die(self) -> NoReturn:
+        """End the process here and now."""
+        raise self._died("a moment without an operation")
+
+    def _died(self, where: str) -> Killed:
         if self._death == "signal":
             os.kill(os.getpid(), signal.SIGKILL)
         self.dead = True
-        return Killed(f"died at {operation} of {path}")
+        return Killed(f"died at {where}")
 
 
 def _is_due(fault: Fault, seen: int) -> bool:
@@ -163,11 +173,15 @@ def _is_due(fault: Fault, seen: int) -> bool:
 
 
 def torn(data: Buffer, effect: Effect, rng: random.Random) -> list[tuple[int, memoryview]]:
-    """What of a write reaches the file: pieces, each with its place in `data`; never all of it.
+    """What of a write reaches the file: pieces, each with its place in `data`.
+
+    Never all of it, except where it is `CACHED`.
 
     Cut between sectors where there are any, so that the pieces fit a descriptor with O_DIRECT.
     """
     view = memoryview(data).cast("B")
+    if effect is Effect.CACHED:
+        return [(0, view)]
     grain = SECTOR if len(view) > SECTOR else 1
     places = list(range(0, len(view), grain))
     if not places:

@@ -116,6 +116,11 @@ class PowerLossDisk(Disk):
             if durable:
                 file.put(memoryview(data).cast("B"), at)
 
+    def cache(self, fd: int, data: Buffer, at: int) -> None:
+        """A write that was cut short: it got into the page cache, whatever the descriptor."""
+        with self._lock:
+            super().write(fd, data, at)
+
     def sync(self, fd: int) -> None:
         """All of the file is on the platter; of whoever wrote it."""
         with self._lock:

@@ -50,8 +50,10 @@ class FaultyVfs(apsw.VFS):
             lambda: super(FaultyVfs, self).xDelete(filename, syncdir),
         )
 
-    def excepthook(self, *_: object) -> None:
+    def excepthook(self, etype: object, evalue: object, etraceback: object) -> bool:
         """Where SQLite has nobody to tell, nobody is told: what went wrong here was asked for."""
+        del etype, evalue, etraceback
+        return True
 
     @property
     def script(self) -> Script:
@@ -94,8 +96,10 @@ class _File(apsw.VFSFile):
         """Sync, or fail, or pretend."""
         self._meet("sync", lambda: super(_File, self).xSync(flags))
 
-    def excepthook(self, *_: object) -> None:
-        """As of the VFS."""
+    def excepthook(self, etype: object, evalue: object, etraceback: object) -> bool:
+        """As that of the VFS."""
+        del etype, evalue, etraceback
+        return True
 
     def _meet(
         self,
@@ -113,7 +117,15 @@ def meet(
     whole: Callable[[], T],
     part: Callable[[Effect], None] | None = None,
 ) -> T:
-    """`Script.meet`, with errors that SQLite understands."""
+    """`Script.meet`, with errors that SQLite understands.
+
+    A connection of a dead process changes nothing, and is not told: it is closed some time, by
+    the garbage collector perhaps, and then there is nobody who could be.
+    """
+    if script.dead and operation == "read":
+        return whole()
+    if script.dead and operation != "open":
+        return None  # type: ignore[return-value]  # those have no result
     try:
         return script.meet(operation, path, whole, part)
     except OSError as error:

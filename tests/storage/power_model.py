@@ -8,19 +8,20 @@ had called durable.
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import md5
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from storage import Database, Store
 from storage.journal import Batch
 from storage.limits import JournalLimits
-from storage.testing import Fault, FaultyDisk, Killed, Outcome, PowerLossDisk
+from storage.testing import Effect, Fault, FaultyDisk, Outcome, PowerLossDisk
 
 Key = tuple[str, ...]
 State = dict[Key, str]
@@ -53,15 +54,16 @@ class Life:
     their parts are done one by one, with other work in between, as a thread would.
     """
 
-    def __init__(self, root: Path, rng: random.Random) -> None:
+    def __init__(self, root: Path, rng: random.Random, power: PowerLossDisk | None = None) -> None:
         self.rng = rng
         self.root = root
-        self.power = PowerLossDisk(root)
+        root.mkdir(parents=True, exist_ok=True)
+        self.power = power or PowerLossDisk(root)
         self.disk = FaultyDisk(below=self.power, seed=rng.randrange(1 << 30))
         self.base: State = {}
         self.changes: list[Change] = []
         self.durable = 0
-        """What the store called durable when the power went, or what a later process found."""
+        """What the store called durable when the process died, or what a later process found."""
         self.threaded = rng.random() < 0.6
         self._opened: Store | None = None
         self._batch: Batch | None = None
@@ -163,6 +165,12 @@ class Life:
         """A round, if one is due; or of everything."""
         self.store.tend(everything=self.rng.random() < 0.3)
 
+    def clean(self) -> None:
+        """Every database is checkpointed."""
+        self.store.tend(everything=True)
+        while self._later:
+            self.advance()
+
     def write_back(self) -> None:
         """The kernel writes some of what is dirty."""
         self.power.write_back(self.rng)
@@ -194,21 +202,32 @@ class Life:
         for _ in range(self.rng.randrange(3)):
             self.rng.choice((self.step, self.unit, self.undone, self.sleep))()
         if self.rng.random() < 0.05:
-            raise Killed("the power goes here")
+            self.disk.die()
 
     # -- the end --------------------------------------------------------------------------
 
-    def lose_power(self, image: Path) -> None:
-        """The machine stops; the next process finds `image`."""
+    def end(self, image: Path, only_the_process: float) -> Life:
+        """The process dies, and the machine with it unless the draw says only the process;
+        the next process."""
+        spared = self.rng.random() < only_the_process
+        if not spared:
+            self.power.crash(self.rng, image)
+        self._die()
+        if spared:
+            gc.collect()  # or what a dead process left open would keep its locks
+            return Life(self.root, self.rng, self.power)
+        shutil.rmtree(self.root)
+        return Life(image, self.rng)
+
+    def _die(self) -> None:
         if self._opened is not None:
             self.durable = self._opened.durable
-        self.power.crash(self.rng, image)
         self.disk.add(Fault("any", times=None, outcome=Outcome.KILL))
         if self._opened is not None:
-            if self._batch is not None:
-                with suppress(Killed):
+            with self.disk.until_death():
+                if self._batch is not None:
                     self._opened.write(self._batch)  # the store waits for it, dead or not
-            with suppress(Killed):
+            with self.disk.until_death():
                 self._opened.close()
         self.disk.close_all()
 
@@ -290,46 +309,72 @@ def check(life: Life, before: Life) -> State:
     raise Violation("what is there is no prefix of the history")
 
 
-def live(base: Path, seed: int, lives: int = 3) -> None:
-    """Some processes on one directory, each of which ends by a power loss.
+def anywhere(rng: random.Random) -> Fault:
+    return Fault.death(rng, 400)
+
+
+def in_the_journal(rng: random.Random) -> Fault:
+    return Fault.death(rng, 20, "*.seg")
+
+
+def amid_a_write(rng: random.Random) -> Fault:
+    """Of the journal: the next process reads records that are durable nowhere."""
+    nth = rng.randint(1, 12)
+    return Fault("write", nth, "*.seg", effect=Effect.CACHED, outcome=Outcome.KILL)
+
+
+def while_reading(rng: random.Random) -> Fault:
+    return Fault.death(rng, 60)
+
+
+def in_the_databases(rng: random.Random) -> Fault:
+    return Fault.death(rng, 30, "*.db")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How likely is what. The default meets a bit of everything."""
+
+    death: float = 0.6
+    """That a process dies by itself before its work is done."""
+    deaths: tuple[Callable[[random.Random], Fault], ...] = (anywhere, in_the_journal, amid_a_write)
+    spared: float = 0.6
+    """That only the process dies then, and the page cache stays."""
+    recovery: float = 0.4
+    """That the next process dies while it recovers."""
+    recoveries: tuple[Callable[[random.Random], Fault], ...] = (while_reading, in_the_databases)
+    clean: float = 0.2
+    """That a process begins with a round of everything."""
+
+
+def live(base: Path, seed: int, pace: Pace = Pace(), lives: int = 3) -> None:
+    """Some processes on one directory, each of which dies, mostly by a power loss.
 
     `Violation` says which promise was broken; any other error is one as well.
     """
     rng = random.Random(seed)
-    before = Life(_new(base / "0"), rng)
-    for number in range(1, lives + 1):
-        root = _recoveries(before, rng)
-        life = Life(root, rng)
-        life.open()
+    images = (base / str(number) for number in count())
+    before = Life(next(images), rng)
+    life = before
+    for _ in range(lives):
+        life = _recovered(life, before, images, pace)
         life.base = check(life, before)
-        if rng.random() < 0.4:
-            life.disk.add(Fault.death(rng, 400))
-        with suppress(Killed):
+        if rng.random() < pace.clean:
+            life.clean()
+        if rng.random() < pace.death:
+            life.disk.add(rng.choice(pace.deaths)(rng))
+        with life.disk.until_death():
             life.work(rng.randint(3, 40))
-        root = _next(life, base / str(number))
-        before = life
-        before.root = root
+        before, life = life, life.end(next(images), pace.spared if life.disk.dead else 0.1)
 
 
-def _recoveries(before: Life, rng: random.Random) -> Path:
-    """Processes that die while they recover what `before` left, or soon after; what they leave."""
-    root = before.root
-    while rng.random() < 0.4:
-        life = Life(root, rng)
-        life.disk.add(Fault.death(rng, 60))
-        with suppress(Killed):
+def _recovered(life: Life, before: Life, images: Iterator[Path], pace: Pace) -> Life:
+    """The first process that lives through its recovery of what `before` left."""
+    while life.rng.random() < pace.recovery:
+        life.disk.add(life.rng.choice(pace.recoveries)(life.rng))
+        with life.disk.until_death():
             life.open()
             before.durable = life.store.durable
-        root = _next(life, root.with_name(root.name + "r"))
-    return root
-
-
-def _next(life: Life, image: Path) -> Path:
-    life.lose_power(image)
-    shutil.rmtree(life.root)
-    return image
-
-
-def _new(root: Path) -> Path:
-    root.mkdir(parents=True)
-    return root
+        life = life.end(next(images), 0.2)
+    life.open()
+    return life

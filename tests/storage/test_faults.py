@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import random
 import signal
@@ -192,7 +193,7 @@ def test_the_same_seed_tears_the_same_way(tmp_path: Path) -> None:
         ({"operation": "write", "times": 0}, "counted from 1"),
         ({"operation": "read", "outcome": Outcome.RETURN}, "cannot pretend"),
         ({"operation": "open", "outcome": Outcome.RETURN}, "cannot pretend"),
-        ({"operation": "rename", "effect": Effect.PREFIX}, "only a write is torn"),
+        ({"operation": "rename", "effect": Effect.PREFIX}, "only a write is cut"),
     ],
 )
 def test_a_fault_that_no_disk_can_have_is_refused(fault: dict[str, object], words: str) -> None:
@@ -368,6 +369,34 @@ def test_a_process_that_dies_anywhere_in_a_commit_of_sqlite_leaves_all_or_nothin
         assert plain.execute("select count(*) from t").get in {1, 2, 3}
         plain.close()
     assert nth > 5
+
+
+def test_a_connection_of_the_dead_changes_nothing_and_is_closed_in_silence(
+    database: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    disk = FaultyDisk()
+    db = connect(disk, database)
+    db.execute("begin; insert into t values (2)")
+    with pytest.raises(Killed):
+        disk.die()
+    before = look(database.parent)
+    db.execute("commit")
+    del db
+    gc.collect()
+    assert look(database.parent) == before
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(Killed):
+        connect(disk, database)
+
+
+def test_a_block_ends_at_a_death_and_at_nothing_else(folder: Path) -> None:
+    disk = FaultyDisk(Fault("read"))
+    with pytest.raises(OSError, match="file"), disk.until_death():
+        disk.read_file(folder / "file")
+    with disk.until_death():
+        disk.die()
+    with disk.until_death():
+        raise RuntimeError("remains of the dead")
 
 
 def test_disks_do_not_share_a_vfs(database: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.testing import Fault, FaultyDisk, Killed, Outcome, PowerLossDisk
+from storage.testing import Effect, Fault, FaultyDisk, Killed, Outcome, PowerLossDisk
 
 NEW = os.O_RDWR | os.O_CREAT
 OLD, YOUNG = b"o" * 4096, b"y" * 4096
@@ -138,6 +138,17 @@ def test_a_process_that_dies_at_a_sync_made_nothing_durable(root: Path, crash: C
         disk.sync(fd)
     disk.close_all()
     assert {OLD, YOUNG} <= {image["old"] for image in crash(below)}
+
+
+def test_a_synchronous_write_that_was_cut_is_not_durable(root: Path, crash: Crash) -> None:
+    below = PowerLossDisk(root)
+    disk = FaultyDisk(Fault("write", effect=Effect.CACHED, outcome=Outcome.KILL), below=below)
+    fd = disk.open(root / "old", os.O_RDWR | os.O_DSYNC)
+    with disk.until_death():
+        disk.write(fd, YOUNG, 0)
+    disk.close_all()
+    assert (root / "old").read_bytes() == YOUNG
+    assert {OLD, YOUNG} < {image["old"] for image in crash(below)}
 
 
 def test_the_kernel_may_write_content_back_that_is_overwritten_later(
