@@ -47,11 +47,30 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
     if context is None:
         context = copy_context()
     activation = call.activation
+    database = activation.database
+    if database.in_step:
+        activation.settle()
+    outer, activation.driven = activation.driven, True
+    # `step`, written out for the case that most calls are: one step and no suspension.
     try:
-        waiting = step(activation, context, coroutine, partial(_enter, call, coroutine))
+        waiting = context.run(_enter, call, coroutine)
+        if database.in_step:
+            waiting = step(activation, context, coroutine, partial(_already, waiting))
     except StopIteration as stop:
+        if database.in_step:
+            activation.commit()
         return stop.value
+    except BaseException:
+        if database.in_step:
+            database.rollback()
+        raise
+    finally:
+        activation.driven = outer
     return Waiting(_Suspended(call, coroutine, context, waiting))
+
+
+def _already(waiting: Any) -> Any:
+    return waiting
 
 
 def _enter(call: Call, coroutine: Resumable) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
 from typing import Any
 
@@ -23,7 +24,7 @@ class Stub:
     An actor that merely sleeps wakes on the call. Stubs may be passed as values.
     """
 
-    __slots__ = ("_incarnation", "_node")
+    __slots__ = ("__dict__", "_incarnation", "_node")
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -32,7 +33,9 @@ class Stub:
     def __getattr__(self, name: str) -> Method:
         if name.startswith("__"):
             raise AttributeError(f"a stub has no {name}; call its public async methods")
-        return Method(self, name)
+        # Kept, so that the next call finds it as a plain attribute.
+        method = self.__dict__[name] = Method(self._node, self._incarnation, name)
+        return method
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Stub):
@@ -55,19 +58,20 @@ pass_by_reference(Stub)
 class Method:
     """One method of a stub, ready to be called."""
 
-    __slots__ = ("_name", "_stub")
+    __slots__ = ("_incarnation", "_name", "_node")
 
-    def __init__(self, stub: Stub, name: str) -> None:
-        self._stub = stub
+    def __init__(self, node: Node, incarnation: int, name: str) -> None:
+        self._node = node
+        self._incarnation = incarnation
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Reply:
         """Make the call; it runs when it is awaited or iterated."""
         args, kwargs = copy_arguments(args, kwargs)
-        return Reply(self._stub, self._name, args, kwargs)
+        return Reply(self, args, kwargs)
 
     def __repr__(self) -> str:
-        return f"<method {self._name} of {self._stub!r}>"
+        return f"<method {self._name} of {self._node.id}>"
 
 
 class Reply(Coroutine[Any, Any, Any]):
@@ -77,79 +81,94 @@ class Reply(Coroutine[Any, Any, Any]):
     before it starts.
     """
 
-    __slots__ = ("_coroutine", "_made")
+    __slots__ = ("_args", "_kwargs", "_method", "_running")
 
-    def __init__(
-        self, stub: Stub, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self._made = (stub, method, args, kwargs)
-        self._coroutine = invoke(stub, method, args, kwargs)
+    def __init__(self, method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._method: Method | None = method
+        self._args = args
+        self._kwargs = kwargs
+        self._running: Generator[Any, Any, Any] | None = None
+
+    def _begin(self) -> Method:
+        """The method to call; nobody can ask twice."""
+        method, self._method = self._method, None
+        if method is None:
+            raise RuntimeError("this call was awaited already; make it again")
+        return method
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._coroutine.__await__()
+        # A generator, so that a call costs no coroutine besides the method's own.
+        method = self._begin()
+        caller = CURRENT.get()
+        if caller is None:
+            from_outside = _from_outside(method, self._args, self._kwargs)
+            return (yield from from_outside.__await__())
+        source = caller.activation
+        if source.broken is not None or source.database.in_step:
+            source.leave()
+        node, name = method._node, method._name
+        target = node.activation
+        if target is None or method._incarnation != node.incarnation:
+            target = yield from _woken(method).__await__()
+        if target.methods.get(name) != "call":
+            target.body.contract.check(name, "call")
+        if target.transaction is not None or caller.transaction is not None:
+            yield from target.admit(caller).__await__()
+        if source.dependency > target.dependency:
+            target.dependency = source.dependency
+        target.calls += 1
+        try:
+            result = target.body.call(Call(target, name, caller), self._args, self._kwargs)
+            if type(result) is Waiting:
+                return (yield from result.rest.__await__())
+            return result
+        finally:
+            target.calls -= 1
+            target.idle_since = None
+            if target.dependency > source.dependency:
+                source.dependency = target.dependency
+            if source.broken is not None:
+                raise source.reason()
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        self._coroutine.close()
-        return stream(*self._made)
+        return stream(self._begin(), self._args, self._kwargs)
 
     def send(self, value: Any) -> Any:
         """Part of the coroutine protocol, for tasks."""
-        return self._coroutine.send(value)
+        if self._running is None:
+            self._running = self.__await__()
+        return self._running.send(value)
 
     def throw(self, *error: Any) -> Any:
         """Part of the coroutine protocol, for tasks."""
-        return self._coroutine.throw(*error)
+        if self._running is None:
+            self._running = self.__await__()
+        return self._running.throw(*error)
 
     def close(self) -> None:
         """Part of the coroutine protocol: give the call up."""
-        self._coroutine.close()
+        self._method = None
+        if self._running is not None:
+            self._running.close()
+
+    def __del__(self) -> None:
+        if self._method is not None:
+            warnings.warn(f"{self._method!r} was called and never awaited", RuntimeWarning, 2)
 
 
-async def invoke(stub: Stub, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a method: from another actor of this host, or from outside through the gate."""
-    caller = CURRENT.get()
-    if caller is None:
-        return await _from_outside(stub, method, args, kwargs)
-    source = caller.activation
-    if source.broken is not None or source.database.in_step:
-        source.leave()
-    node = stub._node
-    target = node.activation
-    if target is None or stub._incarnation != node.incarnation:
-        target = await _woken(stub)
-    if target.methods.get(method) != "call":
-        target.body.contract.check(method, "call")
-    if target.transaction is not None or caller.transaction is not None:
-        await target.admit(caller)
-    if source.dependency > target.dependency:
-        target.dependency = source.dependency
-    target.calls += 1
-    try:
-        result = target.body.call(Call(target, method, caller), args, kwargs)
-        return await result.rest if type(result) is Waiting else result
-    finally:
-        target.calls -= 1
-        target.idle_since = None
-        if target.dependency > source.dependency:
-            source.dependency = target.dependency
-        if source.broken is not None:
-            raise source.reason()
-
-
-async def _from_outside(
-    stub: Stub, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    host = stub._node.host
+async def _from_outside(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The call of a script, a test, a notebook cell: its answer passes the gate."""
+    host, name = method._node.host, method._name
     host.check_open()
     if host.store.congested:
         await host.gate.room()
-    target = await _woken(stub)
-    target.body.contract.check(method, "call")
+    target = await _woken(method)
+    target.body.contract.check(name, "call")
     if target.transaction is not None:
         await target.admit(None)
     target.calls += 1
     try:
-        result = target.body.call(Call(target, method, None), args, kwargs)
+        result = target.body.call(Call(target, name, None), args, kwargs)
         if type(result) is Waiting:
             result = await result.rest
     except Exception:
@@ -163,23 +182,23 @@ async def _from_outside(
 
 
 async def stream(
-    stub: Stub, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> AsyncGenerator[Any, None]:
     """Iterate a streaming method; each item passes the gate like a reply."""
     caller = CURRENT.get()
     source = caller.activation if caller is not None else None
-    host = stub._node.host
+    host, name = method._node.host, method._name
     if source is None:
         host.check_open()
     else:
         source.leave()
-    target = await _woken(stub)
-    target.body.contract.check(method, "stream")
+    target = await _woken(method)
+    target.body.contract.check(name, "stream")
     await target.admit(caller)
     if source is not None:
         target.learn(source.dependency)
     target.calls += 1
-    items = target.body.stream(Call(target, method, caller), args, kwargs)
+    items = target.body.stream(Call(target, name, caller), args, kwargs)
     try:
         while True:
             item = await _pull(items, source, target)
@@ -221,9 +240,9 @@ async def _pull(
         raise
 
 
-async def _woken(stub: Stub) -> Activation:
-    """The running incarnation that the stub means; the reason, if it ended."""
-    node = stub._node
-    if stub._incarnation != node.incarnation and node.parent is not None:
+async def _woken(method: Method) -> Activation:
+    """The running incarnation that the stub meant; the reason, if it ended."""
+    node = method._node
+    if method._incarnation != node.incarnation and node.parent is not None:
         raise node.ended or asyncio.InvalidStateError(f"{node.id} has ended")
     return node.activation or await node.wake()

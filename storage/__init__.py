@@ -3,6 +3,7 @@
 store        a state directory: everything below, wired
 database     the logical database of one actor: steps, savepoints, opening and closing
 sql, kv      what actors see of it             rows        results
+files        a file system in the database     objects     stores for what is large
 connection   one open SQLite connection        authorizer  what actors may do in SQL
 frames       pages of a commit, from the -wal  migrations  schema changes, once
 record       one commit as bytes               segment     a file of records
@@ -12,7 +13,9 @@ lock         one owner                         limits      what a database may h
 """
 
 from storage.database import Database as Database
+from storage.files import Files as Files
 from storage.kv import Kv as Kv
+from storage.limits import FileLimits as FileLimits
 from storage.limits import StorageLimits as StorageLimits
 from storage.rows import Row as Row
 from storage.rows import Rows as Rows

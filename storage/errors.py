@@ -10,6 +10,18 @@
         ├── NoRow                     a row was asked for and there is none (LookupError)
         ├── TooManyRows               more rows than the limit, or than one() allows
         ├── NotStorable               a value the database cannot hold (TypeError)
+        ├── FileError                 the file system refused (OSError): errno, path
+        │   ├── FileMissing           ENOENT (FileNotFoundError)
+        │   ├── FileExists            EEXIST (FileExistsError)
+        │   ├── IsDirectory           EISDIR (IsADirectoryError)
+        │   ├── NotDirectory          ENOTDIR (NotADirectoryError)
+        │   ├── DirectoryNotEmpty     ENOTEMPTY
+        │   ├── LinkLoop              ELOOP: more than 40 symbolic links
+        │   ├── PathTooLong           ENAMETOOLONG
+        │   ├── PathInvalid           EINVAL: not a path, or not one for this operation (ValueError)
+        │   ├── FileTooLarge          EFBIG: over the limit of one file
+        │   ├── FilesQuota            EDQUOT: over the limit of all files
+        │   └── FileDamaged           EIO: stored content is not what was written
         ├── StorageFull               no room: the step was rolled back
         ├── MigrationFailed           a migration raised; none of it was applied
         ├── NoState                   what was to be copied was never written (LookupError)
@@ -20,15 +32,25 @@
         ├── JournalCorrupt            acknowledged data in the journal is damaged
         ├── JournalFailed             a journal write or sync failed; the host stops
         ├── StateInUse                another live process owns the state directory
-        └── StateFormat               the directory holds something this version cannot read
+        ├── StateStale                the directory is older than its replica
+        ├── StateFormat               the directory holds something this version cannot read
+        ├── ObjectMissing             the object store has nothing under that key (LookupError)
+        ├── ObjectStoreFailed         the object store did not do what it was asked, or did not say
+        ├── ObjectKeyInvalid          not a key that every object store can hold (ValueError)
+        ├── ObjectStoreUnknown        not the url of an object store (ValueError)
+        ├── LeaseLost                 another incarnation of the host took over, or may have
+        └── ReplicaCorrupt            the replica has a gap or damage where data was acknowledged
 
 Branches follow what a caller can do: an `SqlError` is about one statement, the three
-`Journal*`/`Database*` errors are about the disk, the `State*` errors about the directory.
+`Journal*`/`Database*` errors are about the disk, the `State*` errors about the directory, the
+`Object*` errors about a store outside the machine. After `ObjectStoreFailed` the call may be
+repeated; after `LeaseLost` nothing may.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+from typing import Any, ClassVar
 
 
 class FacetsError(Exception):
@@ -97,6 +119,87 @@ class NotStorable(StorageError, TypeError):
     """A value of this type cannot be kept. Field: `key` or `statement`."""
 
 
+class FileError(StorageError, OSError):
+    """The file system refused; nothing was changed. Fields: `path`, and what OSError has."""
+
+    code: ClassVar[int] = errno.EIO
+    path: str
+
+    def __init__(self, message: str, *, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(message, hint=hint, **fields)
+        self.errno = self.code
+        self.strerror = message
+        self.filename = fields.get("path")
+
+
+class FileMissing(FileError, FileNotFoundError):
+    """There is nothing under this path, or the open file was removed or replaced."""
+
+    code = errno.ENOENT
+
+
+class FileExists(FileError, FileExistsError):
+    """There is something under this path already."""
+
+    code = errno.EEXIST
+
+
+class IsDirectory(FileError, IsADirectoryError):
+    """A file is needed and this is a directory."""
+
+    code = errno.EISDIR
+
+
+class NotDirectory(FileError, NotADirectoryError):
+    """A directory is needed and this, or something on the way to it, is none."""
+
+    code = errno.ENOTDIR
+
+
+class DirectoryNotEmpty(FileError):
+    """The directory still has entries."""
+
+    code = errno.ENOTEMPTY
+    hint = "use remove_tree to remove everything below it as well"
+
+
+class LinkLoop(FileError):
+    """The path leads through more than 40 symbolic links."""
+
+    code = errno.ELOOP
+
+
+class PathTooLong(FileError):
+    """The path is over 4,096 bytes, or one of its names over 255."""
+
+    code = errno.ENAMETOOLONG
+
+
+class PathInvalid(FileError, ValueError):
+    """Text that cannot be a path, or a path that this operation cannot have."""
+
+    code = errno.EINVAL
+
+
+class FileTooLarge(FileError):
+    """One file would be over its limit. Fields: `path`, `size`, `limit`."""
+
+    code = errno.EFBIG
+
+
+class FilesQuota(FileError):
+    """All files together would be over their limit. Fields: `path`, `what`, `used`, `limit`."""
+
+    code = errno.EDQUOT
+    hint = "remove files, or raise the FileLimits of this runtime"
+
+
+class FileDamaged(FileError):
+    """An object's content is not what was stored under its name. Fields: `path`, `key`."""
+
+    code = errno.EIO
+
+
 class StorageFull(StorageError):
     """The disk, or this database's own limit, is full. The step was rolled back."""
 
@@ -152,3 +255,59 @@ class StateInUse(StorageError):
 
 class StateFormat(StorageError):
     """The state directory was written by another format. Fields: `path`, `found`."""
+
+
+class ObjectMissing(StorageError, LookupError):
+    """There is no such object. Fields: `url` of the store, `key`. Never raised by `delete`."""
+
+    url: str
+    key: str
+
+
+class ObjectStoreFailed(StorageError):
+    """An object store failed or did not answer. Fields: `url`, `key`, `cause` (text).
+
+    A write may have happened all the same. Every call of an `ObjectStore` may be repeated.
+    """
+
+    url: str
+    key: str
+    cause: str
+
+
+class ObjectKeyInvalid(StorageError, ValueError):
+    """A key or prefix outside of what every object store can hold. Field: `key`."""
+
+    hint = "a key is parts of A-Z a-z 0-9 . _ = - joined by /, at most 255 a part and 1000 in all"
+    key: str
+
+
+class ObjectStoreUnknown(StorageError, ValueError):
+    """The url names no kind of object store that is known here. Field: `url`."""
+
+    hint = "use s3://bucket/prefix, gs://bucket/prefix, az://account/container, file:///... , memory://"
+    url: str
+
+
+class LeaseLost(StorageError):
+    """This incarnation of the host may not serve or acknowledge any more. Fields: `host`, `token`.
+
+    What was acknowledged before is safe. What was being written may or may not have been kept.
+    """
+
+    hint = "stop serving; to serve again claim a new lease and recover"
+    host: str
+    token: int
+
+
+class ReplicaCorrupt(StorageError):
+    """The replica is damaged, or lacks what it must have. Field: `key`. Nothing was changed."""
+
+    hint = "do not delete anything of this replica; the state directory of its host is intact"
+    key: str
+
+
+class StateStale(StorageError):
+    """The directory is older than its replica: another went on from there. Field: `path`."""
+
+    hint = "move this directory away and open an empty one; it is filled from the replica"

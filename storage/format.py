@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 from storage.catalogue import first_image
 from storage.disk import Disk
@@ -10,11 +11,19 @@ from storage.errors import StateFormat
 from storage.layout import Layout
 
 FORMAT = "facets state 2\n"
-_OURS = {"lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects"}
+FILLING = "filling"
+"""There while a new directory is filled: databases without a format are to be expected."""
+_OURS = {
+    "lock", "catalogue.db", "db", "journal", "format.new", "staging", "history", "objects", FILLING,
+}  # fmt: skip
+Fill = Callable[[Layout, Disk], bool]
 
 
-def check_format(layout: Layout, disk: Disk) -> None:
-    """Make an empty directory ours; refuse one that is not. Staging is emptied."""
+def check_format(layout: Layout, disk: Disk, fill: Fill | None = None) -> None:
+    """Make an empty directory ours; refuse one that is not. Staging is emptied.
+
+    `fill` may put databases into a new directory, and says whether it did.
+    """
     path = layout.root / "format"
     if path.exists():
         found = path.read_text(errors="replace")
@@ -27,14 +36,14 @@ def check_format(layout: Layout, disk: Disk) -> None:
             )
     else:
         _refuse_foreign(layout)
-        _initialise(layout, disk)
+        _initialise(layout, disk, fill)
     shutil.rmtree(layout.staging, ignore_errors=True)
 
 
 def _refuse_foreign(layout: Layout) -> None:
     others = {one.name for one in layout.root.iterdir()} - _OURS
-    used = [one for one in (layout.databases, layout.journal) if one.exists()]
-    if others or any(any(one.iterdir()) for one in used):
+    used = any(layout.databases.rglob("*.db")) and not (layout.root / FILLING).exists()
+    if others or used:
         raise StateFormat(
             f"{layout.root} is not empty and not a state directory",
             hint="choose a new or empty directory",
@@ -43,15 +52,20 @@ def _refuse_foreign(layout: Layout) -> None:
         )
 
 
-def _initialise(layout: Layout, disk: Disk) -> None:
+def _initialise(layout: Layout, disk: Disk, fill: Fill | None) -> None:
     """Lay out a new directory; the format file comes last and says that all is there."""
     root = layout.root
     layout.databases.mkdir(exist_ok=True)
     layout.journal.mkdir(exist_ok=True)
-    disk.write_file(layout.path(0), first_image(), sync=True)
+    filling = root / FILLING
+    disk.write_file(filling, b"", sync=True)
+    disk.sync_directory(root)
+    if fill is None or not fill(layout, disk):
+        disk.write_file(layout.path(0), first_image(), sync=True)
     new = root / "format.new"
     disk.write_file(new, FORMAT.encode(), sync=True)
     disk.sync_directory(root)
     disk.rename(new, root / "format")
+    disk.unlink(filling)
     disk.sync_directory(root)
     disk.sync_directory(root.parent)

@@ -29,7 +29,7 @@ from pathlib import Path
 from storage.disk import Disk
 from storage.errors import JournalFailed
 from storage.limits import JournalLimits
-from storage.record import Chain, Entry, Record, encode, now
+from storage.record import Chain, Entry, Record, encode, now, pack
 from storage.segment import START, Header, Segment
 
 SPARES = 2
@@ -84,6 +84,7 @@ class Journal:
         self.on_record = False
         """Whether batches carry their records, for a replica."""
         self._records: list[tuple[int, bytes]] = []
+        self._written: list[tuple[int, bytes]] = []
         self._live: list[Segment] = []
         self._spare: list[Segment] = []
         self._slot = 0
@@ -144,7 +145,7 @@ class Journal:
         self.size += len(data)
         self._weigh()
         if self.on_record:
-            self._records.append((sequence, data))
+            self._records.append((sequence, pack(body, count)))
         if self._queued > self._limits.backlog:
             self.sync()
         return sequence
@@ -222,12 +223,19 @@ class Journal:
             raise self.failed
         self._queued -= sum(len(one) for part in batch.parts for one in part.data)
         self.durable = batch.last
+        if self.on_record:
+            self._written += batch.records
         self._weigh()
         return batch
 
     def _weigh(self) -> None:
         limits = self._limits
         self.congested = self._queued > limits.backlog // 2 or self.size > limits.size
+
+    def written(self) -> list[tuple[int, bytes]]:
+        """Records that became durable since the last time this was asked, for a replica."""
+        found, self._written = self._written, []
+        return found
 
     def fail(self, error: OSError) -> None:
         """Nothing later can become durable; raises the `JournalFailed` of this journal."""

@@ -41,6 +41,14 @@ class Layout:
         name = f"{uid}.db" if generation == 1 else f"{uid}.{generation}.db"
         return self.folder(uid) / name
 
+    def files(self) -> dict[int, int]:
+        """The newest generation of each database that has a file, the catalogue's among them."""
+        found = {0: 1}
+        for path in self.databases.glob("??/*.db"):
+            uid, _, generation = path.stem.partition(".")
+            found[int(uid)] = max(found.get(int(uid), 0), int(generation or 1))
+        return found
+
     def remove(self, disk: Disk, uid: int, generation: int = 1) -> None:
         """Remove a database file and what SQLite keeps beside it."""
         remove(disk, self.path(uid, generation))

@@ -1,4 +1,4 @@
-"""Limits of one actor's database."""
+"""Limits of one actor's database and files."""
 
 from __future__ import annotations
 
@@ -39,3 +39,17 @@ class JournalLimits:
     holds new calls and the next steps of running ones until there is room."""
     backlog: int = 8 << 20
     """Bytes queued in memory. Over it, the same; and a single step that queues more waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileLimits:
+    """What one actor's file system may hold. Crossing one raises before anything is changed."""
+
+    total: int = 4 << 30
+    """Bytes of all files, each counted in full. Over it: `FilesQuota`."""
+    file: int = 1 << 30
+    """Bytes of one file. Over it: `FileTooLarge`."""
+    entries: int = 100_000
+    """Files, directories and links. Over it: `FilesQuota`."""
+    inline: int = 1 << 20
+    """Bytes of one file that may stay in the database where there is an object store."""

@@ -169,6 +169,17 @@ def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, in
     return Record(sequence, upto, body, stored, count, at, made, end), previous
 
 
+def pack(body: bytes, count: int) -> bytes:
+    """A record without its header, for a log that has one of its own."""
+    return _CRC.pack(count) + body
+
+
+def unpack(data: bytes) -> Iterator[Entry]:
+    """The entries of what `pack` made."""
+    (count,) = _CRC.unpack_from(data)
+    return decode_body(data[_CRC.size :], count)
+
+
 def decode_body(body: bytes, count: int) -> Iterator[Entry]:
     """The entries of a body that passed its checksum."""
     at = 0

@@ -59,6 +59,22 @@ def copy(disk: Disk, one: Cut, target: Path) -> None:
         disk.close(fd)
 
 
+def read(disk: Disk, one: Cut) -> bytes:
+    """The bytes of a cut. On any thread; memory holds all of it."""
+    data = bytearray(disk.read_file(one.path)[: one.size * PAGE_SIZE])
+    data.extend(bytes(one.size * PAGE_SIZE - len(data)))
+    if one.frames is not None:
+        wal = one.path.with_name(one.path.name + "-wal")
+        fd = disk.open(wal, os.O_RDONLY)
+        try:
+            pages = read_commit(fd, wal, *one.frames).pages
+        finally:
+            disk.close(fd)
+        for number, page in pages.items():
+            data[(number - 1) * PAGE_SIZE : number * PAGE_SIZE] = page
+    return bytes(data)
+
+
 def _copy_file(disk: Disk, source: Path, target: int) -> None:
     fd = disk.open(source, os.O_RDONLY)
     try:

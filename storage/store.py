@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,8 +22,13 @@ from storage.journal import Batch
 from storage.layout import Layout, remove
 from storage.limits import JournalLimits, StorageLimits
 from storage.lock import Lock
-from storage.record import Entry
+from storage.objects.store import ObjectStore
+from storage.record import Entry, Record
 from storage.recovery import recover
+from storage.replica.opening import Opening
+from storage.replica.shipper import Shipper
+from storage.replica.snapshot import Image
+from storage.snapshot import Cut, cut, read
 from storage.template import template
 
 Change = tuple[Database, Commit]
@@ -42,6 +48,7 @@ class Store:
         limits: StorageLimits,
         journal: JournalLimits,
         open_databases: int,
+        opening: Opening | None,
     ) -> None:
         """Use `Store.open`."""
         self.layout = layout
@@ -57,11 +64,21 @@ class Store:
         self._dead: list[tuple[int, Path]] = []
         """Files to remove once the record that replaces or deletes them is durable."""
         self._closed = False
-        self._journal = recover(disk, layout, lambda records: None, journal)
+        recovered: list[Record] = []
+        self._journal = recover(disk, layout, recovered.extend, journal)
+        if opening is not None:
+            opening.catch_up(layout, recovered, self._journal.committed)
         self._checkpointer = Checkpointer(disk, layout, self._journal, journal.size, None)
         database = Database(self, None, "", "")
         database.settle(0, True)
         self.catalogue = Catalogue(database)
+        self.replica: Shipper | None = None
+        """Where records go besides the disk, if anywhere."""
+        self.call: Callable[[Callable[[], Any]], Any] = _directly
+        """Runs a function on the store's thread, for another one that waits for its result."""
+        if opening is not None:
+            self._journal.on_record = True
+            self.replica = Shipper(opening.store, opening.lease, opening.tail, self._image)
 
     @classmethod
     def open(
@@ -72,17 +89,24 @@ class Store:
         journal: JournalLimits | None = None,
         open_databases: int = 256,
         disk: Disk | None = None,
+        replica: ObjectStore | None = None,
+        host: str = "main",
     ) -> Store:
         """Take the directory, making it if need be, and recover it. Blocks.
 
+        With a `replica` this becomes the only incarnation of `host` there, and an empty
+        directory is filled from it.
+
         Raises `StateInUse` if another live process has it, `StateFormat` if it is not ours or
-        of another version, `JournalCorrupt` if acknowledged data is damaged.
+        of another version, `JournalCorrupt` if acknowledged data is damaged, `StateStale` if
+        its replica has gone on without it.
         """
         layout, disk = Layout(Path(root)), disk or Disk()
         layout.root.mkdir(parents=True, exist_ok=True)
         lock = Lock(layout.root)
         try:
-            check_format(layout, disk)
+            opening = None if replica is None else Opening.claim(replica, host)
+            check_format(layout, disk, opening.fill if opening else None)
             return cls(
                 layout,
                 lock,
@@ -90,6 +114,7 @@ class Store:
                 limits or StorageLimits(),
                 journal or JournalLimits(),
                 open_databases,
+                opening,
             )
         except OSError as error:
             lock.release()
@@ -318,7 +343,7 @@ class Store:
     def sync(self) -> None:
         """Make every commit so far durable, on this thread; `JournalFailed` if that fails."""
         self._journal.sync()
-        self._reap()
+        self._settled()
 
     def take(self) -> Batch | None:
         """What is queued, for `write` on another thread; None if nothing, or one is out."""
@@ -331,7 +356,39 @@ class Store:
     def settle(self) -> None:
         """Account for a batch that was written; `JournalFailed` if that failed."""
         self._journal.settle()
+        self._settled()
+
+    def _settled(self) -> None:
+        if self.replica is not None:
+            self.replica.push(self._journal.written())
         self._reap()
+
+    @property
+    def replicated(self) -> int:
+        """Sequence up to which everything is in the replica; 0 without one."""
+        return 0 if self.replica is None else self.replica.acknowledged
+
+    def _image(self, uid: int) -> Image:
+        """A database as of now, for the replica; called on a thread of its own."""
+        held = self.call(partial(self._hold, uid))
+        if held is None:
+            return Image(1, self.committed, None)
+        database, one, sequence = held
+        try:
+            return Image(database.generation, sequence, read(self.disk, one))
+        finally:
+            self.call(partial(_let_go, database))
+
+    def _hold(self, uid: int) -> tuple[Database, Cut, int] | None:
+        try:
+            row = self.catalogue.row(uid) if uid else None
+        except LookupError:
+            return None
+        database = self.catalogue.database if row is None else self.at(row)
+        if row is not None and not row.file:
+            return None
+        database.held += 1
+        return database, cut(database), self.committed
 
     @property
     def congested(self) -> bool:
@@ -401,9 +458,19 @@ class Store:
                 one.close()
             if self.failed is None:
                 self.sync()
+            if self.replica is not None:
+                self.replica.close()
         finally:
             self._journal.close()
             self._lock.release()
+
+
+def _directly(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def _let_go(database: Database) -> None:
+    database.held -= 1
 
 
 def _uid(database: Database) -> int:

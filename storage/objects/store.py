@@ -1,8 +1,9 @@
 """What an object store can do, as far as anything here needs it.
 
-Keys are paths of `/`-separated parts of `[A-Za-z0-9._=-]`; objects are whole byte strings.
-Every method blocks and may be called from any thread. What a store reports as done is as
-durable as that store makes anything.
+Keys are paths of `/`-separated parts of `[A-Za-z0-9._=-]`, and no key in use is a folder of
+another; objects are whole byte strings. Every method blocks and may be called from any thread,
+and may be repeated after `ObjectStoreFailed`. What a store reports as done is as durable as that
+store makes anything, and seen by every call that begins afterwards, also by `list`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class ObjectStore(Protocol):
         """
 
     def list(self, prefix: str, after: str = "") -> list[str]:
-        """Keys that begin with `prefix` and sort behind `after`, in order."""
+        """Keys that begin with `prefix`, as text, and sort behind `after`, in order.
+
+        Not a snapshot: what is made or deleted meanwhile may be there or not.
+        """
 
     def delete(self, key: str) -> None:
         """Remove the object if it is there. Idempotent."""

@@ -1,10 +1,11 @@
-"""Disks for tests of what must survive: one that fails on request, one that loses its power.
+"""Parts for tests, ours and yours.
 
-fault     what goes wrong, when, and with which end; the script that counts operations
-disk      a disk that follows such a script, under storage's own files and under SQLite's
-vfs       the SQLite half of it
-power     a disk that knows what is really on the platter, and what a power loss may leave
-rules     the durability rules, each as a switch that turns it off
+fault         what goes wrong with a disk, when, and with which end
+disk, vfs     a disk that follows such a script, under storage's own files and under SQLite's
+power         a disk that knows what is on the platter, and what a power loss may leave
+rules         the durability rules, each as a switch that turns it off
+objects       object stores that forget, fail and pause when told to
+conformance   what every object store must do, as tests to run on yours
 """
 
 from storage.testing.disk import FaultyDisk as FaultyDisk

@@ -157,3 +157,16 @@ def test_a_class_may_not_redefine_what_belongs_to_the_runtime() -> None:
 def test_an_actor_made_by_hand_says_that_it_is_not_running() -> None:
     with pytest.raises(NotActive, match=r"runtime\.get"):
         _ = Desk().sql
+
+
+async def test_a_call_that_nobody_awaits_is_a_warning(runtime: LocalRuntime) -> None:
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        runtime.get(Desk, "a").anything()  # type: ignore[attr-defined]
+
+
+async def test_a_call_can_be_awaited_once(runtime: LocalRuntime) -> None:
+    reply = runtime.get(Desk, "a").missing()  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError):
+        await reply
+    with pytest.raises(RuntimeError, match="awaited already"):
+        await reply
