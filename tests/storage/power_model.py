@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from storage import Database, Store
+from storage.clone import clone
 from storage.journal import Batch
 from storage.limits import JournalLimits
 from storage.testing import Effect, Fault, FaultyDisk, Outcome, PowerLossDisk
@@ -27,6 +28,7 @@ Key = tuple[str, ...]
 State = dict[Key, str]
 KEYS: list[Key] = [
     ("a",), ("b",), ("c",), ("a", "x"), ("a", "y"), ("a", "x", "deep"), ("b", "x"), ("d", "x"),
+    ("e",), ("e", "x"), ("e", "y"), ("e", "x", "deep"),
 ]  # fmt: skip
 LIMITS = JournalLimits(segment=24 << 10, size=96 << 10)
 TABLE = (
@@ -145,6 +147,22 @@ class Life:
             gone = [one for one in self.state(len(self.changes)) if one[: len(key)] == key]
             self._change(dict.fromkeys(gone), database.delete)
 
+    def clone(self) -> None:
+        """The tree of "a" takes the place of "e", with other work while it is copied."""
+        source, target = self.database(("a",)), self.database(("e",))
+        if not source.exists():
+            return
+        copied = self.state(len(self.changes))
+        graft = clone(self.store, source, target)
+        self._go_on()
+        graft.work()
+        self._go_on()
+        after: dict[Key, str | None] = {
+            key: None for key in self.state(len(self.changes)) if key[0] == "e"
+        }
+        after |= {("e", *key[1:]): was for key, was in copied.items() if key[0] == "a"}
+        self._change(after, graft.finish)
+
     def _change(self, after: dict[Key, str | None], commit: Callable[[], int]) -> None:
         change = Change(after)
         self.changes.append(change)
@@ -238,6 +256,7 @@ ACTS: list[Act] = [
     (Life.unit, 8),
     (Life.undone, 3),
     (Life.delete, 5),
+    (Life.clone, 3),
     (Life.sleep, 6),
     (Life.sync, 10),
     (Life.checkpoint, 6),
