@@ -11,7 +11,7 @@ from actors.errors import NotActive, ReservedName
 
 if TYPE_CHECKING:
     from actors.activation import Activation
-    from storage import Kv, Sql
+    from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
@@ -91,6 +91,12 @@ class Actor:
     def kv(self) -> Kv:
         """The private ordered key-value mapping, in the same database."""
         return self._active().database.kv
+
+    @property
+    def fs(self) -> Files:
+        """The private file system, in the same database: a step that is undone takes its changes
+        to files along."""
+        return self._active().database.fs
 
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.

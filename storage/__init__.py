@@ -5,11 +5,13 @@ database     the logical database of one actor: steps, savepoints, opening and c
 sql, kv      what actors see of it             rows        results
 files        a file system in the database     objects     stores for what is large
 connection   one open SQLite connection        authorizer  what actors may do in SQL
+refusals     what SQLite refuses, as errors    errors      the tree of them
 frames       pages of a commit, from the -wal  migrations  schema changes, once
 record       one commit as bytes               segment     a file of records
 journal      the queue and the sync            recovery    after a crash
 catalogue    which actors there are            template    what new files begin with
 lock         one owner                         limits      what a database may hold
+pages        what the bytes of a page mean     history     what databases were
 """
 
 from storage.database import Database as Database

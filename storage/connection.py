@@ -7,29 +7,26 @@ instead of 113, for syncs that recovery does not use.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from storage.authorizer import why_denied
+from storage.authorizer import why_denied, why_own_denied
 from storage.errors import (
     ConstraintError,
-    DatabaseCorrupt,
-    NotStorable,
-    SqlDenied,
-    SqlError,
-    StatementTimeout,
-    StatementTooLong,
+    OutOfMemory,
+    ResultTooLarge,
     StorageError,
     StorageFull,
     TooManyRows,
 )
 from storage.frames import Commit, FrameReader
 from storage.limits import PAGE_SIZE, StorageLimits
+from storage.refusals import Circumstances, translate
 
 _OWN = apsw.SQLITE_PREPARE_PERSISTENT
 """Marks the runtime's statements: the flag is part of the statement cache's key."""
@@ -38,14 +35,20 @@ _SETUP = (
     "pragma foreign_keys=on; pragma cell_size_check=on; pragma wal_autocheckpoint=0;"
 )
 
+_ROW, _VALUE = 56, 40
+"""Bytes of memory: of a tuple and its place in a list, of a small value and its place there."""
+
 Bindings = Sequence[Any] | Mapping[str, Any]
+Result = tuple[tuple[str, ...], list[tuple[Any, ...]], int]
+"""Columns, all rows, number of changes."""
 
 
 class Connection:
     """An open database. Lives on one thread; every call is synchronous."""
 
     __slots__ = (
-        "_columns", "_db", "_deadline", "_denied", "_hooked", "_own", "_reader", "limits", "path",
+        "_begun", "_columns", "_db", "_deadline", "_denied", "_hooked", "_narrow", "_own",
+        "_reader", "_reads", "_text", "limits", "path",
     )  # fmt: skip
 
     def __init__(
@@ -56,19 +59,26 @@ class Connection:
         self._reader = reader
         self._hooked = 0
         self._own = True
+        self._text = ""
         self._denied = ""
-        self._deadline = 0.0
+        self._deadline = math.inf
+        self._begun = False
+        """A statement began since the last row was read."""
+        self._reads = True
+        """The newest statement writes nothing."""
+        self._narrow = 0
+        """Bytes of a value, while a wide statement has them limited further."""
         self._columns: tuple[str, ...] = ()
         try:
             self._db = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE, vfs or None)
         except apsw.Error as error:
-            raise _translate(error, "open", self) from error
+            raise self._translate(error, "open") from error
         try:
             self._prepare()
         except BaseException as error:
             self._db.close(True)
             if isinstance(error, apsw.Error):
-                raise _translate(error, "open", self) from error
+                raise self._translate(error, "open") from error
             raise
 
     def _prepare(self) -> None:
@@ -80,8 +90,11 @@ class Connection:
         db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         db.limit(apsw.SQLITE_LIMIT_LENGTH, limits.value)
         db.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, limits.statement)
+        db.limit(apsw.SQLITE_LIMIT_VARIABLE_NUMBER, limits.parameters)
+        db.limit(apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, limits.pattern)
         db.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
         db.limit(apsw.SQLITE_LIMIT_WORKER_THREADS, 0)
+        apsw.hard_heap_limit(limits.heap)
         db.exec_trace = self._trace
         db.authorizer = self._authorize
         if limits.seconds is not None:
@@ -114,52 +127,114 @@ class Connection:
             self._db.execute("rollback to step", prepare_flags=_OWN)
             self._db.execute("release step", prepare_flags=_OWN)
 
-    def run(
-        self, query: str, args: Bindings | None = None
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]], int]:
-        """Run an actor's statement to its end: columns, all rows, number of changes."""
-        self._own = False
+    def run(self, query: str, args: Bindings | None = None) -> Result:
+        """Run an actor's SQL to its end, each statement of it; the rows are the last one's."""
+        was, self._own = self._own, False
         try:
             return self._run(query, args, 0)
         finally:
-            self._own = True
+            self._own = was
 
     def own(self, query: str, args: Bindings | None = None) -> list[tuple[Any, ...]]:
         """Run a statement of the runtime's own; it may name reserved tables."""
-        return self._run(query, args, _OWN)[1]
+        was, self._own = self._own, True
+        try:
+            return self._run(query, args, _OWN)[1]
+        finally:
+            self._own = was
 
     def many(self, query: str, rows: Sequence[Bindings]) -> int:
         """Run an actor's statement once for each row; the number of changes."""
-        self._own = False
-        self._columns = ()
+        was, self._own = self._own, False
         before = self._db.total_changes()
+        self._start(query)
         try:
-            self._start_budget()
             for _ in self._db.executemany(query, rows):
                 pass
         except Exception as error:
-            raise _translate(error, query, self) from error
+            raise self._failed(error, query) from error
         finally:
-            self._own = True
+            self._finish()
+            self._own = was
         return self._db.total_changes() - before
 
-    def _run(
-        self, query: str, args: Bindings | None, flags: int
-    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]], int]:
-        db, limit = self._db, self.limits.rows
-        self._columns = ()
-        before = db.total_changes()
+    def _run(self, query: str, args: Bindings | None, flags: int) -> Result:
+        before = self._db.total_changes()
+        cursor = None
+        self._start(query)
         try:
-            self._start_budget()
-            cursor = db.execute(query, args, prepare_flags=flags)
-            rows: list[tuple[Any, ...]] = list(islice(cursor, limit + 1)) if self._columns else []
-            if len(rows) > limit:
-                cursor.close(True)
-        except Exception as error:
-            raise _translate(error, query, self) from error
-        if len(rows) > limit:
-            raise TooManyRows(f"the statement returned more than {limit} rows", hint="use LIMIT")
-        return self._columns, rows, db.total_changes() - before
+            cursor = self._db.execute(query, args, prepare_flags=flags)
+            rows = self._fetch(cursor) if self._columns else []
+        except BaseException as error:
+            if cursor is not None and not isinstance(error, apsw.Error):
+                self._abandon(cursor)
+            if isinstance(error, Exception):
+                raise self._failed(error, query) from error
+            raise
+        finally:
+            self._finish()
+        return self._columns, rows, self._db.total_changes() - before
+
+    def _fetch(self, cursor: apsw.Cursor) -> list[tuple[Any, ...]]:
+        """All rows of the last statement that the cursor runs."""
+        limits = self.limits
+        rows: list[tuple[Any, ...]] = []
+        self._begun = False
+        room = limits.result
+        for row in cursor:
+            if self._begun:  # a row of the next statement of the text
+                rows.clear()
+                self._begun = False
+                room = limits.result
+            room -= _ROW + _VALUE * len(row)
+            for value in row:
+                kind = type(value)
+                if kind is str or kind is bytes:
+                    room -= len(value)
+            if room < 0:
+                raise ResultTooLarge(
+                    f"the rows take more than {limits.result} bytes", limit=limits.result
+                )
+            rows.append(row)
+            if len(rows) > limits.rows:
+                raise TooManyRows(
+                    f"the statement returned more than {limits.rows} rows",
+                    hint="use LIMIT",
+                    limit=limits.rows,
+                )
+        return [] if self._begun else rows
+
+    def _abandon(self, cursor: apsw.Cursor) -> None:
+        """End a statement in the middle. What it wrote by then stays, so the step goes."""
+        cursor.close(True)
+        if not self._reads:
+            self.rollback()
+
+    def _failed(self, error: Exception, query: str) -> Exception:
+        """The error of ours; after a full disk or memory, SQLite undid the step or only the
+        statement, as it happened to keep its journal: the step, so that one can rely on it."""
+        ours = self._translate(error, query)
+        if isinstance(ours, (StorageFull, OutOfMemory)):
+            self.rollback()
+        return ours
+
+    def _translate(self, error: Exception, query: str) -> Exception:
+        largest = self._narrow or self.limits.value
+        return translate(error, query, Circumstances(self.path, self.limits, self._denied, largest))
+
+    def _start(self, query: str) -> None:
+        self._columns = ()
+        self._text = query
+        self._denied = ""
+        self._start_budget()
+
+    def _finish(self) -> None:
+        # SQLite counts instructions over all runs of a prepared statement: sooner or later it
+        # asks during a BEGIN or COMMIT too, long after the statement that had the time.
+        self._deadline = math.inf
+        if self._narrow:
+            self._narrow = 0
+            self._db.limit(apsw.SQLITE_LIMIT_LENGTH, self.limits.value)
 
     def prepare(self) -> None:
         """Let everything fail now that could fail at COMMIT."""
@@ -170,29 +245,34 @@ class Connection:
         try:
             self._db.cache_flush()
         except apsw.Error as error:
-            raise _translate(error, "commit", self) from error
+            raise self._translate(error, "commit") from error
 
     def commit(self) -> Commit | None:
         """COMMIT the step; what it wrote, or None. On failure the step is rolled back."""
         self._hooked = 0
+        self._denied = ""
         try:
             self._db.execute("commit", prepare_flags=_OWN)
         except apsw.Error as error:
             self.rollback()
-            raise _translate(error, "commit", self) from error
+            raise self._translate(error, "commit") from error
         return self._reader.read(self._hooked) if self._hooked else None
 
     def rollback(self) -> None:
         """Undo the open step; nothing happens without one (SQLite may have undone it itself)."""
         if self._db.in_transaction:
-            self._db.execute("rollback", prepare_flags=_OWN)
+            was, self._own = self._own, True
+            try:
+                self._db.execute("rollback", prepare_flags=_OWN)
+            finally:
+                self._own = was
 
     def checkpoint(self) -> None:
         """Move every page of the -wal into the database file; nothing is synced."""
         try:
             total, moved = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.Error as error:
-            raise _translate(error, "commit", self) from error
+            raise self._translate(error, "commit") from error
         if total != moved:
             raise StorageError(f"checkpoint of {self.path} moved {moved} of {total} frames")
 
@@ -209,15 +289,32 @@ class Connection:
 
     def _trace(self, cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
         # The only moment at which a statement without rows still knows its columns.
-        self._columns = tuple([column[0] for column in cursor.get_description()])
+        columns = tuple([column[0] for column in cursor.get_description()])
+        self._reads = cursor.is_readonly
+        if self._reads and not columns:
+            return True  # a comment behind the last statement is run like one
+        self._columns = columns
+        self._begun = True
+        # SQLite may hand one value out in every column, and each becomes a copy: 2,000 columns
+        # of 16 MB are 32 GB that no other limit sees.
+        room = self.limits.heap // (len(columns) or 1)
+        if room < (self._narrow or self.limits.value):
+            self._narrow = room
+            self._db.limit(apsw.SQLITE_LIMIT_LENGTH, room)
         return True
 
     def _authorize(
-        self, action: int, first: str | None, second: str | None, _db: Any, _by: Any
+        self,
+        action: int,
+        first: str | None,
+        second: str | None,
+        database: str | None,
+        trigger: str | None,
     ) -> int:
         if self._own:
-            return apsw.SQLITE_OK
-        reason = why_denied(action, first, second)
+            reason = why_own_denied(action, trigger)
+        else:
+            reason = why_denied(action, first, second, database, self._text)
         if reason is None:
             return apsw.SQLITE_OK
         self._denied = reason
@@ -229,50 +326,3 @@ class Connection:
     def _start_budget(self) -> None:
         if self.limits.seconds is not None:
             self._deadline = time.monotonic() + self.limits.seconds
-
-
-def _translate(error: Exception, query: str, connection: Connection) -> Exception:
-    """The error of ours for one of apsw's; bugs of the caller keep their own class."""
-    text = query if len(query) <= 500 else query[:500] + "..."
-    if isinstance(error, (TypeError, OverflowError, UnicodeError)) and not isinstance(
-        error, apsw.Error
-    ):
-        return NotStorable(
-            f"a value cannot be stored: {error}",
-            hint="SQLite holds None, int (64 bit), float, str and bytes",
-            statement=text,
-        )
-    if isinstance(error, KeyError):
-        return SqlError(f"no value was given for parameter {error}", statement=text, code=0)
-    if not isinstance(error, apsw.Error):
-        return error
-    code = getattr(error, "extendedresult", 0)
-    path = str(connection.path)
-    match error:
-        case apsw.AuthError():
-            return SqlDenied(
-                "the statement is not for actors",
-                hint=connection._denied,
-                statement=text,
-                code=code,
-            )
-        case apsw.ConstraintError():
-            return ConstraintError(str(error), statement=text, code=code)
-        case apsw.TooBigError():
-            return StatementTooLong(str(error), statement=text, code=code)
-        case apsw.InterruptError():
-            return StatementTimeout(
-                f"the statement took over {connection.limits.seconds} s", statement=text, code=code
-            )
-        case apsw.FullError():
-            return StorageFull(f"no room for this step: {error}", path=path)
-        case apsw.IOError() if query in {"commit", "open"} or "WRITE" in _code_name(code):
-            return StorageFull(f"the disk refused this step: {error}", path=path)
-        case apsw.CorruptError() | apsw.NotADBError() | apsw.CantOpenError():
-            return DatabaseCorrupt(f"{path}: {error}", path=path)
-        case _:
-            return SqlError(str(error), statement=text, code=code)
-
-
-def _code_name(code: int) -> str:
-    return str(apsw.mapping_extended_result_codes.get(code, ""))

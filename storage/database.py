@@ -23,6 +23,7 @@ from storage.rows import Rows
 from storage.sql import Sql
 
 if TYPE_CHECKING:
+    from storage.files import Files
     from storage.store import Store
 
 
@@ -46,7 +47,8 @@ class Database:
     """
 
     __slots__ = (
-        "__weakref__", "_children", "_connection", "_known", "_migrated", "_reader", "_store",
+        "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
+        "_store",
         "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "marks",
         "migrations", "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
         "transaction_depth", "uid",
@@ -73,6 +75,7 @@ class Database:
         """Who needs the file and the -wal to stay as they are: no checkpoint meanwhile."""
         self.sql = Sql(self)
         self.kv = Kv(self)
+        self._files: Files | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -92,6 +95,15 @@ class Database:
         self._known = False
         self._migrated: Sequence[str] = ()
         self._reader: FrameReader | None = None
+
+    @property
+    def fs(self) -> Files:
+        """Its file system; made when first asked for."""
+        if self._files is None:
+            from storage.files import Files
+
+            self._files = Files(self, self._store.objects, self._store.files)
+        return self._files
 
     # -- identity -----------------------------------------------------------------------
 
@@ -307,6 +319,8 @@ class Database:
         """What the undone step may have made has to be looked for again."""
         self._migrated = ()
         self.kv.forget()
+        if self._files is not None:
+            self._files.forget()
 
     def begin_savepoint(self) -> None:
         """Open a part of the step that can be undone alone."""
@@ -376,7 +390,7 @@ class Database:
             remove(self._store.disk, self.path)
         self.has_file = False
         self._reader = None
-        self.kv.forget()
+        self._unmake()
 
     def uncommit(self) -> None:
         """Take the newest commit back: its record could not be queued."""
@@ -390,7 +404,7 @@ class Database:
     def forget(self) -> None:
         """Close, and know nothing: the actor was deleted."""
         self.close()
-        self.kv.forget()
+        self._unmake()
         self._forget()
 
     @property

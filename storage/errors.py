@@ -5,10 +5,14 @@
         ├── SqlError                  the statement failed; its step is still open
         │   ├── ConstraintError       a constraint refused the row
         │   ├── SqlDenied             the statement is not for actors (PermissionError)
-        │   ├── StatementTooLong      a statement or value over its limit (ValueError)
-        │   └── StatementTimeout      the statement ran past its time budget (TimeoutError)
+        │   ├── StatementTooLong      SQL text over its limit (ValueError)
+        │   ├── StatementTooComplex   parameters, depth or patterns over a limit (ValueError)
+        │   ├── ValueTooLarge         a value or row over its limit (ValueError)
+        │   ├── StatementTimeout      the statement ran past its time budget (TimeoutError)
+        │   └── OutOfMemory           SQLite's memory limit is used up (MemoryError)
         ├── NoRow                     a row was asked for and there is none (LookupError)
         ├── TooManyRows               more rows than the limit, or than one() allows
+        ├── ResultTooLarge            the rows of a result take more memory than the limit
         ├── NotStorable               a value the database cannot hold (TypeError)
         ├── FileError                 the file system refused (OSError): errno, path
         │   ├── FileMissing           ENOENT (FileNotFoundError)
@@ -31,6 +35,9 @@
         ├── DatabaseCorrupt           one database file is damaged
         ├── JournalCorrupt            acknowledged data in the journal is damaged
         ├── JournalFailed             a journal write or sync failed; the host stops
+        ├── NotABookmark              a text that no bookmark prints as (ValueError)
+        ├── BookmarkGone              older than what the history keeps (LookupError)
+        ├── HistoryCorrupt            part of a tree's history is damaged
         ├── StateInUse                another live process owns the state directory
         ├── StateStale                the directory is older than its replica
         ├── StateFormat               the directory holds something this version cannot read
@@ -45,6 +52,10 @@ Branches follow what a caller can do: an `SqlError` is about one statement, the 
 `Journal*`/`Database*` errors are about the disk, the `State*` errors about the directory, the
 `Object*` errors about a store outside the machine. After `ObjectStoreFailed` the call may be
 repeated; after `LeaseLost` nothing may.
+
+What a failed statement did is undone, and the step goes on with what came before it. Undone is
+the whole step, and a note on the error says so, when the disk or the memory is full, and when a
+statement that writes is stopped by a limit on time, rows or bytes.
 """
 
 from __future__ import annotations
@@ -71,7 +82,9 @@ class FacetsError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, self.hint, self.fields)
+        state = (type(self), self.message, self.hint, self.fields)
+        notes = getattr(self, "__notes__", None)
+        return (_rebuild, state, {"__notes__": list(notes)}) if notes else (_rebuild, state)
 
 
 def _rebuild(
@@ -100,11 +113,41 @@ class SqlDenied(SqlError, PermissionError):
 
 
 class StatementTooLong(SqlError, ValueError):
-    """The SQL text or one of its values is over its limit."""
+    """The SQL text is over its limit. Field: `limit`, bytes. Nothing was run."""
+
+    hint = "pass values as parameters, and split the text into several statements"
+
+
+class StatementTooComplex(SqlError, ValueError):
+    """The statement has more of something than SQLite is allowed to work on: parameters, nested
+    expressions, tables in a join, terms of a UNION, arguments, a LIKE pattern's bytes."""
+
+    hint = "split the statement; for many values use sql.many, or json_each(?) over one list"
+
+
+class ValueTooLarge(SqlError, ValueError):
+    """A value, or a row that is stored, is over its limit. Field: `limit`, bytes.
+
+    The limit is lower in a result so wide that one of its rows could fill the memory.
+    """
+
+    hint = "keep it in pieces"
 
 
 class StatementTimeout(SqlError, TimeoutError):
-    """The statement ran past its time budget and was interrupted."""
+    """The statement ran past its time budget and was interrupted. Field: `limit`, seconds.
+
+    A statement that only read leaves the step open; one that wrote takes the step with it.
+    """
+
+    hint = "add an index, or do the work in smaller parts"
+
+
+class OutOfMemory(SqlError, MemoryError):
+    """SQLite's memory in this process is used up: a sort, an aggregate, a row. The step was
+    rolled back. Field: `limit`, bytes."""
+
+    hint = "sort and group less at a time, along an index"
 
 
 class NoRow(StorageError, LookupError):
@@ -113,6 +156,12 @@ class NoRow(StorageError, LookupError):
 
 class TooManyRows(StorageError):
     """The result has more rows than asked for, or than the limit allows."""
+
+
+class ResultTooLarge(StorageError):
+    """The rows of one result take more memory than the limit. Field: `limit`, bytes."""
+
+    hint = "use LIMIT, and select only the columns you need"
 
 
 class NotStorable(StorageError, TypeError):
@@ -245,6 +294,34 @@ class JournalFailed(StorageError):
     """A journal write or sync failed. No later commit of this host can become durable."""
 
     hint = "close this runtime and open it again; acknowledged data is safe in the journal"
+
+
+class NotABookmark(StorageError, ValueError):
+    """A text is not a bookmark. Field: `text`."""
+
+    hint = "a bookmark is 8 hex digits, a dash, and 16 hex digits"
+
+
+class BookmarkGone(StorageError, LookupError):
+    """The history does not reach back that far. Field: `oldest`, the oldest bookmark kept.
+
+    Not raised for a bookmark newer than the newest commit: that is the present.
+    """
+
+    oldest: str
+
+
+class HistoryCorrupt(StorageError):
+    """A tree's history is damaged or does not fit its databases. Nothing was changed.
+
+    Fields: `path`, and `first` and `last`: bookmarks from `first` up to, not including, `last`
+    are lost; `last` and newer ones can still be restored.
+    """
+
+    hint = "the present state is not affected; only the named bookmarks cannot be restored"
+    path: str
+    first: str
+    last: str
 
 
 class StateInUse(StorageError):

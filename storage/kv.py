@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,18 +15,24 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 _TABLE = "create table _facets_kv(key text primary key, value blob not null) without rowid"
+_SELECT = "select value from _facets_kv where key = ?"
+_DELETE = "delete from _facets_kv where key = ? returning 1"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-_LAST = "\U0010ffff"
+_LAST = 0x10FFFF
 
 
 class Kv(MutableMapping[str, Any]):
     """Text keys, in the order of their UTF-8 bytes; values are what msgpack holds, and bytes.
 
     Values are copies: changing one that was read changes nothing until it is set again. A
-    tuple comes back as a list. Writes belong to the current step like those of `sql`. A key
-    or value that cannot be kept is `NotStorable`. Reading where nothing was ever written
-    does not create the database.
+    tuple or set comes back as a list; a date, UUID, Decimal, enum or dataclass as the plain data
+    that msgpack makes of it. Reading where nothing was ever written does not create the database.
+
+    Writes belong to the current step like those of `sql`. Every method that writes changes all it
+    was asked to, or nothing. A key or value that cannot be kept is `NotStorable`, one over the
+    limit `ValueTooLarge`. What reads many keys at once (`list`, iteration) is under the limits of
+    a statement: `TooManyRows`, `ResultTooLarge`.
     """
 
     __slots__ = ("_database", "_ready")
@@ -39,7 +46,7 @@ class Kv(MutableMapping[str, Any]):
         self._ready = False
 
     def __getitem__(self, key: str) -> Any:
-        rows = self._read("select value from _facets_kv where key = ?", (_key(key),))
+        rows = self._read(_SELECT, (_key(key),))
         if not rows:
             raise KeyError(key)
         return _decode(rows[0][0])
@@ -52,10 +59,9 @@ class Kv(MutableMapping[str, Any]):
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
-        found = isinstance(key, str) and self._read(
-            "select 1 from _facets_kv where key = ?", (key,)
-        )
-        return bool(found)
+        if not isinstance(key, str) or not _is_unicode(key):
+            return False
+        return bool(self._read("select 1 from _facets_kv where key = ?", (key,)))
 
     def __len__(self) -> int:
         rows = self._read("select count(*) from _facets_kv", ())
@@ -73,13 +79,18 @@ class Kv(MutableMapping[str, Any]):
         limit: int | None = None,
         reverse: bool = False,
     ) -> builtins.list[tuple[str, Any]]:
-        """Pairs whose key begins with `prefix`, from `start` to before `end`, in order."""
+        """Pairs whose key begins with `prefix`, from `start` to before `end`, in order.
+
+        At most `limit` of them, the last ones first if `reverse`.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit is a number of pairs, not {limit}")
         low = max(_key(prefix), _key(start or ""))
         conditions, values = ["key >= ?"], [low]
-        for bound in (end, prefix + _LAST if prefix else None):
+        for bound in (None if end is None else _key(end), _after(prefix)):
             if bound is not None:
                 conditions.append("key < ?")
-                values.append(_key(bound))
+                values.append(bound)
         query = f"select key, value from _facets_kv where {' and '.join(conditions)} order by key"  # noqa: S608
         query += " desc" if reverse else ""
         rows = self._read(query + " limit ?", (*values, -1 if limit is None else limit))
@@ -87,25 +98,24 @@ class Kv(MutableMapping[str, Any]):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that are there."""
-        return {key: self[key] for key in keys if key in self}
+        found = {key: self._read(_SELECT, (_key(key),)) for key in keys}
+        return {key: _decode(rows[0][0]) for key, rows in found.items() if rows}
 
     def update(self, values: Any = (), /, **named: Any) -> None:
         """Set several keys; all of them can be kept, or none is changed."""
         pairs = dict(values, **named) if not isinstance(values, Mapping) else {**values, **named}
         rows = [(_key(key), _value(key, value)) for key, value in pairs.items()]
-        if rows:
-            self._write()
+        if not rows:
+            return
+        self._write()
+        # One that is too large is found only when it is written, after the ones before it.
+        with self._database.transaction() if len(rows) > 1 else nullcontext():
             for row in rows:
                 self._database.run_own("insert or replace into _facets_kv values (?, ?)", row)
 
     def delete_many(self, keys: Iterable[str]) -> int:
         """Delete those keys that are there; how many were."""
-        found = 0
-        for key in keys:
-            found += len(
-                self._read("delete from _facets_kv where key = ? returning 1", (_key(key),))
-            )
-        return found
+        return sum([len(self._read(_DELETE, (key,))) for key in [_key(key) for key in keys]])
 
     def clear(self) -> None:
         """Delete every key."""
@@ -133,11 +143,26 @@ class Kv(MutableMapping[str, Any]):
 def _key(key: object) -> str:
     if not isinstance(key, str):
         raise NotStorable(f"a key is text, not {type(key).__name__}", key=repr(key)[:100])
-    try:
-        key.encode()
-    except UnicodeEncodeError as error:
-        raise NotStorable(f"the key {key!r} is not valid Unicode", key=repr(key)[:100]) from error
+    if not _is_unicode(key):
+        raise NotStorable(f"the key {key!r} is not valid Unicode", key=repr(key)[:100])
     return key
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _after(prefix: str) -> str | None:
+    """The first key behind all that begin with `prefix`, or None when there is no such key."""
+    for at in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[at])
+        if code < _LAST:  # else the one before has to grow
+            return prefix[:at] + chr(0xE000 if code == 0xD7FF else code + 1)
+    return None
 
 
 def _value(key: str, value: Any) -> bytes:

@@ -32,13 +32,22 @@ class Lock:
                 path=str(root),
                 **owner,
             ) from error
+        try:
+            self._sign()
+        except OSError:
+            self.release()
+            raise
+
+    def _sign(self) -> None:
         said = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)[:200]})
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, said.encode(), 0)
 
     def release(self) -> None:
-        """Let the next owner in."""
-        os.close(self._fd)
+        """Let the next owner in. Idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 def _owner(fd: int) -> dict[str, object]:

@@ -25,7 +25,7 @@ the segment's; `made` is the epoch in which the commit was made, which recovery 
 writes a record again. `durable_upto` is the newest sequence known to be on disk when the record
 was made; it tells a torn tail from damage. Uids and generations are never reused.
 
-The gap is the unallocated middle of a b-tree page: leaving it out halves the journal, and a page
+The gap is the unallocated middle of a b-tree leaf: leaving it out halves the journal, and a page
 that comes back through recovery has zeros there.
 
 Limits: a body has at most 2**32-1 bytes; a database at most 2**32-1 pages.
@@ -42,7 +42,7 @@ from zlib import crc32
 
 from storage.frames import Commit
 from storage.limits import PAGE_SIZE
-from storage.pages import gap
+from storage.pages import MAX_PAGES, gap
 
 SECTOR = 512
 HEADER = 64
@@ -97,7 +97,7 @@ class Entry:
         heads = [head, _PAGES.pack(size, len(pages))]
         images: list[bytes] = []
         for number, image in pages.items():
-            start, length = gap(image, number)
+            start, length = gap(image, number) if size < MAX_PAGES else (0, 0)
             heads.append(_PAGE.pack(number, start, length))
             if length:
                 images += (image[:start], image[start + length :])

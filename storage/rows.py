@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from storage.errors import NoRow, TooManyRows
 
 _REQUIRED: Any = object()
+_LONG = 10_000
 
 
 class Row(tuple[Any, ...]):
@@ -36,8 +37,8 @@ class Row(tuple[Any, ...]):
         return tuple.__getitem__(self, key)
 
     def asdict(self) -> dict[str, Any]:
-        """The row as a dict by column name."""
-        return dict(zip(self._columns, self, strict=True))
+        """The row as a dict by column name; of two columns with one name, the first."""
+        return {name: tuple.__getitem__(self, i) for name, i in self._index.items()}
 
     def __repr__(self) -> str:
         return (
@@ -48,15 +49,25 @@ class Row(tuple[Any, ...]):
         return _make_row, (self._columns, tuple(self))
 
 
-@lru_cache(maxsize=512)
 def row_type(columns: tuple[str, ...]) -> type[Row]:
-    """The Row subclass for these columns, made once."""
+    """The Row subclass for these columns, made once for names of ordinary length."""
+    # A column without a name is named by its whole expression, up to a statement's length.
+    return _known(columns) if sum(map(len, columns)) < _LONG else _row_type(columns)
+
+
+def _row_type(columns: tuple[str, ...]) -> type[Row]:
     members: dict[str, Any] = {"__slots__": (), "_columns": columns}
-    members["_index"] = {name: i for i, name in reversed(list(enumerate(columns)))}
-    for name, i in members["_index"].items():
+    index: dict[str, int] = {}
+    members["_index"] = index
+    for i, name in enumerate(columns):
+        index.setdefault(name, i)
+    for name, i in index.items():
         if name.isidentifier() and not name.startswith("_"):
             members[name] = property(itemgetter(i))
     return type("Row", (Row,), members)
+
+
+_known = lru_cache(maxsize=512)(_row_type)
 
 
 def _make_row(columns: tuple[str, ...], values: tuple[Any, ...]) -> Row:
@@ -67,7 +78,8 @@ class Rows(Sequence[Row]):
     """All rows of one statement, read before `sql()` returned; later writes do not change them.
 
     `columns` are the names, `changes` the number of rows that the statement inserted,
-    updated or deleted.
+    updated or deleted, itself and by its triggers. Of several statements in one text, the rows
+    and columns are the last one's, the changes those of all.
     """
 
     __slots__ = ("_values", "changes", "columns")

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 class Sql:
     """Runs statements in the current step. Every statement runs to its end before it returns.
 
-    A statement that fails changes nothing and leaves the step open; only a full disk takes the
-    whole step with it (`StorageFull`). BEGIN, COMMIT, SAVEPOINT, ATTACH, VACUUM, temporary
-    objects, names that begin with `_facets_` and most PRAGMAs are refused: `SqlDenied`.
+    A statement that fails changes nothing and leaves the step open; of several in one text, those
+    before it stay. The whole step is undone, and a note on the error says so, by a full disk
+    (`StorageFull`) or memory (`OutOfMemory`), by a limit on time, rows or bytes that stops a
+    statement which writes, and where SQL asks for it (`insert or rollback`). BEGIN, COMMIT,
+    SAVEPOINT, ATTACH, VACUUM, temporary objects, names that begin with `_facets_`, most PRAGMAs
+    and virtual tables other than full-text and spatial ones are refused: `SqlDenied`. NaN is
+    stored as NULL, which is what SQLite makes of it.
     """
 
     __slots__ = ("_database",)

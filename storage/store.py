@@ -20,8 +20,9 @@ from storage.format import check_format
 from storage.frames import Commit
 from storage.journal import Batch
 from storage.layout import Layout, remove
-from storage.limits import JournalLimits, StorageLimits
+from storage.limits import FileLimits, JournalLimits, StorageLimits
 from storage.lock import Lock
+from storage.objects.folder import FolderStore
 from storage.objects.store import ObjectStore
 from storage.record import Entry, Record
 from storage.recovery import recover
@@ -72,12 +73,16 @@ class Store:
         database = Database(self, None, "", "")
         database.settle(0, True)
         self.catalogue = Catalogue(database)
+        self.files = FileLimits()
+        self.objects: ObjectStore = FolderStore(layout.objects, disk)
+        """Where large contents of files are."""
         self.replica: Shipper | None = None
         """Where records go besides the disk, if anywhere."""
         self.call: Callable[[Callable[[], Any]], Any] = _directly
         """Runs a function on the store's thread, for another one that waits for its result."""
         if opening is not None:
             self._journal.on_record = True
+            self.objects = opening.store
             self.replica = Shipper(opening.store, opening.lease, opening.tail, self._image)
 
     @classmethod

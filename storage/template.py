@@ -30,7 +30,9 @@ def image(schema: str) -> bytes:
         db = apsw.Connection(str(path))
         setup = f"pragma page_size={PAGE_SIZE}; pragma journal_mode=wal;"
         setup += f"pragma application_id={APPLICATION_ID};"
-        for _ in db.execute(setup + schema):
-            pass
-        db.close(True)
+        try:
+            for _ in db.execute(setup + schema):
+                pass
+        finally:
+            db.close(True)
         return path.read_bytes()
