@@ -362,6 +362,8 @@ class Pace:
     recovery: float = 0.4
     """That the next process dies while it recovers."""
     recoveries: tuple[Callable[[random.Random], Fault], ...] = (while_reading, in_the_databases)
+    acts: int = 40
+    """Of one process, at most."""
     clean: float = 0.2
     """That a process begins with a round of everything."""
 
@@ -383,7 +385,7 @@ def live(base: Path, seed: int, pace: Pace = Pace(), lives: int = 3) -> None:
         if rng.random() < pace.death:
             life.disk.add(rng.choice(pace.deaths)(rng))
         with life.disk.until_death():
-            life.work(rng.randint(3, 40))
+            life.work(rng.randint(3, pace.acts))
         before, life = life, life.end(next(images), pace.spared if life.disk.dead else 0.1)
 
 

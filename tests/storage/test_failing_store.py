@@ -69,11 +69,11 @@ def numbers(root: Path) -> set[int]:
 )
 @pytest.mark.parametrize("times", [1, None], ids=["once", "for_ever"])
 def test_wherever_the_disk_fails_a_step_is_undone_and_what_is_durable_stays(
-    tmp_path: Path, error: int, effect: Effect, times: int | None
+    memory: Path, error: int, effect: Effect, times: int | None
 ) -> None:
     nth, reached = 1, True
     while reached:
-        root = tmp_path / str(nth)
+        root = memory / str(nth)
         disk = FaultyDisk(Fault("any", nth, times=times, error=error, effect=effect))
         kept: list[int] = []
         durable: list[int] = []
@@ -91,9 +91,9 @@ def test_wherever_the_disk_fails_a_step_is_undone_and_what_is_durable_stays(
 
 
 @pytest.mark.xfail(reason="recovery does not close its segments when it fails", strict=True)
-def test_a_store_that_could_not_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_store_that_could_not_be_opened_leaves_nothing_open(memory: Path) -> None:
     for nth in range(1, 40):
         disk = FaultyDisk(Fault("any", nth))
         with suppress(StorageError):
-            Store.open(tmp_path / str(nth), disk=disk).close()
+            Store.open(memory / str(nth), disk=disk).close()
         assert disk.leaked() == []

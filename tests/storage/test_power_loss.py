@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -25,10 +23,10 @@ from tests.storage.power_model import (
     live,
 )
 
-ROUNDS = int(os.environ.get("FACETS_TORTURE_ROUNDS", "70"))
+ROUNDS = int(os.environ.get("FACETS_TORTURE_ROUNDS", "40"))
 TAILS = Pace(
     death=1.0, deaths=(amid_a_write,), spared=1.0,
-    recovery=0.8, recoveries=(in_the_databases,), clean=0.8,
+    recovery=0.8, recoveries=(in_the_databases,), clean=0.8, acts=25,
 )  # fmt: skip
 """Processes that die amid a write of the journal, and the next ones amid their overlay."""
 SEGMENTS = Pace(death=1.0, deaths=(in_the_journal,), spared=0.2)
@@ -41,17 +39,6 @@ PACES = {
 """For rules that a default pace would seldom need."""
 
 
-@pytest.fixture
-def fast(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory if there is one: nothing here is meant to reach a real disk."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
-        yield Path(folder)
-
-
 @pytest.fixture(autouse=True)
 def _small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments and -wal files that fill up after a few commits."""
@@ -60,28 +47,28 @@ def _small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.format.first_image", cache(first_image))
 
 
-def test_power_losses_lose_nothing_acknowledged_and_leave_a_prefix(fast: Path) -> None:
+def test_power_losses_lose_nothing_acknowledged_and_leave_a_prefix(memory: Path) -> None:
     for seed in range(ROUNDS):
-        live(fast / str(seed), seed)
-        shutil.rmtree(fast / str(seed))
+        live(memory / str(seed), seed)
+        shutil.rmtree(memory / str(seed))
 
 
 @pytest.mark.parametrize("pace", [TAILS, SEGMENTS], ids=["tails", "segments"])
 def test_deaths_amid_writes_of_the_journal_and_of_its_recovery_do_neither(
-    fast: Path, pace: Pace
+    memory: Path, pace: Pace
 ) -> None:
     for seed in range(ROUNDS // 4):
-        live(fast / str(seed), seed, pace)
-        shutil.rmtree(fast / str(seed))
+        live(memory / str(seed), seed, pace)
+        shutil.rmtree(memory / str(seed))
 
 
 @pytest.mark.parametrize("rule", BROKEN_RULES)
-def test_without_one_of_its_rules_storage_is_found_wanting(fast: Path, rule: str) -> None:
+def test_without_one_of_its_rules_storage_is_found_wanting(memory: Path, rule: str) -> None:
     with BROKEN_RULES[rule]():
         for seed in range(300):
             try:
-                live(fast / str(seed), seed, PACES.get(rule, Pace()))
+                live(memory / str(seed), seed, PACES.get(rule, Pace()))
             except Exception:
                 return
-            shutil.rmtree(fast / str(seed))
+            shutil.rmtree(memory / str(seed))
     pytest.fail("the model cannot tell that this rule is off")
