@@ -29,7 +29,8 @@ class Activation:
 
     __slots__ = (
         "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
-        "idle_since", "methods", "node", "on_end", "start", "suspended", "transaction",
+        "idle_since", "methods", "node", "on_end", "remote", "replicated", "start", "suspended",
+        "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -40,6 +41,10 @@ class Activation:
         self.body: Body
         self.methods: Mapping[str, Kind]
         self.dependency = self.database.sequence
+        self.replicated = False
+        """Its own commits count only when the replica has them."""
+        self.remote = 0
+        """The newest commit that it depends on and that must be in the replica."""
         self.driven = False
         """A step of this actor is on the stack."""
         self.calls = 0
@@ -72,6 +77,9 @@ class Activation:
     def bind(self, body: Body) -> None:
         """Give the activation its body; from here its steps reach the database."""
         self.body = body
+        self.replicated = self.node.host.replicates(body.contract.durability)
+        if self.replicated:
+            self.remote = self.database.sequence
         self.methods = body.contract.methods
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
@@ -93,6 +101,8 @@ class Activation:
     def commit(self) -> None:
         """Commit the open step and remember what depends on it."""
         self.dependency = max(self.dependency, self.database.commit())
+        if self.replicated:
+            self.remote = max(self.remote, self.database.sequence)
 
     def settle(self) -> None:
         """Commit what was written outside every step. Failing breaks the actor: the code that
@@ -125,10 +135,17 @@ class Activation:
         if self.broken is not None:
             raise self.reason()
 
-    def learn(self, sequence: int) -> None:
-        """Something that depends on commit `sequence` reached this actor."""
+    def learn(self, sequence: int, remote: int = 0) -> None:
+        """Something that depends on commit `sequence`, and on `remote` in the replica, reached
+        this actor."""
         if sequence > self.dependency:
             self.dependency = sequence
+        if remote > self.remote:
+            self.remote = remote
+
+    def wrote(self, sequence: int) -> None:
+        """A commit was made in its name."""
+        self.learn(sequence, sequence if self.replicated else 0)
 
     def end(self, reason: BaseException) -> None:
         """Break this incarnation: undo its open step, interrupt its calls."""

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from actors.contract import HOOKS
+from actors.contract import HOOKS, Durability
 from actors.errors import NotActive, ReservedName
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.durable import Storage
     from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
-    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
-    "exclusive", "transaction",
+    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
+    "isolates", "exclusive", "transaction", "durability",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -33,18 +34,24 @@ class Actor:
     survive goes into `sql` or `kv`.
 
     Class arguments: `kind`, the stable name under which its actors are kept (default: the
-    name of the class).
+    name of the class); `durability`, "local" or "replicated" (default: that of the runtime).
     """
 
     migrations: ClassVar[Sequence[str]] = ()
     """SQL applied once and in order, in the transaction of the first step that needs it."""
     kind: ClassVar[str] = "Actor"
+    durability: ClassVar[Durability | None] = None
     _activation: Activation | None = None
     _runtime_class = True
     """Marks the classes whose own names are not open to callers."""
 
     def __init_subclass__(
-        cls, *, kind: str | None = None, _provides: frozenset[str] = frozenset(), **kwargs: Any
+        cls,
+        *,
+        kind: str | None = None,
+        durability: Durability | None = None,
+        _provides: frozenset[str] = frozenset(),
+        **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
         cls.kind = kind or cls.__name__
@@ -56,6 +63,8 @@ class Actor:
                     name=name,
                     kind=cls.kind,
                 )
+        if durability is not None:
+            cls.durability = durability
 
     @property
     def id(self) -> str:
@@ -97,6 +106,13 @@ class Actor:
         """The private file system, in the same database: a step that is undone takes its changes
         to files along."""
         return self._active().database.fs
+
+    @property
+    def storage(self) -> Storage:
+        """All of that as one: bookmarks, restore, size, compact."""
+        from actors.durable import Storage
+
+        return Storage(self._active())
 
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.

@@ -70,6 +70,14 @@ class BlockingRuntime:
         """Copy an actor and all its facets over another."""
         self.run(self._runtime.clone, cls, source, target)
 
+    def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
+        """Put an actor and all its facets back; the bookmark that leads back."""
+        return self.run(self._runtime.restore, cls, name, bookmark)  # type: ignore[no-any-return]
+
+    def bookmark(self) -> str:
+        """This moment."""
+        return self.run(_called, self._runtime.bookmark)  # type: ignore[no-any-return]
+
     def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets into one file."""
         self.run(self._runtime.export, cls, name, path)

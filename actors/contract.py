@@ -11,6 +11,8 @@ from typing import Any, Literal
 from actors.errors import NoSuchMethod, NotCallable
 
 Kind = Literal["call", "stream"]
+Durability = Literal["local", "replicated"]
+"""Where a commit must be before anything that depends on it leaves the host."""
 HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken"})
 """Methods of an actor that only its runtime calls."""
 
@@ -25,6 +27,8 @@ class Contract:
     hooks: frozenset[str] = frozenset()
     closed: Mapping[str, str] = field(default_factory=dict)
     """Public names that are not callable, each with the reason."""
+    durability: Durability | None = None
+    """What the class chose; None for what its runtime says."""
 
     def check(self, method: str, kind: Kind) -> None:
         """Pass if `method` may be called in this way; else a `NotCallable` or `NoSuchMethod`."""
@@ -79,7 +83,10 @@ def contract_of(cls: type, base: type) -> Contract:
             methods[name] = kind
         else:
             closed[name] = _why_closed(member)
-    contract = Contract(cls.__qualname__, methods, tuple(_migrations(cls)), hooks, closed)
+    durability = getattr(cls, "durability", None)
+    contract = Contract(
+        cls.__qualname__, methods, tuple(_migrations(cls)), hooks, closed, durability
+    )
     cls._contract = contract  # type: ignore[attr-defined]
     return contract
 

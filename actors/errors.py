@@ -13,10 +13,12 @@
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
+        ├── NoReplica             a replica is asked for and there is none (ValueError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
-        │   └── FacetDeleted      it was deleted, with its data
+        │   ├── FacetDeleted      it was deleted, with its data
+        │   └── ActorRestored     it was put back to an older state
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
 You do not get an `ActorBroken` for an exception that a method raised: that is the caller's
@@ -81,6 +83,12 @@ class EffectInTransaction(ActorError, RuntimeError):
     """Something inside a transaction would leave the host, and could not be undone."""
 
 
+class NoReplica(ActorError, ValueError):
+    """`durability="replicated"` was asked for, and the runtime has no replica."""
+
+    hint = 'open the runtime with replica="s3://bucket/prefix" or another url'
+
+
 class NotActive(ActorError, RuntimeError):
     """`sql`, `kv` and the rest exist only on an actor that a runtime started."""
 
@@ -101,6 +109,14 @@ class FacetDeleted(ActorBroken):
     """The facet was deleted together with its data."""
 
     hint = "get the facet again to start it empty"
+
+
+class ActorRestored(ActorBroken):
+    """The actor was put back to `bookmark`. Field `undo`: the bookmark that leads back."""
+
+    hint = "get the actor again to start it over the restored state"
+    undo: str
+    bookmark: str
 
 
 class RuntimeClosed(ActorError, RuntimeError):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from actors.writer import Writer
 from storage import Store
-from storage.errors import JournalFailed
+from storage.errors import JournalFailed, StorageError
 
 FAIR = 0.002
 """Seconds after which a caller that syncs inline again and again lets the loop turn."""
@@ -40,7 +40,7 @@ class Gate:
     thread of their own, and the next crowd forms meanwhile.
     """
 
-    def __init__(self, store: Store, on_failure: Callable[[JournalFailed], None]) -> None:
+    def __init__(self, store: Store, on_failure: Callable[[StorageError], None]) -> None:
         self._store = store
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
@@ -51,16 +51,45 @@ class Gate:
         self._flying_last = 0
         self._flying_since = 0.0
         self._room: list[asyncio.Future[None]] = []
+        self._remote: list[asyncio.Future[None]] = []
         self._alone: asyncio.Task[object] | None = None
         self._since = 0.0
         self._average = 0.0
         """Seconds that a sync takes."""
 
-    async def passed(self, sequence: int) -> None:
-        """Return once commit `sequence` is durable; `JournalFailed` if it cannot become so."""
-        store = self._store
-        if sequence <= store.durable:
-            return
+    async def passed(self, sequence: int, remote: int = 0) -> None:
+        """Return once commit `sequence` is durable on the disk, and `remote` in the replica.
+
+        `JournalFailed` if the disk, `LeaseLost` if the replica will never have it.
+        """
+        if sequence > self._store.durable:
+            await self._on_disk(sequence)
+        if remote > self._store.replicated or self._store.lost is not None:
+            await self._in_replica(remote)
+
+    async def _in_replica(self, sequence: int) -> None:
+        while sequence > self._store.replicated or self._store.lost is not None:
+            if self._store.lost is not None:
+                raise self._store.lost
+            waiter = self._loop.create_future()
+            self._remote.append(waiter)
+            await waiter
+
+    def replica_moved(self) -> None:
+        """The replica has more, or is lost. On any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._replica_moved)
+
+    def _replica_moved(self) -> None:
+        waiting, self._remote = self._remote, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
+        self._make_room()
+        if self._store.lost is not None:
+            self._on_failure(self._store.lost)
+
+    async def _on_disk(self, sequence: int) -> None:
         task = asyncio.current_task()
         if self._alone is None:
             self._alone = task
@@ -157,6 +186,8 @@ class Gate:
         while self._store.congested:
             if self._store.failed is not None:
                 raise self._store.failed
+            if self._store.lost is not None:
+                raise self._store.lost
             waiter = self._loop.create_future()
             self._room.append(waiter)
             self._joined(self._store.committed)
@@ -174,5 +205,6 @@ class Gate:
         """Let the batch on its way land, and end the writer."""
         while self._flying is not None:
             await asyncio.wait([self._flying])
+        self._replica_moved()
         self._make_room()
         self._writer.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,25 +19,36 @@ from actors.activation import Activation
 from actors.actor import Actor
 from actors.clock import Clock, MonotonicClock
 from actors.code import ClassCode, Start
-from actors.errors import KindConflict, RuntimeClosed
+from actors.contract import Durability
+from actors.errors import KindConflict, NoReplica, RuntimeClosed
 from actors.gate import Gate
 from actors.names import check_name
 from actors.node import Node
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
 from storage import StorageLimits, Store
-from storage.errors import JournalFailed
+from storage.errors import JournalFailed, StorageError
+from storage.limits import HistoryLimits, JournalLimits
+from storage.objects import ObjectStore, open_store
 
 
 @dataclass(frozen=True)
 class HostOptions:
     """How a host runs its actors."""
 
+    replica: str | ObjectStore | None = None
+    """Where every commit goes besides the disk."""
+    durability: Durability = "local"
+    """Of classes that do not choose."""
+    name: str = "main"
+    """Of this host in the replica."""
     idle: float = 60.0
     """Seconds without a call after which an actor is put to sleep."""
     open_databases: int = 256
     """Connections kept open at most; each costs 192 KB and 3 descriptors."""
     limits: StorageLimits = field(default_factory=StorageLimits)
+    journal: JournalLimits = field(default_factory=JournalLimits)
+    history: HistoryLimits = field(default_factory=HistoryLimits)
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=MonotonicClock)
@@ -70,22 +84,36 @@ class Host:
         self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
-        self._aside: set[asyncio.Task[Any]] = set()
+        self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
         self._timer: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, "facets-storage")
         store.run_in(self._run_aside)
+        store.call = self._call_here
+        if store.replica is not None:
+            store.replica.notify = self.gate.replica_moved
         install(self.loop)
         self._schedule_sweep()
 
     @classmethod
     async def open(cls, root: Path, options: HostOptions) -> Host:
         """Lock and recover the directory on a thread, then serve it from this loop."""
-        store = await asyncio.to_thread(
-            Store.open, root, limits=options.limits, open_databases=options.open_databases
-        )
+        if options.durability == "replicated" and options.replica is None:
+            raise NoReplica("durability is replicated, and there is no replica")
+        store = await asyncio.to_thread(_open_store, root, options)
         store.bind_thread()
         return cls(store, options)
+
+    def replicates(self, durability: Durability | None) -> bool:
+        """Whether a class that chose `durability` waits for the replica."""
+        chosen = durability or self.options.durability
+        if chosen == "replicated" and self.store.replica is None:
+            raise NoReplica("the class is durable in a replica, and this runtime has none")
+        return chosen == "replicated"
+
+    def remote(self, sequence: int) -> int:
+        """What must be in the replica before a reply that depends on `sequence` leaves."""
+        return sequence if self.options.durability == "replicated" else 0
 
     def check_open(self) -> None:
         """Raise why nothing new may start here, if so."""
@@ -125,23 +153,41 @@ class Host:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
+    def _call_here(self, function: Callable[[], Any]) -> Any:
+        """Run a function on the loop, for another thread that waits for it."""
+        if threading.get_ident() == self.store.thread:
+            return function()
+        done: Future[Any] = Future()
+
+        def call() -> None:
+            try:
+                done.set_result(function())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self.loop.call_soon_threadsafe(call)
+        return done.result()
+
     def _run_aside(
         self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]
     ) -> None:
-        """Run the store's slow work on a thread, and `done` with its outcome here."""
+        """Run the store's slow work on a thread, in the order in which it comes, and `done` with
+        its outcome here."""
+        running = self.loop.run_in_executor(self._thread, work)
+        self._aside.add(running)
+        running.add_done_callback(partial(self._ran_aside, done), context=Context())
 
-        async def run() -> None:
-            try:
-                result, error = await self.loop.run_in_executor(self._thread, work), None
-            except Exception as raised:  # the store's business, like the result
-                result, error = None, raised
-            try:
-                done(result, error)
-            except JournalFailed as failure:
-                self._failed(failure)
-
-        self._aside.add(task := spawn(run()))
-        task.add_done_callback(self._aside.discard)
+    def _ran_aside(
+        self, done: Callable[[Any, Exception | None], None], ran: asyncio.Future[Any]
+    ) -> None:
+        self._aside.discard(ran)
+        error = ran.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        try:
+            done(None if error is not None else ran.result(), error)
+        except JournalFailed as failure:
+            self._failed(failure)
 
     async def aside(self, work: Callable[[], None]) -> None:
         """Run slow work on a thread. It ends before this returns, even if cancelled."""
@@ -194,7 +240,7 @@ class Host:
 
     # -- ending -------------------------------------------------------------------------
 
-    def _failed(self, failure: JournalFailed) -> None:
+    def _failed(self, failure: StorageError) -> None:
         self._refusal = failure
         self._end_all(failure)
 
@@ -246,6 +292,19 @@ class Host:
                 self.loop.call_exception_handler(
                     {"message": "on_stop failed", "exception": task.exception()}
                 )
+
+
+def _open_store(root: Path, options: HostOptions) -> Store:
+    replica = options.replica
+    return Store.open(
+        root,
+        limits=options.limits,
+        journal=options.journal,
+        history=options.history,
+        open_databases=options.open_databases,
+        replica=open_store(replica) if isinstance(replica, str) else replica,
+        host=options.name,
+    )
 
 
 def _has_awake(node: Node) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,11 +12,15 @@ from weakref import WeakSet
 
 from actors.actor import Actor
 from actors.clock import Clock, MonotonicClock
+from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
-from actors.trees import clone_tree, export_tree, import_tree
+from actors.trees import bookmark_at, clone_tree, export_tree, import_tree, restore_tree
 from storage import StorageLimits
+from storage.history import Bookmark
+from storage.limits import HistoryLimits, JournalLimits
+from storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
@@ -34,8 +39,15 @@ class LocalRuntime:
     on which the runtime was opened.
 
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
-    `open_databases`, how many databases stay open at most; `limits` of each database; `env`,
-    plain data that actors see as `self.env`. They count for the first opener of a directory.
+    `open_databases`, how many databases stay open at most; `limits` of each database,
+    `journal` and `history` of the directory; `env`, plain data that actors see as `self.env`.
+    They count for the first opener of a directory.
+
+    `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
+    gets every commit under the name `host`; an empty directory is filled from it. With
+    `durability="replicated"` nothing is answered before the replica has it, so it survives the
+    loss of the disk; a class may choose for itself: `class Ledger(Actor, durability=...)`. Who
+    opens a replica takes it over: the one before can acknowledge nothing more (`LeaseLost`).
     """
 
     def __init__(
@@ -43,14 +55,28 @@ class LocalRuntime:
         root: str | Path,
         *,
         idle: float = 60.0,
+        replica: str | ObjectStore | None = None,
+        durability: Durability = "local",
+        host: str = "main",
         open_databases: int = 256,
         limits: StorageLimits | None = None,
+        journal: JournalLimits | None = None,
+        history: HistoryLimits | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
         clock: Clock | None = None,
     ) -> None:
         self.root = Path(root)
         self._options = HostOptions(
-            idle, open_databases, limits or StorageLimits(), env, clock or MonotonicClock()
+            idle=idle,
+            replica=replica,
+            durability=durability,
+            name=host,
+            open_databases=open_databases,
+            limits=limits or StorageLimits(),
+            journal=journal or JournalLimits(),
+            history=history or HistoryLimits(),
+            env=env,
+            clock=clock or MonotonicClock(),
         )
         self._host: Host | None = None
 
@@ -91,7 +117,8 @@ class LocalRuntime:
         host = self._open()
         node = host.root(cls, name)
         node.abort(ActorBroken(f"{node.id} was deleted"))
-        await host.gate.passed(node.database.delete())
+        sequence = node.database.delete()
+        await host.gate.passed(sequence, host.remote(sequence))
 
     async def clone(self, cls: type[Actor], source: str, target: str) -> None:
         """Copy an actor and all its facets as of now over `target`, while they go on.
@@ -101,6 +128,25 @@ class LocalRuntime:
         """
         host = self._open()
         await clone_tree(host.root(cls, source), host.root(cls, target))
+
+    def bookmark(self) -> str:
+        """This moment; it fits every actor here."""
+        return str(self._open().store.bookmark())
+
+    async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
+        """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
+        at = when.timestamp() if isinstance(when, datetime) else when
+        return str(await bookmark_at(self._open().root(cls, name), at))
+
+    async def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
+        """Put an actor and all its facets back to what they were at `bookmark`.
+
+        Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
+        bookmark that leads back. `BookmarkGone` if the history does not reach there, `NoState`
+        if there was no such actor then.
+        """
+        node = self._open().root(cls, name)
+        return str(await restore_tree(node, Bookmark.parse(bookmark)))
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file (see `storage.archive`)."""

@@ -116,6 +116,8 @@ class Reply(Coroutine[Any, Any, Any]):
             yield from target.admit(caller).__await__()
         if source.dependency > target.dependency:
             target.dependency = source.dependency
+        if source.remote > target.remote:
+            target.remote = source.remote
         target.calls += 1
         try:
             result = target.body.call(Call(target, name, caller), self._args, self._kwargs)
@@ -127,6 +129,8 @@ class Reply(Coroutine[Any, Any, Any]):
             target.idle_since = None
             if target.dependency > source.dependency:
                 source.dependency = target.dependency
+            if target.remote > source.remote:
+                source.remote = target.remote
             if source.broken is not None:
                 raise source.reason()
 
@@ -172,12 +176,12 @@ async def _from_outside(method: Method, args: tuple[Any, ...], kwargs: dict[str,
         if type(result) is Waiting:
             result = await result.rest
     except Exception:
-        await host.gate.passed(target.dependency)
+        await host.gate.passed(target.dependency, target.remote)
         raise
     finally:
         target.calls -= 1
         target.idle_since = None
-    await host.gate.passed(target.dependency)
+    await host.gate.passed(target.dependency, target.remote)
     return result
 
 
@@ -196,7 +200,7 @@ async def stream(
     target.body.contract.check(name, "stream")
     await target.admit(caller)
     if source is not None:
-        target.learn(source.dependency)
+        target.learn(source.dependency, source.remote)
     target.calls += 1
     items = target.body.stream(Call(target, name, caller), args, kwargs)
     try:
@@ -230,13 +234,13 @@ async def _pull(
                     f"{target.id} yields an item to the outside from within a transaction",
                     hint="collect items inside, and yield them after the block",
                 )
-            await gate.passed(target.dependency)
+            await gate.passed(target.dependency, target.remote)
         else:
-            source.learn(target.dependency)
+            source.learn(target.dependency, target.remote)
         return item
     except Exception:
         if source is None:
-            await gate.passed(target.dependency)
+            await gate.passed(target.dependency, target.remote)
         raise
 
 

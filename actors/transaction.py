@@ -145,7 +145,7 @@ class Transaction:
             self._undo()
             raise
         for one in self._participants:
-            one.learn(sequence)
+            one.wrote(sequence)
 
     def _undo(self) -> None:
         for one in self._participants:

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.call import CURRENT
-from actors.errors import ActorBroken
+from actors.errors import ActorBroken, ActorRestored
 from actors.transaction import refuse
 from storage.archive import Export, import_
 from storage.clone import clone
+from storage.compact import Compaction
+from storage.errors import StorageError
 from storage.graft import Graft
+from storage.history import Bookmark
+from storage.restore import Restore
 
 if TYPE_CHECKING:
+    from actors.host import Host
     from actors.node import Node
 
 
@@ -41,10 +46,61 @@ async def export_tree(source: Node, path: Path) -> None:
     host = source.host
     job = Export(host.store, source.database, path)
     try:
-        await host.gate.passed(job.sequence)
+        await host.gate.passed(job.sequence, host.remote(job.sequence))
         await host.aside(job.work)
     finally:
         job.close()
+
+
+async def restore_tree(target: Node, bookmark: Bookmark) -> Bookmark:
+    """Put a subtree back to what it was at `bookmark`; the bookmark that undoes it.
+
+    Its actors end, and start on the restored state with the next call. Crash-atomic.
+    """
+    _ready(target, f"restoring {target.id}")
+    host = target.host
+    job = Restore(host.store, target.database, bookmark)
+    try:
+        await host.aside(job.work)
+    except BaseException:
+        job.cancel()
+        raise
+    undo = str(host.store.bookmark())
+    target.abort(ActorRestored(f"{target.id} was restored", undo=undo, bookmark=str(bookmark)))
+    sequence, made = job.finish()
+    await _left(host, sequence)
+    return made
+
+
+ATTEMPTS = 3
+
+
+async def compact(node: Node) -> None:
+    """Make the database file of a node as small as its content."""
+    host = node.host
+    for _ in range(ATTEMPTS):
+        job = Compaction(host.store, node.database)
+        try:
+            await host.aside(job.work)
+        except BaseException:
+            job.cancel()
+            raise
+        sequence = job.finish()
+        if sequence is not None:
+            await _left(host, sequence)
+            return
+    raise StorageError(
+        f"{node.id} was written to while it was compacted, {ATTEMPTS} times",
+        hint="do it inside `async with self.exclusive():` or when it is idle",
+    )
+
+
+async def bookmark_at(node: Node, at: float) -> Bookmark:
+    """The newest bookmark of a node's tree made at or before `at`, in seconds since 1970."""
+    found: list[Bookmark] = []
+    find = node.host.store.bookmark_at(node.database, at)
+    await node.host.aside(lambda: found.append(find()))
+    return found[0]
 
 
 def _ready(node: Node, what: str) -> None:
@@ -65,9 +121,13 @@ async def _put(target: Node, graft: Graft) -> None:
         graft.cancel()
         raise
     target.abort(ActorBroken(f"{target.id} was replaced"))
-    sequence = graft.finish()
+    await _left(host, graft.finish())
+
+
+async def _left(host: Host, sequence: int) -> None:
+    """The caller depends on this record from now on."""
     call = CURRENT.get()
     if call is not None:
-        call.activation.learn(sequence)
+        call.activation.wrote(sequence)
     else:
-        await host.gate.passed(sequence)
+        await host.gate.passed(sequence, host.remote(sequence))

@@ -3,6 +3,7 @@
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
+    egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
     demo.py        the main job, told step by step
     cli.py         the `facets` command
@@ -26,17 +27,21 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets.egress.egress import Egress as Egress
+    from facets.egress.rules import Rule as Rule
     from facets.isolates.limits import Limits as Limits
     from facets.isolates.loader import Isolate as Isolate
 
 __all__ = [
     "Actor",
+    "Egress",
     "FacetStat",
     "Isolate",
     "Limits",
     "LocalRuntime",
     "Row",
     "Rows",
+    "Rule",
     "Start",
     "StorageLimits",
     "Stub",
@@ -45,7 +50,12 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_LAZY = {"Isolate": "facets.isolates.loader", "Limits": "facets.isolates.limits"}
+_LAZY = {
+    "Egress": "facets.egress.egress",
+    "Isolate": "facets.isolates.loader",
+    "Limits": "facets.isolates.limits",
+    "Rule": "facets.egress.rules",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,8 +14,9 @@ from actors.errors import FacetAborted, FacetDeleted
 from actors.node import Node
 from actors.stub import Stub
 from actors.transaction import SECONDS, Block, refuse
-from actors.trees import clone_tree, export_tree, import_tree
+from actors.trees import clone_tree, export_tree, import_tree, restore_tree
 from facets.errors import FacetRunsOtherCode
+from storage.history import Bookmark
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -125,7 +126,7 @@ class Facets:
             refuse(call, f"deleting facet {name!r}")
         self._activation.leave()
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
-        self._activation.learn(node.database.delete())
+        self._activation.wrote(node.database.delete())
 
     def transaction(self, seconds: float = SECONDS) -> AbstractAsyncContextManager[None]:
         """What this actor and the actors it calls write inside the block is kept as one.
@@ -141,6 +142,13 @@ class Facets:
         `NoState` if `source` has never written.
         """
         await clone_tree(self._node(source), self._node(target))
+
+    async def restore(self, name: str, bookmark: str) -> str:
+        """Put a facet and all below it back to what they were at `bookmark`.
+
+        Its calls in progress end with `ActorRestored`; the bookmark that leads back is returned.
+        """
+        return str(await restore_tree(self._node(name), Bookmark.parse(bookmark)))
 
     async def export(self, name: str, path: str | Path) -> None:
         """Write a facet and all below it as of now into one file (see `storage.archive`)."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from storage.journal import Journal
     from storage.layout import Layout
 
+BUSY = 2048
+"""Frames in a round from which on history joins the commits of each database."""
 ROUND = 64
 """Databases in one round: 64 that must be opened take about 20 ms of the thread."""
 
@@ -69,8 +71,10 @@ class _Dirty:
 class Keeper(Protocol):
     """Keeps older states of databases; see `storage.history`."""
 
-    def keep(self, database: Database) -> Callable[[], None] | None:
-        """Work that makes everything durable that the file is about to lose; None if nothing."""
+    def keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
+        """Work that makes everything durable that the file is about to lose; None if nothing.
+
+        `joined`: there is much to do, so all commits of this database count as one."""
 
 
 class Checkpointer:
@@ -127,7 +131,10 @@ class Checkpointer:
             return False
         self.running = True
         keeper = self._keeper
-        kept = [] if keeper is None else [keeper.keep(one.database) for one in chosen]
+        joined = sum(one.database.frames for one in chosen) > BUSY
+        kept = (
+            [] if keeper is None else [keeper.keep(one.database, joined=joined) for one in chosen]
+        )
         work = [one for one in kept if one is not None]
         if not work:
             self._move(chosen, None)

@@ -37,6 +37,18 @@ class Mark:
     first: int
     last: int
     """Frames."""
+    before: int
+    """Pages of the database before it; 0 for the first commit of all."""
+
+
+class Told:
+    """How far the history knows a database. Outlives the database's being forgotten."""
+
+    __slots__ = ("upto",)
+
+    def __init__(self) -> None:
+        self.upto = 0
+        """Sequence of the newest commit that history has; of those that are still marked."""
 
 
 class Database:
@@ -51,7 +63,7 @@ class Database:
         "_store",
         "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "marks",
         "migrations", "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
-        "transaction_depth", "uid",
+        "told", "transaction_depth", "uid",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -92,6 +104,7 @@ class Database:
         self.generation = 1
         self.marks: list[Mark] = []
         """Commits that a checkpoint would move into the file."""
+        self.told = Told()
         self._known = False
         self._migrated: Sequence[str] = ()
         self._reader: FrameReader | None = None
@@ -261,8 +274,8 @@ class Database:
         reader = self._reader
         assert reader is not None  # noqa: S101 - it was committed
         self.sequence = sequence
+        self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages))
         self.pages = made.size
-        self.marks.append(Mark(sequence, at, reader.first, reader.base))
 
     def prepare(self) -> None:
         """Have everything of the open step in the -wal, so that its COMMIT cannot fail for want
@@ -364,6 +377,7 @@ class Database:
             self._reader = None
         elif self._reader is None:
             self._store.adopt(path)
+            self.pages = path.stat().st_size // PAGE_SIZE
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
         self.has_file = True
@@ -434,12 +448,12 @@ class Database:
         assert self.uid is not None  # noqa: S101 - it was committed
         return Entry(record.PAGES, self.uid, self.generation, commit, self.tree)
 
-    def create_entry(self) -> Entry:
-        """What the journal keeps of a file that begins."""
+    def row_entry(self, kind: int) -> Entry:
+        """What the journal keeps of an actor, or of its file, that begins."""
         assert self.uid is not None  # noqa: S101 - it is being committed
         above = 0 if self.parent is None else self.parent.uid or 0
         place = Place(above, self.kind, self.name)
-        return Entry(record.CREATE, self.uid, self.generation, None, self.tree, place)
+        return Entry(kind, self.uid, self.generation, None, self.tree, place)
 
     def delete(self) -> int:
         """Wipe this database and all below it; the sequence of the record."""

@@ -73,6 +73,7 @@ class Graft:
             remove(store.disk, final)
             store.disk.rename(aside, final)
             self._made.append(final)
+            store.upload(scion.row, final)
         if self._made:
             sync_folders(store.disk, self._made)
 
@@ -100,19 +101,21 @@ class Graft:
         for one in held:
             one.held -= 1
 
-    def _entries(self, old: Sequence[Row]) -> list[Entry]:
+    def _entries(self, old: Sequence[Row], tree: int) -> list[Entry]:
         """Change the catalogue, as part of its open step; what else the record says."""
         catalogue = self._store.catalogue
         new = {scion.row.uid for scion in self._scions}
         catalogue.remove([row.uid for row in old])
         for scion in self._scions:
             catalogue.put(scion.row)
-        gone = [row for row in old if row.file and row.uid not in new]
+        gone = [row for row in old if row.uid not in new]
         made = [scion.row for scion in self._scions if scion.make is not None]
+        ended = old[0].uid if old and self._target.parent is None else tree
+        bare = [scion.row for scion in self._scions if not scion.row.file]
         was = {row.uid: row.generation for row in old if row.file}
-        tree = self._tree()
         return [
-            *[row.entry(record.DELETE, tree) for row in gone],
+            *[row.entry(record.DELETE, ended) for row in gone],
+            *[row.entry(record.ROW, tree) for row in bare],
             *[row.entry(record.BIND, tree, was.get(row.uid, 0)) for row in made],
         ]
 
@@ -125,20 +128,20 @@ class Graft:
         target.look()
         old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
         living = [store.live[row.uid] for row in old if row.uid in store.live]
+        stories = store.stories(old)
+        tree = self._tree()
         if any(one.in_step or one.held for one in living if one not in self._held):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
         for one in living:
             one.close()
         added = store.add_above(target)
         try:
-            sequence = store.change(self._entries(old))
+            sequence = store.change(self._entries(old, tree))
         except BaseException:
             for one in added:
                 one.row = False
             raise
-        kept = {(one.row.uid, one.row.generation) for one in self._scions}
-        for row in [row for row in old if row.file and (row.uid, row.generation) not in kept]:
-            store.gone(row, sequence)
+        store.replaced(tree, sequence, stories, [one.row for one in self._scions])
         for one in living:
             one.forget()
         target.forget()

@@ -15,7 +15,8 @@ sector that holds an older one:
       DELETE 3: the file and its -wal are removed
       BIND   4: the file of this generation, complete and synced before the record, takes the
              place of the one before
-             all three: replaced generation u32 (0: none) | uid of the parent u64 |
+      ROW    5: an actor exists that has no file
+             the last four: replaced generation u32 (0: none) | uid of the parent u64 |
              length of kind u16 | length of name u16 | kind | name, UTF-8
 
 `previous` is the header crc of the record before (of the segment header for the first), so a
@@ -53,7 +54,7 @@ _PAGES = struct.Struct("<II")
 _EVENT = struct.Struct("<IQHH")
 _PAGE = struct.Struct("<IHH")
 MAGIC = b"FREC"
-PAGES, CREATE, DELETE, BIND = 1, 2, 3, 4
+PAGES, CREATE, DELETE, BIND, ROW = 1, 2, 3, 4, 5
 assert _HEADER.size + _CRC.size == HEADER - 4  # noqa: S101 - four bytes to spare
 
 

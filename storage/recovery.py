@@ -126,6 +126,8 @@ def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
     folded: dict[int, _File] = {}
     for one in records:
         for entry in one.entries():
+            if entry.kind == record.ROW:
+                continue
             folded.setdefault(entry.uid, _File()).add(entry)
     directories = {layout.root}
     for uid, file in folded.items():

@@ -13,14 +13,18 @@ from weakref import WeakValueDictionary
 from storage import record
 from storage.catalogue import Catalogue, Row
 from storage.checkpoint import Background, Checkpointer, inline
+from storage.chronicler import Chronicler
 from storage.database import Database
 from storage.disk import Disk
 from storage.errors import DatabaseCorrupt, JournalFailed, StorageError, StorageFull
 from storage.format import check_format
 from storage.frames import Commit
+from storage.history import Archive, Bookmark
+from storage.history.lost import tell_lost
+from storage.history.story import Story, bookmark
 from storage.journal import Batch
 from storage.layout import Layout, remove
-from storage.limits import FileLimits, JournalLimits, StorageLimits
+from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 from storage.lock import Lock
 from storage.objects.folder import FolderStore
 from storage.objects.store import ObjectStore
@@ -32,6 +36,8 @@ from storage.replica.snapshot import Image
 from storage.snapshot import Cut, cut, read
 from storage.template import template
 
+REPLICA_BACKLOG = 64 << 20
+"""Bytes that may wait for the replica; over it nobody writes more."""
 Change = tuple[Database, Commit]
 
 
@@ -48,6 +54,7 @@ class Store:
         disk: Disk,
         limits: StorageLimits,
         journal: JournalLimits,
+        history: HistoryLimits,
         open_databases: int,
         opening: Opening | None,
     ) -> None:
@@ -66,10 +73,18 @@ class Store:
         """Files to remove once the record that replaces or deletes them is durable."""
         self._closed = False
         recovered: list[Record] = []
-        self._journal = recover(disk, layout, recovered.extend, journal)
+        self.chronicler = Chronicler(self, Archive(disk, layout.history, history))
+
+        def before(records: Sequence[Record]) -> None:
+            recovered.extend(records)
+            tell_lost(disk, layout, self.chronicler.archive, records)
+
+        self._journal = recover(disk, layout, before, journal)
         if opening is not None:
             opening.catch_up(layout, recovered, self._journal.committed)
-        self._checkpointer = Checkpointer(disk, layout, self._journal, journal.size, None)
+        self._checkpointer = Checkpointer(
+            disk, layout, self._journal, journal.size, self.chronicler
+        )
         database = Database(self, None, "", "")
         database.settle(0, True)
         self.catalogue = Catalogue(database)
@@ -92,6 +107,7 @@ class Store:
         *,
         limits: StorageLimits | None = None,
         journal: JournalLimits | None = None,
+        history: HistoryLimits | None = None,
         open_databases: int = 256,
         disk: Disk | None = None,
         replica: ObjectStore | None = None,
@@ -118,6 +134,7 @@ class Store:
                 disk,
                 limits or StorageLimits(),
                 journal or JournalLimits(),
+                history or HistoryLimits(),
                 open_databases,
                 opening,
             )
@@ -146,6 +163,32 @@ class Store:
     def durable(self) -> int:
         """Sequence up to which everything is on disk."""
         return self._journal.durable
+
+    @property
+    def epoch(self) -> int:
+        """The number of this opening: every one has a higher one than those before."""
+        return self._journal.epoch
+
+    def bookmark(self) -> Bookmark:
+        """The moment after the newest commit; good for every tree of this host."""
+        return Bookmark(self.epoch, self.committed)
+
+    def bookmark_at(self, database: Database, at: float) -> Callable[[], Bookmark]:
+        """Work, for any thread, that finds the newest bookmark of a tree made at or before `at`,
+        in seconds since 1970. `BookmarkGone` if its history begins later."""
+        database.look()
+        tree, now = database.tree, self.bookmark()
+        rows = self.catalogue.subtree(tree)
+        telling = [self.chronicler.keep(self.at(row)) for row in rows if row.file]
+
+        def find() -> Bookmark:
+            for tell in telling:
+                if tell is not None:
+                    tell()
+            log = self.chronicler.archive.tree(tree)
+            return now if log.newest.time <= at * 1e6 else log.at(int(at * 1e6))
+
+        return find
 
     @property
     def failed(self) -> JournalFailed | None:
@@ -189,7 +232,8 @@ class Store:
             rows = self._register(newborn, added) if newborn else None
             if rows is not None:
                 changes.append((self.catalogue.database, rows))
-            entries = [one.create_entry() for one in newborn]
+            entries = [one.row_entry(record.ROW) for one in added if one not in newborn]
+            entries += [one.row_entry(record.CREATE) for one in newborn]
             entries += [one.pages_entry(made) for one, made in changes]
             sequence = self._journal.append(entries, at=at)
         except BaseException as error:
@@ -199,6 +243,9 @@ class Store:
             if isinstance(error, OSError):
                 raise self._full(error) from error
             raise
+        rows_only = [one for one in added if one not in newborn]
+        if rows_only:
+            self._tell_rows(rows_only, sequence, at)
         for one in newborn:
             one.born = True
         for one, made in changes:
@@ -207,6 +254,13 @@ class Store:
         if self._checkpointer.background is inline:
             self.tend()
         return sequence
+
+    def _tell_rows(self, databases: Sequence[Database], sequence: int, at: int) -> None:
+        """These actors exist from now on, without a file."""
+        mark = bookmark(self.epoch, sequence, at)
+        for one in databases:
+            row = self.catalogue.row(_uid(one))
+            self._aside(self.chronicler.ended(one.tree, mark, (), [row]), _raise)
 
     def commit_all(self, databases: Sequence[Database]) -> int:
         """Commit the open steps of several databases as one: all of them are kept, or none.
@@ -273,6 +327,7 @@ class Store:
             database.forget()
             return database.sequence
         rows = self.catalogue.subtree(_uid(database))
+        stories = self.stories(rows)
         living = [self.live[row.uid] for row in rows if row.uid in self.live]
         if any(one.in_step or one.held for one in living):
             raise StorageError(
@@ -281,20 +336,50 @@ class Store:
         for one in living:
             one.close()
         self.catalogue.remove([row.uid for row in rows])
-        files = [row for row in rows if row.file]
         tree = database.tree
-        sequence = self.change([row.entry(record.DELETE, tree) for row in files])
-        for row in files:
-            self.gone(row, sequence)
+        sequence = self.change([row.entry(record.DELETE, tree) for row in rows])
+        self.replaced(tree, sequence, stories, ())
         for one in living:
             one.forget()
         database.sequence = sequence
         return sequence
 
-    def gone(self, row: Row, sequence: int) -> None:
-        """Record `sequence` makes this file superfluous; it is removed when that is durable."""
-        self._checkpointer.forget(row.uid)
-        self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
+    def stories(self, rows: Sequence[Row]) -> list[tuple[Row, Story | None]]:
+        """These rows, and what there is to tell of their files before they end."""
+        told = self.chronicler.story
+        return [(row, told(self.at(row)) if row.file else None) for row in rows]
+
+    def replaced(
+        self, tree: int, sequence: int, old: Sequence[tuple[Row, Story | None]], new: Sequence[Row]
+    ) -> None:
+        """Record `sequence` put `new` in the place of `old`. The files of the old ones are
+        removed when history has what they held and the record is durable."""
+        kept = {(row.uid, row.generation) for row in new}
+        gone = [row for row, _ in old if row.file and (row.uid, row.generation) not in kept]
+        for row in gone:
+            self._checkpointer.forget(row.uid)
+
+        def told(_: object, error: Exception | None) -> None:
+            if error is not None:
+                raise error
+            for row in gone:
+                self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
+            self._reap()
+
+        mark = bookmark(self.epoch, sequence, record.now())
+        if old and not old[0][0].parent and old[0][0].uid not in {row.uid for row in new}:
+            # A whole tree is gone, and its history with it.
+            ended = old[0][0].uid
+            self._aside(partial(self.chronicler.archive.forget, ended), told)
+            old = ()
+        if old or new:
+            work = self.chronicler.ended(tree, mark, old, new)
+            self._aside(work, told if old else _raise)
+
+    def _aside(
+        self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]
+    ) -> None:
+        self._checkpointer.background(work, done)
 
     def change(self, entries: Sequence[Entry]) -> int:
         """Commit the catalogue's open step together with `entries`, as one record."""
@@ -373,6 +458,16 @@ class Store:
         """Sequence up to which everything is in the replica; 0 without one."""
         return 0 if self.replica is None else self.replica.acknowledged
 
+    def upload(self, row: Row, path: Path) -> None:
+        """Give the replica, if there is one, the file that a record is about to bind. Blocks."""
+        if self.replica is not None:
+            self.replica.add(row.uid, Image(row.generation, self.durable, path.read_bytes()))
+
+    @property
+    def lost(self) -> StorageError | None:
+        """Why the replica will never have any more, if so: then nobody may be answered."""
+        return None if self.replica is None else self.replica.lost
+
     def _image(self, uid: int) -> Image:
         """A database as of now, for the replica; called on a thread of its own."""
         held = self.call(partial(self._hold, uid))
@@ -398,7 +493,8 @@ class Store:
     @property
     def congested(self) -> bool:
         """Whether nobody should write more until there is room."""
-        return self._journal.congested
+        replica = self.replica
+        return self._journal.congested or (replica is not None and replica.queued > REPLICA_BACKLOG)
 
     @property
     def due(self) -> bool:
@@ -468,6 +564,11 @@ class Store:
         finally:
             self._journal.close()
             self._lock.release()
+
+
+def _raise(_: object, error: Exception | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _directly(function: Callable[[], Any]) -> Any:

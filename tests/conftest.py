@@ -9,6 +9,9 @@ import pytest
 
 from actors import LocalRuntime
 from actors.testing import VirtualClock
+from tests.s3 import bucket as bucket
+from tests.s3 import s3_environment as s3_environment
+from tests.s3 import s3_server as s3_server
 
 
 @pytest.fixture

@@ -32,6 +32,11 @@ class PastDatabase:
     """Pages of its database; 0 for an actor without a file."""
     _undoing: _Undoing
 
+    @property
+    def generation(self) -> int:
+        """The newest generation that the history has of it; 0 if nothing was undone."""
+        return max([block.header.generation for block in self._undoing.blocks], default=0)
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Every page by number, ascending, with zeros in its gap.
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from storage.errors import FacetsError, LeaseLost, ObjectStoreFailed
+from storage.errors import LeaseLost, ObjectStoreFailed, StorageError
 from storage.objects.store import ObjectStore
 from storage.replica.compactor import Compactor
 from storage.replica.lease import Lease
@@ -47,7 +47,7 @@ class Shipper:
 
     def __init__(self, store: ObjectStore, lease: Lease, tail: Tail, image: ReadImage) -> None:
         self.lease = lease
-        self.lost: FacetsError | None = None
+        self.lost: StorageError | None = None
         """Why nothing more will be acknowledged, if so."""
         self.notify: Callable[[], None] = _nobody
         self._log = LogWriter(store, lease, tail)
@@ -145,7 +145,7 @@ class Shipper:
                 if self._closing.wait(pause):
                     return False
                 pause = min(pause * 2, PATIENCE)
-            except FacetsError as error:  # damage: nobody may go on writing over it
+            except StorageError as error:  # damage: nobody may go on writing over it
                 self._lose(error)
                 return False
             else:
@@ -166,7 +166,7 @@ class Shipper:
                 if not self._attempt(self._compactor.collect):
                     return
 
-    def _lose(self, error: FacetsError) -> None:
+    def _lose(self, error: StorageError) -> None:
         self.lost = error
         with self._change:
             self._change.notify_all()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from actors import Actor, LocalRuntime
-from storage import Store
 from storage.errors import JournalFailed
+from storage.segment import Segment
 
 
 class Writer(Actor):
@@ -36,25 +36,24 @@ class Writer(Actor):
 
 
 class Syncs:
-    """Counts the store's syncs and lets one fail."""
+    """Counts the journal's writes, on whatever thread, and lets one fail."""
 
-    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.store = store
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
         self.failing = False
-        self.sync = store.sync
-        monkeypatch.setattr(Store, "sync", lambda _store: self())
+        self.write = Segment.write
+        monkeypatch.setattr(Segment, "write", lambda segment, data, at: self(segment, data, at))
 
-    def __call__(self) -> None:
+    def __call__(self, segment: Segment, data: bytes, at: int) -> None:
         self.count += 1
         if self.failing:
-            raise JournalFailed("the disk said no")
-        self.sync()
+            raise OSError("the disk said no")
+        self.write(segment, data, at)
 
 
 @pytest.fixture
 async def syncs(runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch) -> Syncs:
-    return Syncs(runtime._open().store, monkeypatch)
+    return Syncs(monkeypatch)
 
 
 def durable(runtime: LocalRuntime) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 import actors.errors
 import facets
+import facets.egress.errors
 import facets.errors
 import facets.isolates.errors
 import storage.errors
@@ -41,12 +42,12 @@ def imported(path: Path) -> list[str]:
     return found
 
 
-def test_importing_facets_imports_neither_ray_nor_wasmtime() -> None:
+def test_importing_facets_imports_no_optional_package() -> None:
     code = "import sys, facets; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(done.stdout.split())
     assert "facets" in modules
-    assert not modules & {"ray", "wasmtime", "cloudpickle", "typer", "rich"}
+    assert not modules & {"ray", "wasmtime", "cloudpickle", "typer", "rich", "httpx", "httpcore"}
 
 
 def test_every_exported_name_is_there() -> None:
@@ -57,7 +58,8 @@ def test_every_exported_name_is_there() -> None:
 
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
-    for module in (storage.errors, actors.errors, facets.isolates.errors, facets.errors):
+    branches = (facets.egress.errors, facets.isolates.errors)
+    for module in (storage.errors, actors.errors, *branches, facets.errors):
         for name, found in vars(module).items():
             if isinstance(found, type) and issubclass(found, Exception):
                 assert issubclass(found, FacetsError)

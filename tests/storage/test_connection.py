@@ -13,6 +13,7 @@ from storage import Database, StorageLimits
 from storage.connection import Connection
 from storage.errors import ConstraintError, DatabaseCorrupt, StatementTimeout, StorageFull
 from storage.frames import FrameReader
+from storage.limits import PAGE_SIZE
 from storage.template import template
 
 

@@ -9,7 +9,7 @@ import pytest
 from storage.objects import FolderStore, ObjectStore, open_store
 from storage.testing.conformance import ObjectStoreConformance
 from storage.testing.objects import FaultyStore, MemoryStore
-from tests.storage.objects.conftest import PAGE
+from tests.s3 import PAGE
 
 
 class TestFolder(ObjectStoreConformance):

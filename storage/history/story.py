@@ -1,0 +1,115 @@
+"""What happened to one database, on its way into the history.
+
+A story is told in order: first the commits that a checkpoint is about to move into the file,
+then, if something ends the file, that. Telling takes time and belongs on a worker thread;
+what it reads stays as it is until it is done: the caller holds the database, or its file is
+not removed before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.disk import Disk
+from storage.frames import Commit, read_commit
+from storage.history.block import Block, Node
+from storage.history.bookmark import Bookmark, Mark
+from storage.history.encode import Change, Image, changed, created, thin
+from storage.limits import PAGE_SIZE
+from storage.pages import MAX_PAGES, ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A commit in a -wal."""
+
+    mark: Mark
+    first: int
+    last: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A database file and its -wal at one moment."""
+
+    uid: int
+    generation: int
+    node: Node
+    path: Path
+    size: int
+    """Pages it has, the -wal included."""
+    told: Sequence[Pending]
+    """In the history already, and not in the file."""
+    pending: Sequence[Pending]
+    """In neither."""
+
+    def blocks(self, disk: Disk, *, joined: bool) -> Iterator[Block]:
+        """The blocks of what is pending; `joined` makes one change of them all."""
+        if not self.pending or self.size >= MAX_PAGES:
+            return
+        with _Files(disk, self.path) as files:
+            changes = [
+                Change(one.mark, one.before, files.commit(one.first, one.last))
+                for one in self.pending
+            ]
+            if not changes[0].before:
+                yield created(self.uid, self.generation, changes[0].mark, self.node)
+            if joined and len(changes) > 1:
+                changes = [thin(changes)]
+            older = files.folded(self.told)
+            yield from changed(
+                self.uid,
+                self.generation,
+                changes,
+                lambda number: older.get(number) or files.page(number),
+            )
+
+    def image(self, disk: Disk, stack: ExitStack) -> Image:
+        """All of it, to be read until `stack` is closed."""
+        files = stack.enter_context(_Files(disk, self.path))
+        newer = files.folded([*self.told, *self.pending])
+        return Image(self.size, lambda number: newer.get(number) or files.page(number))
+
+
+class _Files:
+    """A database file and its -wal, open for reading."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+
+    def __enter__(self) -> _Files:
+        self._fd = self._disk.open(self._path, os.O_RDONLY)
+        self._wal_fd = -1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._disk.close(self._fd)
+        if self._wal_fd >= 0:
+            self._disk.close(self._wal_fd)
+
+    def page(self, number: int) -> bytes:
+        return self._disk.read(self._fd, PAGE_SIZE, (number - 1) * PAGE_SIZE) or ZERO
+
+    def commit(self, first: int, last: int) -> Commit:
+        if self._wal_fd < 0:
+            self._wal_fd = self._disk.open(self._wal, os.O_RDONLY)
+        return read_commit(self._wal_fd, self._wal, first, last)
+
+    def folded(self, commits: Sequence[Pending]) -> dict[int, bytes]:
+        """The newest image of each page that these commits wrote."""
+        pages: dict[int, bytes] = {}
+        for one in commits:
+            pages.update(self.commit(one.first, one.last).pages)
+        return pages
+
+
+def bookmark(epoch: int, sequence: int, time: int) -> Mark:
+    """The moment after a record."""
+    return Mark(Bookmark(epoch, sequence), time)

@@ -1,0 +1,127 @@
+"""Restore: a subtree as it was at a bookmark, in the place of what it is now.
+
+History is not rewritten: the restored files are new generations, put in place by one record,
+and the bookmark before that record leads back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.catalogue import Row
+from storage.errors import NoState
+from storage.graft import Graft, Scion
+from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, TreeState, rewind
+from storage.limits import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.disk import Disk
+    from storage.history.story import Story
+    from storage.store import Store
+
+
+class Restore:
+    """`target` and all below it on the way back to `bookmark`.
+
+    `work` on any thread, then `finish` on the store's, or `cancel`. Nothing of the whole tree
+    may be written meanwhile: its actors are stopped, and its databases held.
+    """
+
+    def __init__(self, store: Store, target: Database, bookmark: Bookmark) -> None:
+        target.look()
+        if not target.row or target.uid is None:
+            raise NoState(f"{target.name!r} has no state", name=target.name)
+        self._store = store
+        self._target = target
+        self._bookmark = bookmark
+        self._uid = target.uid
+        self._tree = target.tree
+        self._rows = {row.uid: row for row in store.catalogue.subtree(self._tree)}
+        self._held = [store.at(row) for row in self._rows.values() if row.file]
+        self._telling = [
+            work for one in self._held if (work := store.chronicler.keep(one)) is not None
+        ]
+        self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
+        self._stack = ExitStack()
+        self._graft: Graft | None = None
+        for one in self._held:
+            one.held += 1
+
+    def work(self) -> None:
+        """Make the files. `BookmarkGone`, `HistoryCorrupt` and `NoState` change nothing."""
+        for tell in self._telling:
+            tell()
+        log = self._store.chronicler.archive.tree(self._tree)
+        nodes = {uid: Node(row.parent, row.kind, row.name) for uid, row in self._rows.items()}
+        state = rewind(log, nodes, self._current, self._bookmark)
+        scions = list(self._scions(state))
+        self._graft = Graft(self._store, self._target, scions)
+        self._graft.work()
+
+    def finish(self) -> tuple[int, Bookmark]:
+        """Put it in place: the record's sequence, and the bookmark that undoes it."""
+        assert self._graft is not None  # noqa: S101 - `work` comes first
+        undo = self._store.bookmark()
+        self._let_go()
+        return self._graft.finish(), undo
+
+    def cancel(self) -> None:
+        """Forget it; what was made is removed."""
+        self._let_go()
+        if self._graft is not None:
+            self._graft.cancel()
+
+    def _let_go(self) -> None:
+        self._stack.close()
+        held, self._held = self._held, []
+        for one in held:
+            one.held -= 1
+
+    def _current(self, uid: int) -> Image:
+        story: Story | None = self._stories.get(uid)
+        return NOTHING if story is None else story.image(self._store.disk, self._stack)
+
+    def _scions(self, state: TreeState) -> Iterator[Scion]:
+        """The target and what was below it then, parents first."""
+        past = state.databases
+        if self._uid not in past:
+            raise NoState(
+                f"{self._target.name!r} did not exist at {self._bookmark}", name=self._target.name
+            )
+        below: dict[int, list[int]] = {}
+        for uid, one in past.items():
+            below.setdefault(one.node.parent, []).append(uid)
+        waiting = [self._uid]
+        while waiting:
+            uid = waiting.pop()
+            yield self._scion(past[uid])
+            waiting += below.get(uid, [])
+
+    def _scion(self, past: PastDatabase) -> Scion:
+        now = self._rows.get(past.uid)
+        node = past.node if past.uid != self._uid else None
+        if node is None and now is not None:  # it keeps the place that it has
+            node = Node(now.parent, now.kind, now.name)
+        assert node is not None  # noqa: S101 - the target exists
+        generation = 1 + max(past.generation, now.generation if now else 0)
+        make: Callable[[Path], None] | None = None
+        if past.size:
+            make = partial(_write, self._store.disk, past)
+        row = Row(past.uid, node.parent, node.kind, node.name, generation, int(past.size > 0))
+        return Scion(row, make)
+
+
+def _write(disk: Disk, past: PastDatabase, path: Path) -> None:
+    fd = disk.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        for number, page in past.pages():
+            disk.write(fd, page, (number - 1) * PAGE_SIZE)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
