@@ -117,16 +117,6 @@ def files_are_removed_before_their_deletion_is_durable() -> AbstractContextManag
     return patch.object(Store, "delete", delete)
 
 
-def records_of_a_deleted_database_are_given_up_at_once() -> AbstractContextManager[object]:
-    """They are no longer needed although the record of its deletion is not durable."""
-
-    def forget(self: Checkpointer, uid: int, *_: object) -> None:
-        self._dirty.pop(uid, None)
-        self._long.pop(uid, None)
-
-    return patch.object(Checkpointer, "forget", forget)
-
-
 def a_segment_begins_before_the_one_before_is_durable() -> AbstractContextManager[object]:
     """The parts of a batch are written last one first."""
     original = Journal.write
@@ -222,7 +212,6 @@ BROKEN_RULES: dict[str, Rule] = {
         a_new_segment_counts_before_it_holds_what_it_replaces,
         a_stale_wal_is_kept,
         files_are_removed_before_their_deletion_is_durable,
-        records_of_a_deleted_database_are_given_up_at_once,
         a_segment_begins_before_the_one_before_is_durable,
         segments_are_released_before_their_databases_are_synced,
         databases_are_not_synced,
