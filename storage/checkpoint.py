@@ -100,6 +100,8 @@ class Checkpointer:
         """In the order of their first records."""
         self._long: dict[int, Database] = {}
         """Those whose -wal is long."""
+        self._leaving: list[tuple[int, int]] = []
+        """Records that take databases away, each with the first one that is needed until then."""
         self._syncing: list[_Dirty] = []
         self.refused: dict[int, Exception] = {}
         """Databases whose pages could not be moved when they were last tried, and why."""
@@ -118,9 +120,14 @@ class Checkpointer:
         if database.frames >= MAX_FRAMES:
             self._long[uid] = database
 
-    def forget(self, uid: int) -> None:
-        """The database was deleted, or its file replaced by one that is durable."""
-        self._dirty.pop(uid, None)
+    def forget(self, uid: int, sequence: int) -> None:
+        """The database was deleted, or its file replaced by one that is durable, by this record.
+
+        Until the record is durable the older ones are needed: a crash would bring it back.
+        """
+        found = self._dirty.pop(uid, None)
+        if found is not None:
+            self._leaving.append((sequence, found.first))
         self._long.pop(uid, None)
         self.refused.pop(uid, None)
 
@@ -242,7 +249,9 @@ class Checkpointer:
     @property
     def needed(self) -> int:
         """The oldest sequence that some file may lack."""
-        firsts = [one.first for one in self._syncing]
+        durable = self._journal.durable
+        self._leaving = [one for one in self._leaving if one[0] > durable]
+        firsts = [one.first for one in self._syncing] + [first for _, first in self._leaving]
         if self._dirty:
             firsts.append(next(iter(self._dirty.values())).first)
         return min(firsts, default=self._journal.committed + 1)

@@ -10,7 +10,7 @@ Deleting a root forgets its history; deleting a facet is a part of its tree's.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
@@ -58,7 +58,8 @@ class Chronicler:
             if story.size >= MAX_PAGES:
                 self.archive.tree(tree).cut(story.pending[-1].mark)
             else:
-                self.archive.tree(tree).append(story.blocks(self._store.disk, joined=joined))
+                with closing(story.blocks(self._store.disk, joined=joined)) as blocks:
+                    self.archive.tree(tree).append(blocks)
             told.upto = last
 
         return work

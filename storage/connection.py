@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,18 @@ class Connection:
         try:
             self._prepare()
         except BaseException as error:
-            self._db.close(True)
+            with suppress(apsw.Error):  # the error to tell is the first one
+                self._db.close(True)
             if isinstance(error, apsw.Error):
                 raise self._translate(error, "open") from error
             raise
 
     def _prepare(self) -> None:
         db, limits = self._db, self.limits
+        # First: closed without it, after an error here, SQLite would move what is not durable.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for _ in db.execute(_SETUP + f"pragma max_page_count={limits.database // PAGE_SIZE}"):
             pass
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         db.limit(apsw.SQLITE_LIMIT_LENGTH, limits.value)

@@ -35,6 +35,8 @@ def check_format(layout: Layout, disk: Disk, fill: Fill | None = None) -> None:
                 path=str(layout.root),
                 found=found,
             )
+        # Who wrote it may have been killed before its name was durable.
+        disk.sync_directory(layout.root)
     else:
         _refuse_foreign(layout)
         _initialise(layout, disk, fill)

@@ -304,8 +304,8 @@ class Journal:
         """
         free: list[Segment] = []
         while len(self._live) > 1 and self._live[0].last < needed:
-            if self._live[0].last > self.durable:
-                break
+            if self._live[0].last > self.durable or not self._live[1].begun:
+                break  # a crash now would find no segment at all
             segment = self._live.pop(0)
             self.size -= segment.end - START
             try:

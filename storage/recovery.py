@@ -58,6 +58,7 @@ def recover(disk: Disk, layout: Layout, before: Before, limits: JournalLimits) -
     """
     folder = layout.journal
     found = read_segments(disk, folder)
+    disk.sync_directory(folder)  # a process that was killed may have left a name undurable
     spares = _unused(disk, folder, found)
     if not found:
         if any(layout.databases.iterdir()):
@@ -131,7 +132,9 @@ def _voided(disk: Disk, path: Path) -> Segment:
 
 def _unused(disk: Disk, folder: Path, found: Sequence[Found]) -> list[Segment]:
     used = {one.path for one in found}
-    return [Segment(disk, path) for path in sorted(folder.glob("*.seg")) if path not in used]
+    # Voided again: the process before may have been killed in the middle of it, and what is read
+    # as void here is so in the page cache only.
+    return [_voided(disk, path) for path in sorted(folder.glob("*.seg")) if path not in used]
 
 
 def fold(records: Iterable[Record]) -> dict[int, Folded]:

@@ -137,7 +137,9 @@ class Segment:
     `reserve` is called where records are queued; `write` may run on another thread.
     """
 
-    __slots__ = ("_direct", "_disk", "_fd", "_plain", "_stage", "allocated", "end", "last", "path")
+    __slots__ = (
+        "_direct", "_disk", "_fd", "_plain", "_stage", "allocated", "begun", "end", "last", "path",
+    )  # fmt: skip
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
@@ -150,6 +152,8 @@ class Segment:
             raise
         self._stage = memoryview(mmap.mmap(-1, STAGE)) if self._direct else memoryview(b"")
         self.allocated = os.fstat(self._plain).st_size
+        self.begun = False
+        """Its header is durable."""
         self.end = START
         """Where the next record will be queued."""
         self.last = 0
@@ -186,11 +190,12 @@ class Segment:
         """Start a new life; durable on return."""
         self.reserve(START)
         self.write(header.encode(), 0)
+        self.begun = True
 
     def void(self) -> None:
         """End its life, durably: nothing in it is read again."""
         self.write(bytes(START), 0)
-        self.end, self.last = START, 0
+        self.begun, self.end, self.last = False, START, 0
 
     def close(self) -> None:
         """Close both descriptors."""

@@ -249,11 +249,11 @@ class Store:
             if isinstance(error, OSError):
                 raise self._full(error) from error
             raise
+        for one in newborn:
+            one.born = True
         rows_only = [one for one in added if one not in newborn]
         if rows_only:
             self.tell_rows(rows_only, sequence)
-        for one in newborn:
-            one.born = True
         for one, made in changes:
             one.kept(sequence, at, made)
             self._checkpointer.wrote(one, sequence, one in newborn)
@@ -378,7 +378,7 @@ class Store:
         kept = {(row.uid, row.generation) for row in new}
         gone = [row for row, _ in old if row.file and (row.uid, row.generation) not in kept]
         for row in gone:
-            self._checkpointer.forget(row.uid)
+            self._checkpointer.forget(row.uid, sequence)
 
         def told(_: object, error: Exception | None) -> None:
             if error is not None:
@@ -551,7 +551,10 @@ class Store:
         """First use of a file in this process: its -wal is scratch of an earlier one."""
         if not path.exists():
             raise DatabaseCorrupt(f"{path} is missing", path=str(path))
-        self.disk.unlink(path.with_name(path.name + "-wal"))
+        try:
+            self.disk.unlink(path.with_name(path.name + "-wal"))
+        except OSError as error:
+            raise StorageFull(f"the disk refused this step: {error}", path=str(path)) from error
 
     def used(self, database: Database) -> None:
         """A step begins: keep this connection, and close old ones over the cap."""

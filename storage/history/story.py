@@ -9,7 +9,7 @@ not removed before.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,9 @@ class Story:
     pending: Sequence[Pending]
     """In neither."""
 
-    def blocks(self, disk: Disk, *, joined: bool) -> Iterator[Block]:
-        """The blocks of what is pending; `joined` makes one change of them all."""
+    def blocks(self, disk: Disk, *, joined: bool) -> Generator[Block, None, None]:
+        """The blocks of what is pending; `joined` makes one change of them all. Files are open
+        until it is exhausted or closed."""
         if not self.pending or self.size >= MAX_PAGES:
             return
         with _Files(disk, self.path) as files:

@@ -137,9 +137,16 @@ class PowerLossDisk(Disk):
             self._notice()
             self._directories.update(one for one in path.iterdir() if one.is_dir())
             done = self._settled_by(path)
+            settled: set[Path | None] = set()
+            pending: list[_Change] = []
+            for change in reversed(self._pending):
+                if change in done:
+                    settled.add(change.target)
+                elif change.target is None or change.target not in settled:
+                    pending.append(change)  # otherwise what took its name is on the platter
             for change in [one for one in self._pending if one in done]:
                 change.apply(self._names)
-            self._pending = [one for one in self._pending if one not in done]
+            self._pending = pending[::-1]
 
     def rename(self, source: Path, target: Path) -> None:
         """Durable, as a whole, with the target's directory."""

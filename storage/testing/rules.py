@@ -22,7 +22,7 @@ from storage.database import Database
 from storage.disk import Disk
 from storage.journal import Batch, Journal
 from storage.layout import remove
-from storage.recovery import _File
+from storage.recovery import Folded
 from storage.segment import Segment
 from storage.store import Store
 
@@ -164,13 +164,13 @@ def names_of_new_databases_are_not_synced() -> AbstractContextManager[object]:
 
 def new_databases_are_trusted() -> AbstractContextManager[object]:
     """Recovery takes the file of a new database as it finds it."""
-    original = _File.write
+    original = Folded.write
 
-    def write(self: _File, *args: Any) -> None:
+    def write(self: Folded, *args: Any) -> None:
         self.created = False
         original(self, *args)
 
-    return patch.object(_File, "write", write)
+    return patch.object(Folded, "write", write)
 
 
 def released_segments_stay_readable() -> AbstractContextManager[object]:
@@ -195,13 +195,13 @@ def segments_are_not_synced() -> AbstractContextManager[object]:
 
 def recovered_files_are_not_synced() -> AbstractContextManager[object]:
     """Recovery gives records up whose pages are in the page cache only."""
-    original = _File.write
+    original = Folded.write
 
-    def write(self: _File, disk: Disk, *args: Any) -> None:
+    def write(self: Folded, disk: Disk, *args: Any) -> None:
         with patch.object(type(disk), "sync", lambda self, fd: None):
             original(self, disk, *args)
 
-    return patch.object(_File, "write", write)
+    return patch.object(Folded, "write", write)
 
 
 BROKEN_RULES: dict[str, Rule] = {

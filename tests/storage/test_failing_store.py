@@ -90,7 +90,6 @@ def test_wherever_the_disk_fails_a_step_is_undone_and_what_is_durable_stays(
     assert kept == durable == list(STEPS)
 
 
-@pytest.mark.xfail(reason="recovery does not close its segments when it fails", strict=True)
 def test_a_store_that_could_not_be_opened_leaves_nothing_open(memory: Path) -> None:
     for nth in range(1, 40):
         disk = FaultyDisk(Fault("any", nth))
