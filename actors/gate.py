@@ -88,7 +88,7 @@ class Gate:
         for one in waiting:
             if not one.done():
                 one.set_result(None)
-        self._make_room()
+        self.make_room()
         if self._store.replica_lost is not None:
             self._on_failure(self._store.replica_lost)
 
@@ -133,7 +133,7 @@ class Gate:
         self._average += (seconds - self._average) / 8
         if self._store.due:
             self._store.tend()
-        self._make_room()
+        self.make_room()
 
     # -- crowds ---------------------------------------------------------------------------
 
@@ -185,20 +185,25 @@ class Gate:
     # -- room -----------------------------------------------------------------------------
 
     async def room(self) -> None:
-        """Return when the journal may be written to; at once unless it is congested."""
+        """Return when the journal may be written to; at once unless it is congested, and can be
+        made less so."""
         while self._store.congested:
             if self._store.failed is not None:
                 raise self._store.failed
             if self._store.replica_lost is not None:
                 raise self._store.replica_lost
+            if not self._store.makes_room:
+                # What fills the journal is held, by a clone or a transaction that may be the
+                # very one that waits here: holding it back would make no room.
+                return
             waiter = self._loop.create_future()
             self._room.append(waiter)
-            self._joined(self._store.committed)
-            if self._store.due:
-                self._store.tend()
+            if self._store.durable < self._store.committed:
+                self._joined(self._store.committed)
             await waiter
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Let those that wait for room look again."""
         waiting, self._room = self._room, []
         for one in waiting:
             if not one.done():
@@ -209,5 +214,5 @@ class Gate:
         while self._flying is not None:
             await asyncio.wait([self._flying])
         self._replica_moved()
-        self._make_room()
+        self.make_room()
         self._writer.close()

@@ -190,6 +190,7 @@ class Host:
             done(None if error is not None else ran.result(), error)
         except JournalFailed as failure:
             self._failed(failure)
+        self.gate.make_room()
 
     async def aside(self, work: Callable[[], None]) -> None:
         """Run slow work on a thread. It ends before this returns, even if cancelled."""

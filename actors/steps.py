@@ -141,11 +141,13 @@ class _Suspended:
     def _held(self, resume: Callable[[], Any]) -> Generator[Any, Any, Callable[[], Any]]:
         """Wait until the next step may run; a cancellation meanwhile is what it begins with."""
         activation, call = self._activation, self._call
+        asked = False
         while activation.broken is None:
             held = activation.transaction
             if held is not None and held is not call.transaction:
                 wait = held.over()
-            elif held is None and activation.congested:
+            elif held is None and activation.congested and not asked:
+                asked = True  # once: the gate knows whether waiting would help
                 wait = activation.node.host.gate.room()
             else:
                 break

@@ -520,10 +520,18 @@ class Store:
         """Whether `tend` has something to do."""
         return self._checkpointer.due
 
-    def tend(self, *, everything: bool = False) -> None:
-        """Begin a round of checkpoints if one is due (`everything`: of all databases)."""
+    def tend(self, *, everything: bool = False) -> bool:
+        """Begin a round of checkpoints if one is due (`everything`: of all databases); whether
+        one is running now."""
         if everything or self._checkpointer.due:
             self._checkpointer.start(everything=everything)
+        return self._checkpointer.running
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether something is under way, or can be begun, that ends a congestion."""
+        replica = self.replica is not None and self.replica.queued > REPLICA_BACKLOG
+        return self.tend() or self.durable < self.committed or replica
 
     def run_in(self, background: Background) -> None:
         """Where rounds do their slow work; without it, `tend` does it before it returns."""

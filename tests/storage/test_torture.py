@@ -1,6 +1,6 @@
 """SIGKILL of a busy process loses nothing acknowledged, wherever it comes.
 
-FACETS_TORTURE_KILLS says how many processes are killed.
+FACETS_TORTURE_KILLS says how many processes are killed, FACETS_TORTURE_SEED where.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from facets import LocalRuntime
+from storage.doctor import examine
 from tests.storage import torture_worker
 
 KILLS = int(os.environ.get("FACETS_TORTURE_KILLS", "6"))
+SEED = int(os.environ.get("FACETS_TORTURE_SEED", "20261125"))
 
 
 def run_and_kill(state: Path, words: int, delay: float) -> dict[str, int]:
@@ -42,18 +44,25 @@ def run_and_kill(state: Path, words: int, delay: float) -> dict[str, int]:
 
 async def check(state: Path, acknowledged: Mapping[str, int]) -> None:
     """Each tree is as it was after some prefix of its own steps, and has what was acknowledged."""
-    async with LocalRuntime(state) as runtime:
+    async with LocalRuntime(state, journal=torture_worker.JOURNAL) as runtime:
         for name in torture_worker.NAMES:
-            n, branch, leaf, done = await runtime.get(torture_worker.Tree, name).seen()
+            tree = runtime.get(torture_worker.Tree, name)
+            n, branch, leaf, done = await tree.seen()
             assert branch == list(range(1, len(branch) + 1))
             assert leaf == list(range(1, len(leaf) + 1))
             assert n >= len(branch) >= len(leaf) >= done >= acknowledged.get(name, 0)
             assert n - done <= 1
+            others = await tree.others()
+            assert all(rows == list(range(1, len(rows) + 1)) for rows in others.values())
+            assert others["left"] == others["right"]
+            assert len(others["copy"]) <= len(branch)
+    examined = examine(state)
+    assert examined.sound, examined.findings
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(7200 if KILLS > 100 else 600)
 async def test_kills_of_twenty_busy_trees_lose_nothing_acknowledged(state: Path) -> None:
-    pick = random.Random(20261125)
+    pick = random.Random(SEED)
     acknowledged: dict[str, int] = {}
     for kill in range(KILLS):
         while pick.random() < 0.4:

@@ -1,11 +1,18 @@
-"""The process that test_torture.py kills: twenty actors with facets below them, all busy."""
+"""The process that test_torture.py kills: twenty actors with facets below them, all busy.
+
+Each grows step by step, and now and then writes two facets in one transaction, clones one over
+another, restores one, deletes one, or compacts itself. The journal is small, so that segments
+and checkpoints come and go all the time.
+"""
 
 import asyncio
 import random
 import sys
 
 from facets import Actor, LocalRuntime
+from storage.limits import JournalLimits
 
+JOURNAL = JournalLimits(segment=128 << 10, size=512 << 10)
 NAMES = [f"actor{n:02}" for n in range(20)]
 
 
@@ -36,9 +43,38 @@ class Tree(Actor, kind="Tree"):
         self.kv["done"] = n
         return n
 
+    async def pair(self) -> None:
+        """One number more on both sides, or on none."""
+        async with self.facets.transaction():
+            n = len(await self.facets.get("left", Leaf).rows()) + 1
+            await self.facets.get("left", Leaf).add(n)
+            await self.facets.get("right", Leaf).add(n)
+
+    async def copy(self) -> None:
+        await self.facets.clone("branch", "copy")
+
+    async def swing(self) -> None:
+        """Two numbers more, and back to before the second."""
+        swing = self.facets.get("swing", Leaf)
+        n = len(await swing.rows())
+        await swing.add(n + 1)
+        mark = self.storage.bookmark()
+        await swing.add(n + 2)
+        await self.facets.restore("swing", mark)
+        if len(await self.facets.get("swing", Leaf).rows()) != n + 1:
+            raise AssertionError("the restore led somewhere else")
+
+    async def forget(self) -> None:
+        self.facets.delete("copy")
+
     async def seen(self) -> tuple[int, list[int], list[int], int]:
         branch, leaf = await self.facets.get("branch", Branch).seen()
         return self.kv.get("n", 0), branch, leaf, self.kv.get("done", 0)
+
+    async def others(self) -> dict[str, list[int]]:
+        """The numbers of the facets that are cloned, restored and written in pairs."""
+        names = ("left", "right", "copy", "swing")
+        return {name: await self.facets.get(name, Leaf).rows() for name in names}
 
 
 async def keep_growing(runtime: LocalRuntime, name: str) -> None:
@@ -48,11 +84,13 @@ async def keep_growing(runtime: LocalRuntime, name: str) -> None:
         n += 1
         await tree.grow(n)
         print(name, n, flush=True)
+        if random.random() < 0.2:
+            await getattr(tree, random.choice(("pair", "copy", "swing", "forget", "pair")))()
 
 
 async def main() -> None:
     print("opening", 0, flush=True)
-    async with LocalRuntime(sys.argv[1], open_databases=16) as runtime:
+    async with LocalRuntime(sys.argv[1], open_databases=16, journal=JOURNAL) as runtime:
         print("open", 0, flush=True)
         async with asyncio.TaskGroup() as group:
             for name in NAMES:
