@@ -127,9 +127,9 @@ class Graft:
         store, target = self._store, self._target
         target.look()
         old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
+        stories = store.stories(old)
         # Also those without state: they know that they have none, which is about to change.
         living = list(target.family())
-        stories = store.stories(old)
         tree = self._tree()
         if any(one.in_step or one.held > self._held.count(one) for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")

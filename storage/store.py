@@ -350,6 +350,7 @@ class Store:
             return database.sequence
         rows = self.catalogue.subtree(_uid(database))
         stories = self.stories(rows)
+        living = list(database.family())  # again: telling of them has brought some to life
         tree = database.tree
         for one in living:
             one.close()
