@@ -81,6 +81,7 @@ class Activation:
         if self.replicated:
             self.remote = self.database.sequence
         self.methods = body.contract.methods
+        self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
 

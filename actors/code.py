@@ -15,6 +15,7 @@ from actors.values import ATOMS, copy
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from storage.limits import StorageLimits
 
 
 class Code(Protocol):
@@ -46,6 +47,9 @@ class Body(Protocol):
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """The items of `call.method`, each copied."""
+
+    def limits(self, most: StorageLimits) -> StorageLimits:
+        """What its database may hold, and its statements do; not more than `most`."""
 
     async def settled(self, call: Call) -> None:
         """Return when no step runs until the end of a transaction but those of `call`'s."""
@@ -155,6 +159,10 @@ class ObjectBody:
                 yield copy(item, "the item")
         finally:
             await drive(call, items.aclose(), context)
+
+    def limits(self, most: StorageLimits) -> StorageLimits:
+        """All that the runtime allows: the code is trusted."""
+        return most
 
     async def settled(self, call: Call) -> None:
         """Nothing to wait for: the driver holds the steps of other calls back."""

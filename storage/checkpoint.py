@@ -142,6 +142,9 @@ class Checkpointer:
         """Begin a round if none is running; whether one began."""
         if self.running:
             return False
+        # What the last round could not release: the segment behind it had not begun, or a
+        # deletion was not durable.
+        self._journal.release(self.needed)
         self._turn()
         chosen = [one for one in self._choose(everything) if one.database.idle]
         if not chosen:

@@ -24,6 +24,7 @@ from storage.sql import Sql
 
 if TYPE_CHECKING:
     from storage.files import Files
+    from storage.limits import StorageLimits
     from storage.store import Store
 
 
@@ -61,7 +62,8 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "marks",
+        "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "limits",
+        "marks",
         "migrations", "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
         "told", "transaction_depth", "uid", "unkept",
     )  # fmt: skip
@@ -78,6 +80,8 @@ class Database:
         """Called before a step's transaction opens; may raise to refuse it."""
         self.sequence = 0
         """The newest record of this database in this process."""
+        self.limits = store.limits
+        """What this database may hold, and one statement do; `limit` changes it."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
@@ -395,9 +399,16 @@ class Database:
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
         self.has_file = True
-        limits = self._store.limits if self.uid else CATALOGUE
+        limits = self.limits if self.uid else CATALOGUE
         self._connection = Connection(path, self._reader, limits, self._store.disk.vfs)
         return self._connection
+
+    def limit(self, limits: StorageLimits) -> None:
+        """Use these limits from the next step on. Not in a step."""
+        if limits != self.limits:
+            self.limits = limits
+            if not self.held:
+                self.close()
 
     def close(self) -> None:
         """Close the connection; an open step is undone."""

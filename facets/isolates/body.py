@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors.actor import RESERVED
@@ -13,10 +15,13 @@ from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
 from facets.isolates.session import Session
+from storage.limits import StorageLimits
 
 if TYPE_CHECKING:
     from actors.activation import Activation
 
+SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
+"""What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""
 OUTPUT_LINES = 200
 """Printed lines kept for `facets.stat(name).output`."""
 
@@ -72,6 +77,16 @@ class IsolateBody:
                 yield self._interface.convert(call.method, item)
         finally:
             await items.aclose()
+
+    def limits(self, most: StorageLimits) -> StorageLimits:
+        """Statements of code that is not trusted run on the loop too: they must be short."""
+        return replace(
+            most,
+            value=min(most.value, SQL.value),
+            rows=min(most.rows, SQL.rows),
+            result=min(most.result, SQL.result),
+            seconds=min(most.seconds or math.inf, SQL.seconds or math.inf),
+        )
 
     async def settled(self, call: Call) -> None:
         """Calls in progress end first: the guest drives its own steps, nobody can hold them."""

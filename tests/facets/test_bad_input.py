@@ -24,8 +24,11 @@ from facets.errors import (
     NotCopyable,
     NotTransferable,
     OutputLimit,
+    ResultTooLarge,
     StackLimit,
+    StatementTimeout,
     StorageFull,
+    ValueTooLarge,
     WallLimit,
 )
 from storage import StorageLimits
@@ -267,3 +270,27 @@ async def test_a_damaged_database_is_told_and_the_others_answer(state: Path) -> 
                 assert error.fields["path"] == str(files[-1])
                 outcomes.append("damaged")
         assert sorted(outcomes, key=str) == [2, "damaged"]
+
+
+SQL_LIMITS = [
+    (
+        "self.sql('with recursive n(i) as (values(1) union all select i + 1 from n) "
+        "select count(*) from n')",
+        StatementTimeout,
+    ),
+    ("self.sql('select zeroblob(2000000)')", ValueTooLarge),
+    (
+        "self.sql('with recursive n(i) as (values(1) union all select i + 1 from n limit 100) "
+        "select zeroblob(1000000) from n')",
+        ResultTooLarge,
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "error"), SQL_LIMITS, ids=["time", "value", "result"])
+async def test_sql_of_an_isolate_has_its_own_limits(
+    lead: Lead, body: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await lead.adopt(tool(body))
+    assert await lead.adopt(tool("return self.sql('select 1').value()")) == 1

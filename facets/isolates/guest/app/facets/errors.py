@@ -43,6 +43,22 @@ class StatementTimeout(SqlError, TimeoutError):
     """The statement ran past its time budget and was interrupted."""
 
 
+class StatementTooComplex(SqlError, ValueError):
+    """Parameters, depth or patterns are over a limit."""
+
+
+class ValueTooLarge(SqlError, ValueError):
+    """A value or row is over its limit."""
+
+
+class OutOfMemory(SqlError, MemoryError):
+    """The memory limit of all databases is used up. The step was rolled back."""
+
+
+class ResultTooLarge(StorageError):
+    """The rows of a result take more memory than the limit."""
+
+
 class NoRow(StorageError, LookupError):
     """A row was required and the result has none."""
 
