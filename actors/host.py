@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from storage.objects import ObjectStore
 
 
+ENFORCE = 20
+"""Sweeps between two looks at the limits of all histories."""
+
+
 @dataclass(frozen=True)
 class HostOptions:
     """How a host runs its actors."""
@@ -89,6 +93,7 @@ class Host:
         self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
         self._timer: asyncio.TimerHandle | None = None
+        self._sweeps = 0
         self._thread = ThreadPoolExecutor(1, "facets-storage")
         store.run_in(self._run_aside)
         store.call = self._call_here
@@ -239,6 +244,9 @@ class Host:
 
     def _sweep_again(self) -> None:
         self.sweep()
+        self._sweeps += 1
+        if self._sweeps % ENFORCE == 0:
+            self._run_aside(self.store.enforce, _raise)
         self._schedule_sweep()
 
     # -- ending -------------------------------------------------------------------------
@@ -311,6 +319,11 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,
     )
+
+
+def _raise(_: object, error: Exception | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _has_awake(node: Node) -> bool:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
+from facets import state_commands
 from facets.demo.process import run_and_kill
 from facets.demo.story import Job, second_act
 from facets.errors import FacetsError
@@ -24,6 +25,11 @@ from facets.errors import FacetsError
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Durable actors with facets and isolates."
 )
+
+
+app.command()(state_commands.doctor)
+app.command()(state_commands.export)
+app.command("import")(state_commands.import_)
 
 
 @app.command()

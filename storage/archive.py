@@ -5,6 +5,7 @@ A tar with `manifest.json` first and then one database file for each actor that 
     manifest.json   {"format": 1, "actors": [{"parent": index or null, "kind": .., "name": ..,
                      "file": "0.db" or null, "size": bytes, "sha256": hex}, ..]}
     0.db, 1.db ..   complete SQLite databases
+    objects/HASH    large contents that files in them refer to, each once
 
 Parents come before their children, and the first actor is the root. An import trusts nothing in
 it: names, order, sizes, hashes and versions must be as the manifest says and as above, and each
@@ -30,8 +31,10 @@ from storage.catalogue import Row
 from storage.clone import Source, adopt
 from storage.disk import Disk
 from storage.errors import BadArchive
+from storage.files.chunks import digest_of, object_key
 from storage.graft import Graft
 from storage.limits import PAGE_SIZE
+from storage.objects.store import ObjectStore
 from storage.template import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 256 << 20
+MAX_OBJECT = 16 << 20
+OBJECTS = "select hash from _facets_files_chunks where object = 1"
 _PIECE = 1 << 20
 
 
@@ -60,6 +65,8 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
     format: int
     actors: list[Item]
+    objects: list[str] = []
+    """Keys of large contents."""
 
 
 class Export:
@@ -81,7 +88,9 @@ class Export:
         staging = self._store.layout.staging
         staging.mkdir(exist_ok=True)
         index = {row.uid: i for i, row in enumerate(self._source.rows)}
-        items, files = [], []
+        items: list[Item] = []
+        files: list[Path] = []
+        objects: set[str] = set()
         new = self._path.with_name(self._path.name + ".part")
         try:
             for i, row in enumerate(self._source.rows):
@@ -90,9 +99,10 @@ class Export:
                 if make is not None:
                     make(file)
                     files.append(file)
+                    objects |= _objects_of(file)
                 parent = index.get(row.parent) if i else None
                 items.append(_item(i, parent, row, file if make else None))
-            _write(new, Manifest(FORMAT, items), files)
+            _write(new, Manifest(FORMAT, items, sorted(objects)), files, self._store.objects)
             new.replace(self._path)
         finally:
             new.unlink(missing_ok=True)
@@ -113,7 +123,23 @@ def _item(index: int, parent: int | None, row: Row, file: Path | None) -> Item:
     return Item(parent, row.kind, row.name, f"{index}.db", file.stat().st_size, digest)
 
 
-def _write(path: Path, manifest: Manifest, files: list[Path]) -> None:
+def _objects_of(file: Path) -> set[str]:
+    """Keys of the objects that the files in a database are made of."""
+    db = apsw.Connection(str(file), apsw.SQLITE_OPEN_READONLY)
+    try:
+        return (
+            {object_key(digest) for (digest,) in db.execute(OBJECTS)} if _has_files(db) else set()
+        )
+    finally:
+        db.close()
+
+
+def _has_files(db: apsw.Connection) -> bool:
+    query = "select 1 from sqlite_schema where name = '_facets_files_chunks'"
+    return bool(list(db.execute(query)))
+
+
+def _write(path: Path, manifest: Manifest, files: list[Path], objects: ObjectStore) -> None:
     said = msgspec.json.encode(manifest)
     names = [item.file for item in manifest.actors if item.file]
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -125,6 +151,11 @@ def _write(path: Path, manifest: Manifest, files: list[Path]) -> None:
             info.size = file.stat().st_size
             with file.open("rb") as source:
                 tar.addfile(info, source)
+        for key in manifest.objects:
+            data = objects.get(key)
+            info = tarfile.TarInfo(f"objects/{key.rpartition('/')[2]}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
     with path.open("rb") as written:
         os.fsync(written.fileno())
 
@@ -133,7 +164,7 @@ def import_(store: Store, path: Path, target: Database) -> Graft:
     """The subtree in an archive, to take the place of `target`, under that name and kind.
 
     Reads only the manifest now; `Graft.work` reads and checks the rest. `BadArchive` says what
-    is odd; nothing is changed then.
+    is odd; nothing is changed then, but that large contents may be there that nobody refers to.
     """
     manifest = _read_manifest(path)
     actors = manifest.actors
@@ -146,7 +177,9 @@ def import_(store: Store, path: Path, target: Database) -> Graft:
         item = actors[-1 - row.uid]
         return None if item.file is None else partial(_extract, store.disk, path, item)
 
-    return Graft(store, target, adopt(store, target, store.uid_above(target), rows, make))
+    scions = adopt(store, target, store.uid_above(target), rows, make)
+    bring = partial(_bring_objects, path, manifest.objects, store.objects)
+    return Graft(store, target, scions, before=bring)
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -171,6 +204,25 @@ def _read_manifest(path: Path) -> Manifest:
     for problem in _odd(manifest):
         raise _bad(path, problem)
     return manifest
+
+
+def _bring_objects(path: Path, keys: list[str], objects: ObjectStore) -> None:
+    """Put large contents where files look for them; their names are their hashes, checked."""
+    if not keys:
+        return
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for key in keys:
+                member = tar.getmember(f"objects/{key.rpartition('/')[2]}")
+                source = tar.extractfile(member) if member.isreg() else None
+                if source is None or member.size > MAX_OBJECT:
+                    raise _bad(path, f"{member.name} is not a file of at most {MAX_OBJECT} bytes")
+                data = source.read()
+                if object_key(digest_of(data)) != key:
+                    raise _bad(path, f"{member.name} does not have the hash that it is named by")
+                objects.put(key, data)
+    except (tarfile.TarError, EOFError, KeyError) as error:
+        raise _bad(path, str(error)) from error
 
 
 def _odd(manifest: Manifest) -> Iterator[str]:

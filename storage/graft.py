@@ -48,13 +48,14 @@ class Graft:
         target: Database,
         scions: Sequence[Scion],
         held: Sequence[Database] = (),
-        done: Callable[[int], None] | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
         self._target = target
         self._scions = scions
         self._held = list(held)
-        self._done = done
+        self._before = before
+        """Work that comes first."""
         self._made: list[Path] = []
         for one in self._held:
             one.held += 1
@@ -62,6 +63,8 @@ class Graft:
     def work(self) -> None:
         """Make the files. StorageFull or OSError leaves nothing behind but files aside."""
         store = self._store
+        if self._before is not None:
+            self._before()
         store.layout.staging.mkdir(exist_ok=True)
         for scion in self._scions:
             if scion.make is None:
@@ -85,8 +88,6 @@ class Graft:
             self.cancel()
             raise
         self._let_go()
-        if self._done is not None:
-            self._done(sequence)
         return sequence
 
     def cancel(self) -> None:

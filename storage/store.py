@@ -516,6 +516,10 @@ class Store:
         replica = self.replica
         return self._journal.congested or (replica is not None and replica.queued > REPLICA_BACKLOG)
 
+    def enforce(self) -> None:
+        """Drop history that is over its limits. Blocks; on any thread."""
+        self.chronicler.archive.enforce(record.now())
+
     @property
     def due(self) -> bool:
         """Whether `tend` has something to do."""

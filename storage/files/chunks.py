@@ -61,7 +61,7 @@ class Chunks:
 
         Belongs inside `Tables.change`, and an extent has to use it before that ends.
         """
-        digest = _digest(data)
+        digest = digest_of(data)
         found = self._find(digest, as_object)
         if found is not None:
             return found
@@ -75,7 +75,7 @@ class Chunks:
     def put(self, data: Buffer) -> bytes:
         """Put an object; its hash. Touches no database, so any thread may do it."""
         assert self._objects is not None  # noqa: S101 - `spills` was asked
-        digest = _digest(data)
+        digest = digest_of(data)
         self._objects.put(object_key(digest), bytes(data))
         return digest
 
@@ -121,11 +121,12 @@ class Chunks:
                 key=key,
             )
         data = self._objects.get(key)
-        if _digest(data) != digest:
+        if digest_of(data) != digest:
             raise FileDamaged(f"the object {key} is damaged", path="", key=key)
         self._cached = (digest, data)
         return data
 
 
-def _digest(data: Buffer) -> bytes:
+def digest_of(data: Buffer) -> bytes:
+    """What a content is known by."""
     return blake2b(data, digest_size=32).digest()

@@ -50,6 +50,12 @@ class Keeper(Actor, kind="Keeper"):
             await self.facets.get(path, Keeper).wait("")
         await asyncio.Event().wait()
 
+    async def store(self, path: str, content: bytes) -> None:
+        self.fs.write(path, content)
+
+    async def load(self, path: str) -> bytes:
+        return self.fs.read(path)
+
     async def names(self) -> list[str]:
         return self.facets.list()
 
@@ -142,6 +148,18 @@ async def test_a_facet_is_exported_and_imported_by_its_parent(
     await keeper.bring("b", tmp_path / "a.tar")
 
     assert await keeper.read("b/deep") == "two"
+
+
+async def test_an_archive_holds_large_files_too(
+    runtime: LocalRuntime, keeper: Keeper, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * 12_000
+    await keeper.store("/big", content)
+    await runtime.export(Keeper, "k", tmp_path / "k.tar")
+
+    async with LocalRuntime(tmp_path / "other") as other:
+        await other.import_(Keeper, "z", tmp_path / "k.tar")
+        assert await other.get(Keeper, "z").load("/big") == content
 
 
 async def test_a_bad_archive_changes_nothing(keeper: Keeper, tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""The commands on a state directory: doctor, export, import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from facets import Actor, LocalRuntime
+from facets.cli import app
+
+
+class Note(Actor, kind="Note"):
+    async def put(self, text: str) -> None:
+        self.kv["text"] = text
+
+    async def read(self) -> str | None:
+        return self.kv.get("text")
+
+
+@pytest.fixture
+def kept(state: Path) -> Path:
+    with LocalRuntime(state).blocking() as runtime:
+        runtime.get(Note, "a").put("hello")
+    with LocalRuntime(state).blocking():
+        pass  # recovery moves it into the file
+    return state
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(one) for one in args], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_a_sound_directory_is_sound(kept: Path) -> None:
+    code, said = run("doctor", kept, "--json")
+
+    assert code == 0
+    assert json.loads(said)["sound"] is True
+
+
+def test_a_damaged_database_is_found_and_moved_aside(kept: Path) -> None:
+    (file,) = kept.glob("db/*/*.db")
+    file.write_bytes(b"garbage" * 2000)
+
+    code, said = run("doctor", kept)
+    assert code == 1
+    assert "NOT SOUND" in said
+
+    run("doctor", kept, "--repair")
+    assert not file.exists()
+    assert list((kept / "lost+found").iterdir())
+
+
+def test_an_actor_moves_to_another_directory(kept: Path, tmp_path: Path) -> None:
+    assert run("export", kept, "Note", "a", tmp_path / "a.tar")[0] == 0
+    assert run("import", tmp_path / "other", "Note", "b", tmp_path / "a.tar")[0] == 0
+
+    with LocalRuntime(tmp_path / "other").blocking() as runtime:
+        assert runtime.get(Note, "b").read() == "hello"
