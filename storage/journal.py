@@ -103,7 +103,7 @@ class Journal:
         """Bytes of records that are not released."""
         self.congested = False
         """Whether nobody should write more until there is room."""
-        self._writing: threading.Event | None = None
+        self._writing: threading.Lock | None = None
         self._in_flight: Batch | None = None
         try:
             self.adopt(spares)
@@ -204,7 +204,8 @@ class Journal:
     def sync(self) -> None:
         """Make everything queued durable, on this thread."""
         if self._writing is not None:
-            self._writing.wait()
+            with self._writing:
+                pass
             self.settle()
         batch = self.take()
         if batch is not None:
@@ -219,7 +220,9 @@ class Journal:
             return None
         batch = Batch(self._parts, self.committed, self._records)
         self._parts, self._records = [], []
-        self._in_flight, self._writing = batch, threading.Event()
+        # A bare lock, held while it is written: an Event costs 2 us, each lone sync.
+        self._in_flight, self._writing = batch, threading.Lock()
+        self._writing.acquire()
         return batch
 
     def write(self, batch: Batch) -> None:
@@ -241,12 +244,12 @@ class Journal:
             if not isinstance(error, Exception):
                 raise
         finally:
-            done.set()
+            done.release()
 
     def settle(self) -> Batch | None:
         """Account for a batch that was written; the batch. `JournalFailed` if it was not."""
         batch = self._in_flight
-        if batch is None or self._writing is None or not self._writing.is_set():
+        if batch is None or self._writing is None or self._writing.locked():
             return None
         self._in_flight = self._writing = None
         self._check()
@@ -319,7 +322,8 @@ class Journal:
     def close(self) -> None:
         """Close the segments; nothing is synced. Waits for a batch on its way."""
         if self._writing is not None:
-            self._writing.wait()
+            with self._writing:
+                pass
         for segment in self._live + self._spare:
             segment.close()
         self._live, self._spare = [], []

@@ -88,7 +88,7 @@ def a_new_segment_counts_before_it_holds_what_it_replaces() -> AbstractContextMa
                     part.segment.begin(part.header)
         except BaseException:
             assert self._writing is not None  # noqa: S101 - a batch was taken
-            self._writing.set()
+            self._writing.release()
             raise
         original(self, batch)
 
