@@ -27,7 +27,7 @@ from actors.node import Node
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
 from storage.errors import JournalFailed, StorageError
-from storage.limits import HistoryLimits, JournalLimits, StorageLimits
+from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
     from storage import Store
@@ -55,6 +55,7 @@ class HostOptions:
     limits: StorageLimits = field(default_factory=StorageLimits)
     journal: JournalLimits = field(default_factory=JournalLimits)
     history: HistoryLimits = field(default_factory=HistoryLimits)
+    files: FileLimits = field(default_factory=FileLimits)
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=MonotonicClock)
@@ -315,6 +316,7 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         limits=options.limits,
         journal=options.journal,
         history=options.history,
+        files=options.files,
         open_databases=options.open_databases,
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,

@@ -17,7 +17,7 @@ from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
 from actors.trees import bookmark_at, clone_tree, export_tree, import_tree, restore_tree
-from storage.limits import HistoryLimits, JournalLimits, StorageLimits
+from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
@@ -38,8 +38,8 @@ class LocalRuntime:
 
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
-    `journal` and `history` of the directory; `env`, plain data that actors see as `self.env`.
-    They count for the first opener of a directory.
+    `journal` and `history` of the directory, `files` of each actor; `env`, plain data that
+    actors see as `self.env`. They count for the first opener of a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -60,6 +60,7 @@ class LocalRuntime:
         limits: StorageLimits | None = None,
         journal: JournalLimits | None = None,
         history: HistoryLimits | None = None,
+        files: FileLimits | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
         clock: Clock | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class LocalRuntime:
             limits=limits or StorageLimits(),
             journal=journal or JournalLimits(),
             history=history or HistoryLimits(),
+            files=files or FileLimits(),
             env=env,
             clock=clock or MonotonicClock(),
         )

@@ -22,6 +22,9 @@ from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
 from facets.children import FacetStat as FacetStat
+from storage.limits import FileLimits as FileLimits
+from storage.limits import HistoryLimits as HistoryLimits
+from storage.limits import JournalLimits as JournalLimits
 from storage.limits import StorageLimits as StorageLimits
 from storage.rows import Row as Row
 from storage.rows import Rows as Rows
@@ -36,7 +39,10 @@ __all__ = [
     "Actor",
     "Egress",
     "FacetStat",
+    "FileLimits",
+    "HistoryLimits",
     "Isolate",
+    "JournalLimits",
     "Limits",
     "LocalRuntime",
     "Row",

@@ -3,15 +3,22 @@
 store        a state directory: everything below, wired
 database     the logical database of one actor: steps, savepoints, opening and closing
 sql, kv      what actors see of it             rows        results
-files        a file system in the database     objects     stores for what is large
+files/       a file system in the database     objects/    stores for what is large
 connection   one open SQLite connection        authorizer  what actors may do in SQL
-refusals     what SQLite refuses, as errors    errors      the tree of them
-frames       pages of a commit, from the -wal  migrations  schema changes, once
+frames       pages of a commit, from the -wal  pages       what is in a page
+refusals     SQLite's errors as ours           migrations  schema changes, once
 record       one commit as bytes               segment     a file of records
 journal      the queue and the sync            recovery    after a crash
+checkpoint   pages into files                  chronicler  tells history before they go
+history/     older states                      restore     a tree as it was
+snapshot     files as of one moment            graft       new files in place, in one record
+clone        a subtree again                   archive     a subtree as one file
+compact      a smaller file                    replica/    commits beyond the disk
 catalogue    which actors there are            template    what new files begin with
-lock         one owner                         limits      what a database may hold
-pages        what the bytes of a page mean     history     what databases were
+format       whose directory it is             layout      where things are
+lock         one owner                         limits      what may be held
+disk         every system call on files        doctor/     examine and repair
+testing/     disks and stores that fail        errors      one tree
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ class Store:
         limits: StorageLimits,
         journal: JournalLimits,
         history: HistoryLimits,
+        files: FileLimits,
         open_databases: int,
         opening: Opening | None,
     ) -> None:
@@ -93,7 +94,7 @@ class Store:
             database.close()
             self._journal.close()
             raise
-        self.files = FileLimits()
+        self.files = files
         self.objects: ObjectStore = FolderStore(layout.objects, disk)
         """Where large contents of files are."""
         self.replica: Shipper | None = None
@@ -113,6 +114,7 @@ class Store:
         limits: StorageLimits | None = None,
         journal: JournalLimits | None = None,
         history: HistoryLimits | None = None,
+        files: FileLimits | None = None,
         open_databases: int = 256,
         disk: Disk | None = None,
         replica: ObjectStore | None = None,
@@ -140,6 +142,7 @@ class Store:
                 limits or StorageLimits(),
                 journal or JournalLimits(),
                 history or HistoryLimits(),
+                files or FileLimits(),
                 open_databases,
                 opening,
             )

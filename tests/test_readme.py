@@ -1,0 +1,52 @@
+"""What the README shows works, and its tables say what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import facets
+from facets.cli import app
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "program.py").write_text(program)
+    root = str(Path(__file__).parents[1])
+    said = [
+        subprocess.run(
+            [sys.executable, "program.py"],
+            cwd=tmp_path,
+            env={"PYTHONPATH": root, "PATH": "", "HOME": str(Path.home())},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+
+    assert said == [["1", "20"], ["2", "40"]]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [facets.StorageLimits, facets.JournalLimits, facets.HistoryLimits, facets.FileLimits],
+)
+def test_every_limit_has_a_row(limits: type) -> None:
+    short = {one.name for one in fields(limits)} if limits is facets.StorageLimits else set()
+    names = short or {f"{limits.__name__}.{one.name}" for one in fields(limits)}
+
+    assert {name for name in names if f"| `{name}` |" not in README} == set()
+
+
+def test_every_command_is_shown() -> None:
+    commands = {one.name or one.callback.__name__ for one in app.registered_commands}  # type: ignore[union-attr]
+
+    assert {name for name in commands if f"    facets {name}" not in README} == set()
