@@ -18,6 +18,7 @@ from actors.actor import Actor
 from actors.errors import NotActive, RuntimeClosed
 from actors.host import Stats
 from actors.stub import Stub
+from storage.files.resolver import register_resolver
 
 if TYPE_CHECKING:
     from actors.local import LocalRuntime
@@ -45,6 +46,8 @@ class BlockingRuntime:
         try:
             portal.call(self._runtime.open)
             self._stack.callback(portal.call, self._runtime.close)
+            register_resolver(partial(BlockingFiles, self))
+            self._stack.callback(register_resolver, None)
         except BaseException:
             self._stack.close()
             raise
@@ -94,12 +97,43 @@ class BlockingRuntime:
         """What runs now."""
         return self.run(_called, self._runtime.stats)  # type: ignore[no-any-return]
 
+    def files(self, cls: type[Actor], name: str) -> BlockingFiles:
+        """The files of an actor. With fsspec they are also at `facets://KIND/NAME/path`."""
+        return BlockingFiles(self, cls.kind, name)
+
+    def on_files(self, kind: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """One operation on the files of an actor, as a step of its own."""
+
+        async def call() -> Any:
+            return await self._runtime.host.on_files(kind, name, method, *args, **kwargs)
+
+        return self.run(call)
+
     def run(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
         """Run a coroutine function on the loop's thread; its result."""
         if self._portal is None:
             raise RuntimeClosed("this runtime is not open", hint="use `with runtime.blocking()`")
         _refuse_loop()
         return self._portal.call(function, *args)
+
+
+class BlockingFiles:
+    """The files of one actor for plain code: `storage.files.Files`, a step for each call.
+
+    What a method returns is complete; streams and handles are not for here.
+    """
+
+    __slots__ = ("_kind", "_name", "_runtime")
+
+    def __init__(self, runtime: BlockingRuntime, kind: str, name: str) -> None:
+        self._runtime = runtime
+        self._kind = kind
+        self._name = name
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_") or name in {"open", "stream", "write_stream", "fsspec", "walk"}:
+            raise AttributeError(f"files have no {name} here")
+        return partial(self._runtime.on_files, self._kind, self._name, name)
 
 
 class BlockingStub:

@@ -26,7 +26,7 @@ from actors.names import check_name
 from actors.node import Node
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
-from storage.errors import JournalFailed, StorageError
+from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
@@ -154,6 +154,27 @@ class Host:
             self._roots[key] = node
         node.start = Start(ClassCode(cls))
         return node
+
+    async def on_files(self, kind: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """One operation on the files of a root actor, from outside it: a step of its own.
+
+        Durable when it returns, like a call. `NoState` if the actor has never written;
+        `StorageError` while a transaction or another step holds its database.
+        """
+        self.check_open()
+        database = self.store.root(kind, check_name(name))
+        if not database.exists():
+            raise NoState(f"{kind}/{name} has no state", name=name)
+        if database.in_step or database.deferred:
+            raise StorageError(f"{kind}/{name} is in a transaction; try again when it is over")
+        try:
+            result = getattr(database.fs, method)(*args, **kwargs)
+        except BaseException:
+            database.rollback()
+            raise
+        sequence = database.commit()
+        await self.gate.passed(sequence, self.remote(sequence))
+        return result
 
     def background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run something nobody waits for; its failure goes to the loop's handler."""

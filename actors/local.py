@@ -167,6 +167,11 @@ class LocalRuntime:
         """Put to sleep what has been idle for too long now; it also happens by itself."""
         return self._open().sweep()
 
+    @property
+    def host(self) -> Host:
+        """What runs the actors here; on its own loop only."""
+        return self._open()
+
     def _open(self) -> Host:
         host = self._host
         if host is None:

@@ -11,6 +11,7 @@ import pytest
 from actors import Actor, LocalRuntime
 from actors.blocking import BlockingRuntime
 from actors.errors import NotActive, RuntimeClosed
+from storage.errors import NoState
 
 
 class Counter(Actor, kind="BlockingCounter"):
@@ -77,6 +78,31 @@ def test_a_tree_is_cloned_exported_and_imported(blocking: BlockingRuntime, tmp_p
     blocking.import_(Counter, "c", tmp_path / "b.tar")
 
     assert blocking.get(Counter, "c").add(0) == 7
+
+
+def test_files_of_an_actor_are_read_and_written(blocking: BlockingRuntime) -> None:
+    blocking.get(Counter, "a").add(1)
+    files = blocking.files(Counter, "a")
+
+    files.write_text("/note.txt", "hello")
+
+    assert files.read_text("/note.txt") == "hello"
+    with pytest.raises(FileNotFoundError):
+        files.read("/nothing")
+    with pytest.raises(NoState):
+        blocking.files(Counter, "nobody").listdir("/")
+
+
+def test_files_have_addresses_for_fsspec(blocking: BlockingRuntime) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    blocking.get(Counter, "a b").add(1)
+
+    with fsspec.open("facets://BlockingCounter/a%20b/dir/data.csv", "w") as file:
+        file.write("x,y\n1,2\n")
+
+    with fsspec.open("facets://BlockingCounter/a%20b/dir/data.csv") as file:
+        assert file.read() == b"x,y\n1,2\n"
+    assert blocking.files(Counter, "a b").listdir("/dir") == ["data.csv"]
 
 
 def test_a_runtime_that_is_not_open_says_so(state: Path) -> None:
