@@ -1,11 +1,12 @@
 """The base class of actors, inside an isolate."""
 
 from facets.exclusive import Exclusive
+from facets.files import Files
 from facets.storage import Kv, Sql, transaction
 
 RESERVED = frozenset({
-    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
-    "exclusive", "transaction",
+    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
+    "isolates", "exclusive", "transaction", "durability",
 })  # fmt: skip
 
 
@@ -18,6 +19,7 @@ class Actor:
     props = env = None
     sql = Sql()
     kv = Kv()
+    fs = Files()
 
     def __init_subclass__(cls, *, kind=None, **kwargs):
         super().__init_subclass__(**kwargs)
