@@ -10,7 +10,7 @@ import time  # noqa: E402
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import boot, output, warm  # noqa: E402
+from isolate import boot, output, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -45,4 +45,4 @@ output.install()
 time.sleep = _sleep
 warm.warm()
 _running = [Calls()]
-warm.freeze()
+snapshot.settle()
