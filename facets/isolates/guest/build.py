@@ -59,7 +59,6 @@ def build() -> Path:
         with tempfile.TemporaryDirectory(dir=HERE) as folder:
             made = Path(folder) / "python.wasm"
             _componentize(made)
-            print(_immortal().make_immortal(made))
             with made.open("ab") as file:
                 file.write(stamp)
             made.replace(WASM)
@@ -74,6 +73,7 @@ def _componentize(made: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
     if done.returncode:
         raise RuntimeError(f"componentize-py failed:\n{done.stdout}{done.stderr}")
+    _immortal().make_immortal(made)
 
 
 def _immortal() -> Any:

@@ -1,4 +1,4 @@
-"""Marks the objects of a guest's snapshot as immortal: the interpreter counts no references in them.
+"""Marks the objects of a guest's snapshot as immortal: no references are counted in them.
 
 The snapshot is the data section of the component's first core module. The guest left the address
 of a list of all objects behind a mark in it (`isolate/snapshot.py`); their reference counts are

@@ -11,40 +11,54 @@ would write all over the heap:
 
 import gc
 import types
-from collections import deque
+from itertools import repeat
 
 MARK = b"facets-immortal:"
-LARGEST = 1 << 20
+LARGEST = 1 << 19
+MOST_OBJECTS, MOST_FILLERS = 160_000, 40_000
 GRAIN = 8
+PROBE = 1 << 16
 _SKIPPED = (types.FrameType, types.GeneratorType, types.CoroutineType)
 _immortal = []
-_fillers = deque()
+_fillers = []
 _marks = []
 
 
 def settle():
     """Called last at build: list the objects, fill the holes, hide both from the collector."""
     gc.collect()
-    _immortal.extend(_objects())
+    # Room first: what is kept must not end up behind what the search leaves free.
+    _immortal.extend(repeat(None, MOST_OBJECTS))
+    _fillers.extend(repeat(None, MOST_FILLERS))
+    _list_objects()
     # Where the build finds the list, and with it its items: the address of the list object.
     _marks.append(MARK + b"%08x" % id(_immortal))
-    gc.collect()
     _fill()
+    _check()
     gc.freeze()
 
 
-def _objects():
-    """Every object that can be found, once."""
-    found = {}
+def _list_objects():
+    """Every object that can be found, once. With little memory: an isolate's begins as large."""
+    seen = bytearray(1 << 18)  # a bit for each 16 bytes of 32 MiB; objects are no closer
     todo = gc.get_objects()
+    place = iter(range(MOST_OBJECTS))
     while todo:
-        fresh = [x for x in todo if id(x) not in found and not isinstance(x, _SKIPPED)]
-        found.update((id(x), x) for x in fresh)
-        todo = gc.get_referents(*fresh)
-        for one in fresh:
-            todo.extend(_hidden(one))
-    mine = {id(found), id(todo)}
-    return [x for x in found.values() if id(x) not in mine]
+        one = todo.pop()
+        if not _first(seen, id(one) >> 4) or isinstance(one, _SKIPPED):
+            continue
+        if one is not todo and one is not _immortal and one is not _fillers:
+            _immortal[next(place)] = one
+            todo += gc.get_referents(one)
+            todo += _hidden(one)
+
+
+def _first(seen, number):
+    bit = 1 << (number & 7)
+    if seen[number >> 3] & bit:
+        return False
+    seen[number >> 3] |= bit
+    return True
 
 
 def _hidden(one):
@@ -61,10 +75,21 @@ def _hidden(one):
 
 def _fill():
     """Take every free block below the end of the heap."""
-    end = id(bytes(LARGEST))  # so large that it lies behind everything
+    gc.collect()
+    # Many, as the first ones may fit into holes. All are free again at once.
+    end = max([id(block) for block in [bytes(PROBE) for _ in range(16)]])
+    free = iter(range(MOST_FILLERS))
     for size in range(LARGEST, GRAIN, -GRAIN):
         while id(block := bytes(size)) < end:
-            _fillers.append(block)
+            _fillers[next(free)] = block
         block = None
     while id(block := object()) < end:
-        _fillers.append(block)
+        _fillers[next(free)] = block
+
+
+def _check():
+    """Fail the build if small objects still go to many places."""
+    made = [bytes(size) for size in [*range(2, 500), *range(2, 100)] for _ in range(5)]
+    pages = {id(one) >> 12 for one in made}
+    if len(pages) > 250:
+        raise RuntimeError(f"3,000 small objects are on {len(pages)} pages: the heap has holes")
