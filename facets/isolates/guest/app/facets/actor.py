@@ -23,8 +23,8 @@ class Actor:
 
     def __init_subclass__(cls, *, kind=None, **kwargs):
         super().__init_subclass__(**kwargs)
-        taken = sorted(RESERVED & vars(cls).keys())
-        if taken:
+        if not RESERVED.isdisjoint(cls.__dict__):
+            taken = sorted(RESERVED & cls.__dict__.keys())
             raise TypeError(f"{cls.__name__} defines {', '.join(taken)}, reserved by Actor")
 
     def transaction(self):
