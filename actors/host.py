@@ -302,7 +302,7 @@ class Host:
             await asyncio.wait(self._aside)
         try:
             if not failed:
-                self.gate.sync()
+                self.store.sync()  # not through the gate, which would begin another round
         finally:
             self._thread.shutdown()
             self.store.close()

@@ -587,10 +587,19 @@ class Store:
         self._open[uid] = database
         self._open.move_to_end(uid)
         if len(self._open) > self._cap:
-            others = [one for one in self._open.values() if one is not database and one.uid]
-            idle = [one for one in others if one.idle]
-            for one in idle[: len(self._open) - self._cap]:
-                one.sleep()
+            self._close_oldest(database)
+
+    def _close_oldest(self, kept: Database) -> None:
+        """Put databases to sleep, those not used for longest first, down to the cap."""
+        over = len(self._open) - self._cap
+        found: list[Database] = []
+        for one in self._open.values():
+            if len(found) == over:
+                break
+            if one is not kept and one.uid != 0 and one.idle:
+                found.append(one)
+        for one in found:
+            one.sleep()
 
     def closed(self, database: Database) -> None:
         """Its connection is closed."""

@@ -20,7 +20,7 @@ VAL_SIZE: Final = ctypes.sizeof(VAL)
 OF: Final[int] = VAL.of.offset
 """Where the payload of a value starts, behind its kind."""
 
-U64, STRING, LIST, RECORD, OPTION = 8, 12, 13, 14, 18
+U8, U64, STRING, LIST, RECORD, OPTION = 2, 8, 12, 13, 14, 18
 """Kinds of component values."""
 
 

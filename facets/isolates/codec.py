@@ -102,6 +102,14 @@ class Blob:
         self.parts.append(text)
         return {"$": [tag, at, len(text)]}
 
+    def text(self, text: str) -> Any:
+        """Attach `text`, whatever its length, if it can be."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # lone surrogates cross only as escapes, in the header
+            return text
+        return self.attach(text, "s")
+
 
 class _Refused(Exception):
     pass
@@ -155,7 +163,7 @@ def lower(value: object, blob: Blob, what: str = "value") -> Any:
 def _lower(v: Any, blob: Blob, depth: int) -> Any:
     kind = type(v)
     if kind is str:
-        return v if len(v) <= LONG else _text(v, blob)
+        return v if len(v) <= LONG else blob.text(v)
     if kind is int:
         return v if -(2**63) <= v < 2**63 else {"$": ["i", hex(v)]}
     if kind is float:
@@ -166,14 +174,6 @@ def _lower(v: Any, blob: Blob, depth: int) -> Any:
     if depth >= MAX_DEPTH:
         raise _Refused(f"nested deeper than {MAX_DEPTH}")
     return make(v, blob, depth + 1)
-
-
-def _text(v: str, blob: Blob) -> Any:
-    try:
-        v.encode()
-    except UnicodeEncodeError:  # lone surrogates cross only as escapes, in the header
-        return v
-    return blob.attach(v, "s")
 
 
 def _items(v: Iterable[Any], blob: Blob, depth: int) -> list[Any]:

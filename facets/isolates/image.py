@@ -28,7 +28,9 @@ import wasmtime
 from wasmtime.component import Component
 
 from facets.isolates import capi, engine
+from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing, IsolateError
+from facets.isolates.pool import Pool
 
 Progress = Callable[[str, float], None]
 """Called with a phase ("wait", "compile", "store", "load", "ready") and its seconds so far."""
@@ -56,6 +58,8 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
+        self.pool = Pool(self)
+        self.code = CodeCache(self)
 
 
 def loaded(wasm: Path = WASM) -> Image | None:

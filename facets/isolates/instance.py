@@ -22,6 +22,8 @@ from facets.isolates.errors import IsolateDead, LogLimit, OutputLimit
 if TYPE_CHECKING:
     from facets.isolates.image import Image
 
+BOOT, PUMP = 0, 1
+"""The exports, for `begin`."""
 _numbers = count(1)
 _instances: dict[int, Instance] = {}
 """By the number in the store's data: what finds the instance that a host function is called by."""
@@ -119,10 +121,15 @@ class Instance:
             except WasmtimeError as trap:
                 raise Trapped(str(trap)) from None
 
+    def limit(self, memory: int, output: int) -> None:
+        """Other limits from now on."""
+        self._store.set_limits(memory_size=memory)
+        self.output = output
+
     # -- one call -----------------------------------------------------------------------------
 
     def begin(self, export: int, message: bytes) -> None:
-        """Start a call of `boot` (0) or `pump` (1); nothing runs before the first poll."""
+        """Start a call of `BOOT` or `PUMP`; nothing runs before the first poll."""
         self._sent.size = len(message)
         self._sent.data = message  # ctypes keeps it alive
         _, at = self._functions[export]

@@ -39,7 +39,7 @@ class Limits:
         if self.memory < MINIMUM_MEMORY:
             raise ValueError(
                 f"memory={self.memory} is less than {MINIMUM_MEMORY} bytes (32 MiB): "
-                "the interpreter and the standard library take 24 MiB of it"
+                "the interpreter and the standard library take 29 MiB of it"
             )
         for name in ("cpu", "wall", "calls", "output", "logs"):
             if getattr(self, name) <= 0:

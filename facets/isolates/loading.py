@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 from facets.isolates.calls import MethodInfo
 from facets.isolates.code import Code
-from facets.isolates.codec import Blob, lower, pack, unpack
+from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.errors import LoadError, ProtocolViolation
+
+Compiled = Mapping[str, str]
+"""Marshalled code by module, as latin-1; only a guest ever reads it."""
 
 
 class Loaded(NamedTuple):
@@ -29,13 +32,18 @@ def order(
     props: object,
     env: object,
     output: int,
+    compiled: Compiled | None = None,
 ) -> bytes:
-    """The message to `boot`; NotTransferable if props or env cannot cross."""
+    """The message to `boot`; NotTransferable if props or env cannot cross.
+
+    `compiled` spares the guest the compilation.
+    """
     blob = Blob()
     content = {
         "proto": [1, 1],
         "output": output,
-        "modules": dict(code.modules),
+        "modules": _sources(code, blob),
+        "code": {name: blob.attach(text, "b") for name, text in (compiled or {}).items()},
         "main": code.main,
         "target": target,
         "actor": actor,
@@ -44,6 +52,29 @@ def order(
         "env": lower(env, blob, "env"),
     }
     return pack(content, blob)
+
+
+def compile_order(code: Code, output: int) -> bytes:
+    """The message to `boot` that asks for compiled code and loads nothing."""
+    blob = Blob()
+    content = {"proto": [1, 1], "output": output, "compile": True, "modules": _sources(code, blob)}
+    return pack(content, blob)
+
+
+def compiled(answer: bytes) -> Compiled:
+    """What `boot` returned to `compile_order`: nothing of it is looked into, here or elsewhere."""
+    try:
+        (tag, said), tail = unpack(answer)
+        found = {str(name): lift(value, tail) for name, value in said.items()}
+        if tag != "code" or not all(type(value) is bytes for value in found.values()):
+            raise ValueError(tag)
+        return {name: value.decode("latin-1") for name, value in found.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ProtocolViolation(f"a malformed answer to boot: {error}"[:500]) from None
+
+
+def _sources(code: Code, blob: Blob) -> dict[str, Any]:
+    return {name: blob.text(source) for name, source in code.modules.items()}
 
 
 def loaded(answer: bytes) -> Loaded:

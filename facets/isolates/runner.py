@@ -19,11 +19,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from facets.isolates.errors import CpuLimit, IsolateDead
-from facets.isolates.instance import Instance, Trapped
+from facets.isolates.instance import BOOT, Instance, Trapped
 from facets.isolates.workers import ROUND, pool
 
 SLICE = 0.001
 """Seconds a call may take on the loop before it moves to a thread."""
+LOADING = 0.002
+"""The same for `boot`, which happens once: a tool of common size loads within it, and on a busy
+machine the way to a thread and back takes longer than all of the load."""
 
 
 class Owner(Protocol):
@@ -43,8 +46,8 @@ class Runner:
     """One instance and the call in progress."""
 
     __slots__ = (
-        "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped", "_timer",
-        "busy",
+        "_allowed", "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped",
+        "_timer", "busy",
     )  # fmt: skip
 
     def __init__(self, instance: Instance, owner: Owner, cpu: float) -> None:
@@ -53,6 +56,7 @@ class Runner:
         self._owner = owner
         self._limit = cpu
         self._cpu = 0.0
+        self._allowed = SLICE
         self._timer: asyncio.TimerHandle | None = None
         self._on_thread = False
         self._stopped = False
@@ -62,6 +66,7 @@ class Runner:
         """Begin a call and run its first slice; it may be over when this returns."""
         self.busy = True
         self._cpu = 0.0
+        self._allowed = LOADING if export == BOOT else SLICE
         self._instance.begin(export, message)
         self._advance()
 
@@ -88,10 +93,10 @@ class Runner:
                 if not self._unpark():
                     return
                 polled = time.perf_counter()
-                if polled - began > SLICE:
+                if polled - began > self._allowed:
                     self._loop.call_soon(self._again)  # many operations: let others have a turn
                     return
-            elif now - began > SLICE:
+            elif now - began > self._allowed:
                 self._to_thread()
                 return
             else:

@@ -33,6 +33,10 @@ class Services(Protocol):
                           ["update", {key: value}]     None
                           ["delete_many", [key ..]]    int
                           ["clear"]                    None
+            fs            [method, args, kwargs]       what the method of `Files` gives: those in
+                                                       `body.FILES`; a Stat as [kind, size, mode,
+                                                       mtime_ns, inode], an Entry as [name, path,
+                                                       stat]
             begin, release, rollback_to   []           None; a savepoint, innermost first
         """
 

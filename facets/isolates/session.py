@@ -30,14 +30,13 @@ from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
-from facets.isolates.instance import Instance, Trapped, too_large
+from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.raised import raised
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.steps import Steps
 
-_BOOT, _PUMP = 0, 1
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -75,7 +74,7 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._instance = Instance(found, limits.memory, limits.output)
+        self._instance = found.pool.take(limits.memory, limits.output)
         self._runner = Runner(self._instance, self, limits.cpu)
         self._steps = Steps(services, actor, self._lost)
         self._calls: dict[int, Pending] = {}
@@ -113,23 +112,26 @@ class Session:
         `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
-        order = loading.order(code, target, actor, identity, props, env, limits.output)
         found = image.loaded()
         if found is None:
             found = await asyncio.to_thread(image.load)
+        compiled = found.code.get(code)
+        order = loading.order(code, target, actor, identity, props, env, limits.output, compiled)
         session = cls(found, target, actor, limits, services)
         try:
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
             raise
+        if compiled is None:
+            found.code.loaded(code)
         return session
 
     async def _boot(self, order: bytes) -> None:
         began = time.perf_counter()
         opening = self._opened = Pending(0, streams=False)
         self._allow()
-        self._runner.start(_BOOT, order)
+        self._runner.start(BOOT, order)
         if not opening.done:
             opening.timer = self._loop.call_later(self.limits.wall, self._ungraceful, opening)
             await self._wait(opening)
@@ -348,7 +350,7 @@ class Session:
             self._blob = Blob()
         if self._cancelling:
             self._start_grace()
-        self._runner.start(_PUMP, pack(header, blob))
+        self._runner.start(PUMP, pack(header, blob))
 
     def _start_grace(self) -> None:
         """Those that were told to stop hear it now."""

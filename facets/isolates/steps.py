@@ -16,7 +16,7 @@ from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, Prot
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
-OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "begin", "release", "rollback_to"})
+OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to"})
 _PLAIN = (str, int, float, bool, type(None))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -15,3 +16,21 @@ def pool() -> ThreadPoolExecutor:
     """The threads; one processor is left to the loop. They end with the process."""
     count = max(1, min(4, (os.cpu_count() or 2) - 1))
     return ThreadPoolExecutor(count, thread_name_prefix="facets-isolate")
+
+
+@cache
+def _idle() -> ThreadPoolExecutor:
+    # Not of lower priority: whenever it held the interpreter's lock, the loop would wait for it.
+    return ThreadPoolExecutor(1, thread_name_prefix="facets-isolate-ahead")
+
+
+def submit(job: Callable[[], object]) -> bool:
+    """Queue a job that nobody waits for; False if the process is about to end.
+
+    It has a thread of its own: on those above, a load that somebody waits for would queue behind.
+    """
+    try:
+        _idle().submit(job)
+    except RuntimeError:
+        return False
+    return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from storage.disk import Disk
 from storage.history.file import listed
 from storage.history.log import TreeLog
 from storage.limits import HistoryLimits
+
+RECENT = 256
+"""Logs kept open in memory; each takes a few hundred bytes."""
 
 
 class _Stat(NamedTuple):
@@ -38,6 +42,8 @@ class Archive:
         self.directory = directory
         self.limits = limits
         self._logs: WeakValueDictionary[int, TreeLog] = WeakValueDictionary()
+        self._recent: OrderedDict[int, TreeLog] = OrderedDict()
+        """Logs used last: opening one again would mean to read through its newest file."""
         self._lock = threading.Lock()
 
     def tree(self, uid: int) -> TreeLog:
@@ -50,6 +56,10 @@ class Archive:
             found = self._logs.get(uid)
             if found is None:
                 found = self._logs[uid] = TreeLog(self.disk, self._folder(uid), self.limits)
+            self._recent[uid] = found
+            self._recent.move_to_end(uid)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
             return found
 
     def trees(self) -> Iterator[int]:
@@ -66,6 +76,7 @@ class Archive:
             folder.rmdir()
         with self._lock:
             self._logs.pop(uid, None)
+            self._recent.pop(uid, None)
 
     def enforce(self, now: int) -> int:
         """Apply all limits, to trees at rest too; the bytes that histories have afterwards.

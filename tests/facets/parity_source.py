@@ -1,6 +1,8 @@
 """One source, run trusted and as an isolate by test_parity.py."""
 
 import asyncio
+import csv
+import errno
 import json
 import re
 from collections import Counter
@@ -35,6 +37,51 @@ class Subject(Actor):
     async def record(self, x):
         point = Point(x, x + 1)
         return point.x + point.y
+
+    # -- files
+
+    async def file_shapes(self):
+        fs = self.fs
+        fs.mkdir("/a/b", parents=True)
+        size = fs.write_text("/a/b/one.txt", "eins\nzwei\n")
+        fs.write("/a/two.bin", bytes(range(256)))
+        fs.append("/a/b/one.txt", b"drei\n")
+        fs.symlink("/a/b/one.txt", "/link")
+        with fs.open("/a/table.csv", "w", newline="") as file:
+            csv.writer(file).writerows([["x", "y"], [1, 2]])
+        fs.copy("/a/two.bin", "/a/three.bin")
+        fs.rename("/a/three.bin", "/a/b/three.bin")
+        found = fs.stat("/link")
+        return {
+            "size": size,
+            "text": fs.read_text("/link"),
+            "part": fs.read("/a/two.bin", 10, 5),
+            "glob": fs.glob("/a/**/*.*"),
+            "names": fs.listdir("/a"),
+            "entries": [(one.name, one.stat.kind) for one in fs.scandir("/")],
+            "stat": (found.kind, found.size),
+            "csv": list(csv.reader(fs.open("/a/table.csv", newline=""))),
+            "diff": fs.diff_text("/link", "eins\n"),
+        }
+
+    async def file_error(self, method, *args):
+        try:
+            getattr(self.fs, method)(*args)
+        except OSError as error:
+            return type(error).__name__, errno.errorcode[error.errno], str(error.filename)
+
+    async def file_raises(self):
+        self.fs.read("/nothing")
+
+    async def file_undone(self):
+        self.fs.write_text("/kept", "kept")
+        await asyncio.sleep(0)
+        try:
+            with self.transaction():
+                self.fs.write_text("/kept", "lost")
+                raise KeyError
+        except KeyError:
+            return self.fs.read_text("/kept")
 
     # -- sql
 

@@ -265,3 +265,42 @@ async def test_data_written_by_one_is_read_by_the_other(state: Path) -> None:
     ]:
         async with LocalRuntime(state, env={"mode": "test"}) as runtime:
             assert await Subject(runtime, mode).note(expected[-1]) == expected
+
+
+FILE_ERRORS = [
+    ("read", ("/nothing",), ("FileMissing", "ENOENT", "/nothing")),
+    ("mkdir", ("/",), ("FileExists", "EEXIST", "/")),
+    ("read", ("/",), ("IsDirectory", "EISDIR", "/")),
+    ("write", ("a\0b", b""), ("PathInvalid", "EINVAL", "a\0b")),
+    ("write", ("/" + "x" * 300, b""), ("PathTooLong", "ENAMETOOLONG", "/" + "x" * 300)),
+]
+
+
+async def test_files_work_the_same(subject: Subject) -> None:
+    assert await subject.file_shapes() == {
+        "size": 10,
+        "text": "eins\nzwei\ndrei\n",
+        "part": bytes(range(10, 15)),
+        "glob": ["/a/b/one.txt", "/a/b/three.bin", "/a/table.csv", "/a/two.bin"],
+        "names": ["b", "table.csv", "two.bin"],
+        "entries": [("a", "directory"), ("link", "link")],
+        "stat": ("file", 15),
+        "csv": [["x", "y"], ["1", "2"]],
+        "diff": "--- /link\n+++ /link\n@@ -1,3 +1 @@\n eins\n-zwei\n-drei\n",
+    }
+
+
+@pytest.mark.parametrize(("method", "args", "expected"), FILE_ERRORS)
+async def test_files_have_the_errors_of_posix(
+    subject: Subject, method: str, args: tuple[Any, ...], expected: Any
+) -> None:
+    assert await subject.file_error(method, *args) == expected
+
+
+async def test_an_error_of_a_file_reaches_the_parent_as_what_it_is(subject: Subject) -> None:
+    with pytest.raises(FileNotFoundError):
+        await subject.file_raises()
+
+
+async def test_a_part_of_a_step_that_is_undone_takes_files_along(subject: Subject) -> None:
+    assert await subject.file_undone() == "kept"

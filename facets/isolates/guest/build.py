@@ -11,11 +11,13 @@ the builder.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 WASM = HERE / "python.wasm"
@@ -27,7 +29,8 @@ _SECTION = b"facets-sources"
 def sources_hash() -> str:
     """What the guest is made of: its sources, its interface, and the builder's version."""
     digest = hashlib.sha256(BUILDER.encode())
-    for path in [HERE / "isolate.wit", *sorted((HERE / "app").rglob("*.py"))]:
+    made_of = [HERE / "isolate.wit", HERE / "immortal.py", *sorted((HERE / "app").rglob("*.py"))]
+    for path in made_of:
         digest.update(f"\0{path.relative_to(HERE).as_posix()}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -70,6 +73,17 @@ def _componentize(made: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
     if done.returncode:
         raise RuntimeError(f"componentize-py failed:\n{done.stdout}{done.stderr}")
+    _immortal().make_immortal(made)
+
+
+def _immortal() -> Any:
+    # By path, as this file is: the build environment does not have the package.
+    spec = importlib.util.spec_from_file_location("guest_immortal", HERE / "immortal.py")
+    if spec is None or spec.loader is None:
+        raise ImportError("immortal.py is missing beside build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time  # noqa: E402
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import boot, output, warm  # noqa: E402
+from isolate import boot, output, shapes, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -20,8 +20,12 @@ class WitWorld(wit_world.WitWorld):
     """The exports. Neither raises: an exception that escaped would end the isolate."""
 
     def boot(self, message):
-        """Load the tool."""
+        """Load the tool; without a message, only touch what a load will need."""
         try:
+            if not message:
+                warm.rehearse()
+                _running[0] = Calls()
+                return ""
             return boot.boot(_running[0], message)
         except BaseException as error:
             return encode(["err", describe(error)])
@@ -43,6 +47,7 @@ def _sleep(seconds):
 
 output.install()
 time.sleep = _sleep
+shapes.install()
 warm.warm()
 _running = [Calls()]
-warm.freeze()
+snapshot.settle()

@@ -1,11 +1,12 @@
 """The base class of actors, inside an isolate."""
 
 from facets.exclusive import Exclusive
+from facets.files import Files
 from facets.storage import Kv, Sql, transaction
 
 RESERVED = frozenset({
-    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "timers", "facets", "isolates",
-    "exclusive", "transaction",
+    "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
+    "isolates", "exclusive", "transaction", "durability",
 })  # fmt: skip
 
 
@@ -18,11 +19,12 @@ class Actor:
     props = env = None
     sql = Sql()
     kv = Kv()
+    fs = Files()
 
     def __init_subclass__(cls, *, kind=None, **kwargs):
         super().__init_subclass__(**kwargs)
-        taken = sorted(RESERVED & vars(cls).keys())
-        if taken:
+        if not RESERVED.isdisjoint(cls.__dict__):
+            taken = sorted(RESERVED & cls.__dict__.keys())
             raise TypeError(f"{cls.__name__} defines {', '.join(taken)}, reserved by Actor")
 
     def transaction(self):

@@ -1,5 +1,7 @@
 """Errors a tool can meet, by the names they have outside; see the trusted tree for the whole."""
 
+import errno
+
 
 class FacetsError(Exception):
     """Root of every error here. `fields` are attributes; `hint` says what to do next."""
@@ -69,6 +71,84 @@ class TooManyRows(StorageError):
 
 class NotStorable(StorageError, TypeError):
     """A value of this type cannot be kept."""
+
+
+class FileError(StorageError, OSError):
+    """The file system refused; nothing was changed. Fields: `path`, and what OSError has."""
+
+    code = errno.EIO
+
+    def __init__(self, message="", *, hint=None, **fields):
+        super().__init__(message, hint=hint, **fields)
+        self.errno = self.code
+        self.strerror = message
+        self.filename = fields.get("path")
+
+
+class FileMissing(FileError, FileNotFoundError):
+    """There is nothing under this path."""
+
+    code = errno.ENOENT
+
+
+class FileExists(FileError, FileExistsError):
+    """There is something under this path already."""
+
+    code = errno.EEXIST
+
+
+class IsDirectory(FileError, IsADirectoryError):
+    """A file is needed and this is a directory."""
+
+    code = errno.EISDIR
+
+
+class NotDirectory(FileError, NotADirectoryError):
+    """A directory is needed and this is none."""
+
+    code = errno.ENOTDIR
+
+
+class DirectoryNotEmpty(FileError):
+    """The directory is not empty."""
+
+    code = errno.ENOTEMPTY
+
+
+class LinkLoop(FileError):
+    """More than 40 symbolic links."""
+
+    code = errno.ELOOP
+
+
+class PathTooLong(FileError):
+    """A path or a name is too long."""
+
+    code = errno.ENAMETOOLONG
+
+
+class PathInvalid(FileError, ValueError):
+    """Not a path, or not one for this operation."""
+
+    code = errno.EINVAL
+
+
+class FileTooLarge(FileError):
+    """One file would be over its limit."""
+
+    code = errno.EFBIG
+
+
+class FilesQuota(FileError):
+    """All files together would be over their limit."""
+
+    code = errno.EDQUOT
+
+
+class FileDamaged(FileError):
+    """Stored content is not what was written."""
+
+    code = errno.EIO
 
 
 class StorageFull(StorageError):

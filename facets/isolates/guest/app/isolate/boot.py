@@ -5,7 +5,7 @@ from asyncio import events
 from isolate import modules, output
 from isolate.failures import describe
 from isolate.target import NoTarget, Target
-from isolate.values import encode, lift, receive
+from isolate.values import Blob, encode, lift, lower, receive
 
 PROTOCOL = 1
 
@@ -17,6 +17,10 @@ def boot(calls, message):
     low, high = order["proto"]
     if not low <= PROTOCOL <= high:
         return encode(["err", {"type": "Protocol", "message": f"this guest speaks {PROTOCOL}"}])
+    if order.get("compile"):
+        blob = Blob()
+        made = modules.compiled(lift(order["modules"], tail))
+        return blob.frame(encode(["code", lower(made, blob)]))
     # `asyncio.run` at import must say that a loop runs, and not build one out of sockets.
     events._set_running_loop(calls.loop)
     try:
@@ -35,7 +39,8 @@ def _load(order, tail):
     attributes = lift(order["identity"], tail)
     attributes["props"] = lift(order["props"], tail)
     attributes["env"] = lift(order["env"], tail)
-    module = modules.load(order["modules"], order["main"])
+    sources, code = lift(order["modules"], tail), lift(order["code"], tail)
+    module = modules.load(sources, order["main"], code)
     return Target(module, order["target"], order["actor"], attributes)
 
 

@@ -96,4 +96,4 @@ def _builtin(cls, message):
 
 def remember(filename, source):
     """Let tracebacks show the lines of this source."""
-    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    linecache.cache[filename] = (lambda: source,)  # it splits the lines when it is asked

@@ -19,6 +19,9 @@ class Loop(asyncio.BaseEventLoop):
         self.step = 0
         self.after_step = after_step
 
+    def __del__(self):
+        """Holds nothing that must be closed, and so does not complain that it was not."""
+
     def is_running(self):
         """True, or no task could start eagerly."""
         return True

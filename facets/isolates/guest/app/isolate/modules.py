@@ -1,9 +1,15 @@
-"""The tool's own modules, imported from the source that `boot` brought."""
+"""The tool's own modules, imported from the source that `boot` brought.
+
+Compiling takes most of the time of a load, so `boot` may bring code with the source: marshalled,
+made by `compiled` in an isolate that never ran anything.
+"""
 
 import importlib.abc
 import importlib.machinery
+import marshal
 import sys
 import types
+import warnings
 
 from isolate.failures import remember
 
@@ -13,8 +19,9 @@ OURS = ("facets", "isolate", "wit_world", "app")
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the tool's modules before any other of that name."""
 
-    def __init__(self, sources):
+    def __init__(self, sources, code):
         self._sources = sources
+        self._code = code
         self._packages = {name.rpartition(".")[0] for name in sources if "." in name}
 
     def find_spec(self, name, path=None, target=None):
@@ -33,7 +40,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         source, filename = self._sources.get(name, ""), _file(name)
         module.__file__ = filename
         remember(filename, source)
-        exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+        code = self._code.get(name)
+        made = _compile(source, filename) if code is None else marshal.loads(code)
+        exec(made, module.__dict__)
 
     def get_source(self, name):
         """The source, for `inspect`."""
@@ -44,13 +53,32 @@ def _file(name):
     return name.replace(".", "/") + ".py"
 
 
-def load(sources, main):
+def _compile(source, filename):
+    return compile(source, filename, "exec", dont_inherit=True)
+
+
+def compiled(sources):
+    """Marshalled code by module. One that fails or warns is left out: it does so where it loads."""
+    made = {}
+    for name, source in sources.items():
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                code = marshal.dumps(_compile(source, _file(name)))
+            except Exception:
+                continue
+        if not any(warning.filename == _file(name) for warning in warned):
+            made[name] = code
+    return made
+
+
+def load(sources, main, code):
     """Import `main`; modules it imports are found among `sources` first."""
     for name in sources:
         if name.partition(".")[0] in OURS:
             raise ImportError(f"the module name {name!r} belongs to the runtime", name=name)
         sys.modules.pop(name, None)
-    finder = Finder(sources)
+    finder = Finder(sources, code)
     if "." in main or len(sources) > 1:
         sys.meta_path.insert(0, finder)
         __import__(main)

@@ -1,10 +1,12 @@
 """What of the tool can be called: an actor, a plain class, a function, or the module itself."""
 
 import inspect
+import types
 
 from facets import Actor
 
 HOOKS = ("on_start", "on_stop")
+_OURS = frozenset(vars(Actor))
 
 
 class NoTarget(Exception):
@@ -51,10 +53,12 @@ class Target:
 
     def _class(self, cls, attributes):
         self._table = {}
-        for name in dir(cls):
-            if name[0] == "_" or name in vars(Actor):
-                continue
-            value = inspect.getattr_static(cls, name)
+        found = {}
+        for base in reversed(cls.__mro__):
+            if base is not object and base is not Actor:
+                found.update(base.__dict__)
+        for name in sorted([name for name in found if name[:1] != "_" and name not in _OURS]):
+            value = found[name]
             kind = _kind(value)
             if name in HOOKS:
                 self.hooks.append(name)
@@ -91,6 +95,12 @@ def _find(module, name):
 
 
 def _kind(value):
+    if type(value) is types.FunctionType and not value.__dict__:
+        # What `inspect` would say, which takes a tenth of a load to say it.
+        flags = value.__code__.co_flags
+        if flags & inspect.CO_ASYNC_GENERATOR:
+            return "stream"
+        return "call" if flags & inspect.CO_COROUTINE else None
     if inspect.isasyncgenfunction(value):
         return "stream"
     return "call" if inspect.iscoroutinefunction(value) else None

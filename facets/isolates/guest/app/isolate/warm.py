@@ -10,7 +10,7 @@ import linecache
 import sys
 
 from isolate import boot as booting
-from isolate import output
+from isolate import modules, output
 from isolate.calls import Calls
 from isolate.values import encode
 
@@ -29,7 +29,7 @@ ROUNDS = 60
 into itself, which copies a page of the snapshot for each isolate."""
 
 SOURCE = """
-import asyncio, dataclasses, typing
+import asyncio, dataclasses, datetime, enum, json, re, typing
 import facets
 from facets import Actor
 
@@ -37,6 +37,29 @@ from facets import Actor
 class Point:
     x: int
     y: float = 0.0
+    z: list = dataclasses.field(default_factory=list)
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    name: str
+    n: int | None = None
+
+class Color(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+class Pair(typing.NamedTuple):
+    a: int
+    b: str = ""
+
+class Known(typing.TypedDict):
+    a: int
+
+class Port(typing.Protocol):
+    def run(self, n: int) -> str: ...
+
+AMOUNT = re.compile(r"(?P<sign>-?)(?P<whole>\\d+)(?:[.,](?P<cents>\\d{2}))?|[a-z_]+\\s*$", re.I)
+DAY = datetime.date.fromisoformat("2026-01-31")
 
 class Tool(Actor):
     migrations = ["create table t(x)"]
@@ -45,6 +68,8 @@ class Tool(Actor):
     async def add(self, a: int, b: int = 1) -> int:
         return a + b
     async def kinds(self):
+        json.loads(json.dumps({"a": [1, 2.5, None]}, indent=1, sort_keys=True))
+        AMOUNT.sub("", "12.50"), Color("red"), Pair(1), Frozen(name="x"), DAY.isoformat()
         return [(1,), {1: "a"}, {"s"}, b"x", "t" * 5000, Point(1), 1.5, 2**70, None]
     async def numbers(self, n):
         for i in range(n):
@@ -68,6 +93,38 @@ class Tool(Actor):
             pass
         return f"{self.n:>3} {self.name!r}"
 """
+REHEARSAL = """
+import dataclasses, json, re
+from facets import Actor
+
+WORD = re.compile(r"(?P<a>[a-z]+)|\\d{2}")
+
+@dataclasses.dataclass
+class Item:
+    name: str
+    size: int = 0
+
+class Tool(Actor):
+    migrations = ["create table t(x)"]
+
+    def __init__(self):
+        self.n: int = 0
+
+    def _plain(self, text: str) -> int:
+        if not text.strip():
+            raise ValueError(f"{text!r} is empty")
+        return len(text) + self.n
+
+    async def run(self, n: int = 1) -> dict[str, int]:
+        found = {name: self._plain(name) for name in ("a", "b", "c")}
+        for i in range(n):
+            found[str(i)] = i
+        return found
+
+    async def stream(self, n: int):
+        for i in range(n):
+            yield json.dumps({"i": i, "n": self.n})
+"""
 CALLS = {
     "add": [1],
     "kinds": [],
@@ -87,28 +144,45 @@ def warm():
     log, output.Output.flush = output.Output.flush, lambda self: self._pending.clear()
     for _ in range(ROUNDS):
         _run("main")
+        gc.collect()  # the snapshot is as large as the heap ever was
     output.Output.flush = log
     linecache.cache.clear()
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "Finder"]
 
 
+def rehearse():
+    """Touch what a load and a call touch, in an isolate that nothing was loaded into yet."""
+    _load("rehearsal", REHEARSAL).pump(encode([0.0, ["call", 1, "run", [1], {}]]))
+    del sys.modules["rehearsal"]
+    linecache.cache.clear()
+    gc.collect()
+
+
 def _run(name):
-    order = {
-        "proto": [1, 1], "modules": {name: SOURCE}, "main": name, "target": "Tool", "actor": True,
-        "output": 1 << 24,
-        "identity": {"name": "x"}, "props": {}, "env": {"$": ["d", []]},
-    }  # fmt: skip
-    calls = Calls()
-    answer = booting.boot(calls, encode(order))
-    if calls.target is None:
-        raise RuntimeError(answer)
-    for call, (method, args) in enumerate(CALLS.items()):
-        calls.pump(encode([0.0, ["call", call, method, args, {}]]))
-    calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 3], ["tick"]]))
+    calls = _load(name, SOURCE)
+    _call_all(calls)
+    del sys.modules[name]
+    code = modules.compiled({name: SOURCE})[name].decode("latin-1")
+    _load(name, SOURCE, code)
     del sys.modules[name]
 
 
-def freeze():
-    """Take everything made so far out of the collector's sight, so that it never touches it."""
-    gc.collect()
-    gc.freeze()
+def _load(name, source, code=None):
+    order = {
+        "proto": [1, 1], "main": name, "target": "Tool", "actor": True, "output": 1 << 24,
+        "modules": {name: {"$": ["s", 0, len(source)]}},
+        "code": {name: {"$": ["b", len(source), len(code)]}} if code else {},
+        "identity": {"name": "x"}, "props": {}, "env": {},
+    }  # fmt: skip
+    calls = Calls()
+    answer = booting.boot(calls, encode(order) + "\n" + source + (code or ""))
+    answer = booting.boot(calls, encode(order))
+    if calls.target is None:
+        raise RuntimeError(answer)
+    return calls
+
+
+def _call_all(calls):
+    for call, (method, args) in enumerate(CALLS.items()):
+        calls.pump(encode([0.0, ["call", call, method, args, {}]]))
+    calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 3], ["tick"]]))
