@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
-from actors.errors import ActorBroken, TransactionFailed
+from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
 from actors.steps import _Suspended
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
@@ -93,8 +93,8 @@ class Activation:
         if self.broken is not None:
             raise self.reason()
         held = self.transaction if call is None else call.transaction
-        if held is not None and held.doomed is not None:
-            raise TransactionFailed(f"the transaction cannot be kept: {held.doomed}")
+        if held is not None:
+            held.check()
         if not self.driven:
             # A callback wrote outside every step: a step of its own, over by the next turn.
             asyncio.get_running_loop().call_soon(self.settle)
@@ -152,7 +152,7 @@ class Activation:
         """Break this incarnation: undo its open step, interrupt its calls."""
         self.broken = reason
         if self.transaction is not None:
-            self.transaction.doom(reason)
+            self.transaction.drop(self)
         if self.database.in_step:
             self.database.rollback()
         self.body.kill(reason)

@@ -6,7 +6,9 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from actors.call import CURRENT
 from actors.tasks import spawn
+from actors.transaction import refuse
 from actors.trees import bookmark_at, compact, restore_tree
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ class Storage:
         this one included. Its field `undo` is the bookmark that leads back. The next call
         starts the actor on the restored state.
         """
+        call = CURRENT.get()
+        if call is not None:
+            refuse(call, f"restoring {self._activation.id}")
         self._activation.leave()
         # Not as code of this actor, which will be over before it is done.
         await asyncio.shield(spawn(restore_tree(self._activation.node, bookmark)))

@@ -55,6 +55,8 @@ class Gate:
         self._flying_since = 0.0
         self._room: list[asyncio.Future[None]] = []
         self._remote: list[asyncio.Future[None]] = []
+        self._over: BaseException | None = None
+        """Why nobody may wait here any more."""
         self._alone: asyncio.Task[object] | None = None
         self._since = 0.0
         self._average = 0.0
@@ -74,6 +76,8 @@ class Gate:
         while sequence > self._store.replicated or self._store.replica_lost is not None:
             if self._store.replica_lost is not None:
                 raise self._store.replica_lost
+            if self._over is not None:
+                raise self._over
             waiter = self._loop.create_future()
             self._remote.append(waiter)
             await waiter
@@ -122,18 +126,30 @@ class Gate:
     def sync(self) -> None:
         """Make every commit durable now, on this thread."""
         began = time.perf_counter()
+        self._account(self._store.sync, began)
+
+    def _account(self, work: Callable[[], None], began: float) -> None:
+        """Do what ends a sync, and what can be done since."""
         try:
-            self._store.sync()
+            work()
+            self._took(time.perf_counter() - began)
         except JournalFailed as failure:
             self._on_failure(failure)
             raise
-        self._took(time.perf_counter() - began)
 
     def _took(self, seconds: float) -> None:
         self._average += (seconds - self._average) / 8
-        if self._store.due:
-            self._store.tend()
-        self.make_room()
+        try:
+            if self._store.due:
+                self._store.tend()
+        except JournalFailed:
+            raise
+        except (StorageError, OSError) as error:
+            # Not the caller's, whose commit is durable.
+            said = {"message": "a round of checkpoints could not begin", "exception": error}
+            self._loop.call_exception_handler(said)
+        finally:
+            self.make_room()
 
     # -- crowds ---------------------------------------------------------------------------
 
@@ -143,10 +159,10 @@ class Gate:
         if crowd is None or self._flying is not None:
             self._crowd = crowd
             return
-        if self._average < SLOW:
-            self._resolve(crowd, self.sync)
-            return
-        batch = self._store.take()
+        try:
+            batch = None if self._average < SLOW else self._store.take()
+        except JournalFailed:
+            batch = None  # to be raised to those that wait
         if batch is None:
             self._resolve(crowd, self.sync)
             return
@@ -166,18 +182,13 @@ class Gate:
             self._send()
 
     def _settle(self) -> None:
-        try:
-            self._store.settle()
-        except JournalFailed as failure:
-            self._on_failure(failure)
-            raise
-        self._took(time.perf_counter() - self._flying_since)
+        self._account(self._store.settle, self._flying_since)
 
     def _resolve(self, crowd: _Crowd, work: Callable[[], None]) -> None:
         try:
             work()
-        except JournalFailed as failure:
-            crowd.set_exception(failure)
+        except Exception as error:  # whatever it is: nobody else would tell those that wait
+            crowd.set_exception(error)
             crowd.exception()  # retrieved here: every waiter may have been cancelled
         else:
             crowd.set_result(None)
@@ -210,9 +221,17 @@ class Gate:
                 one.set_result(None)
 
     async def close(self) -> None:
-        """Let the batch on its way land, and end the writer."""
-        while self._flying is not None:
-            await asyncio.wait([self._flying])
+        """Let the batches on their way land, and end the writer."""
+        while self._flying is not None or self._crowd is not None:
+            if self._flying is None:
+                self._send()
+            else:
+                await asyncio.wait([self._flying])
         self._replica_moved()
         self.make_room()
         self._writer.close()
+
+    def end(self, reason: BaseException) -> None:
+        """Raise `reason` to all that still wait for the replica."""
+        self._over = reason
+        self._replica_moved()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -93,6 +93,8 @@ class Host:
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
+        self._jobs: set[asyncio.Future[None]] = set()
+        """What must be over before the store closes."""
         self._timer: asyncio.TimerHandle | None = None
         self._sweeps = 0
         self._thread = ThreadPoolExecutor(1, "facets-storage")
@@ -217,11 +219,17 @@ class Host:
             done(None if error is not None else ran.result(), error)
         except JournalFailed as failure:
             self._failed(failure)
-        self.gate.make_room()
+        finally:
+            self.gate.make_room()
 
     async def aside(self, work: Callable[[], None]) -> None:
-        """Run slow work on a thread. It ends before this returns, even if cancelled."""
-        running = self.loop.run_in_executor(self._thread, work)
+        """Run slow work on a thread. It ends before this returns, even if cancelled.
+
+        Raises why the host ended, if it did meanwhile."""
+        await self._finished(self.loop.run_in_executor(self._thread, work))
+        self.check_open()
+
+    async def _finished(self, running: asyncio.Future[Any]) -> None:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -229,6 +237,18 @@ class Host:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([running])
             raise
+
+    @contextlib.contextmanager
+    def job(self) -> Iterator[None]:
+        """Something under way on the store, which is not closed before it is over."""
+        self.check_open()
+        over = self.loop.create_future()
+        self._jobs.add(over)
+        try:
+            yield
+        finally:
+            self._jobs.discard(over)
+            over.set_result(None)
 
     def stats(self) -> Stats:
         """The present moment."""
@@ -297,12 +317,25 @@ class Host:
         for task in list(self._background):
             task.cancel()
         uninstall(self.loop)
+        while self._jobs:
+            await asyncio.wait(self._jobs)
         await self.gate.close()
+        self.store.closing = True
+        try:
+            if not failed:
+                self.gate.sync()
+        finally:
+            await self._end_store()
+            self.gate.end(closed)
+
+    async def _end_store(self) -> None:
+        """Close the store, whose threads may need this loop until then."""
         while self._aside:
             await asyncio.wait(self._aside)
         try:
-            if not failed:
-                self.store.sync()  # not through the gate, which would begin another round
+            if self.store.replica is not None:
+                closing = self.loop.run_in_executor(self._thread, self.store.replica.close)
+                await self._finished(closing)
         finally:
             self._thread.shutdown()
             self.store.close()

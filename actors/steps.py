@@ -139,7 +139,7 @@ class _Suspended:
                 return stop.value
 
     def _held(self, resume: Callable[[], Any]) -> Generator[Any, Any, Callable[[], Any]]:
-        """Wait until the next step may run; a cancellation meanwhile is what it begins with."""
+        """Wait until the next step may run; an error meanwhile is what it begins with."""
         activation, call = self._activation, self._call
         asked = False
         while activation.broken is None:
@@ -153,7 +153,8 @@ class _Suspended:
                 break
             try:
                 yield from wait.__await__()
-            except asyncio.CancelledError as error:
+            except (Exception, asyncio.CancelledError) as error:
+                # A cancellation, or that there will be no room: the coroutine must hear of it.
                 resume = partial(self._coroutine.throw, error)
         return resume
 

@@ -91,8 +91,7 @@ class Transaction:
 
     async def enlist(self, activation: Activation) -> None:
         """Hold an actor until the end; wait if another transaction holds it."""
-        if self.doomed is not None:
-            raise TransactionFailed(f"the transaction cannot be kept: {self.doomed}")
+        self.check()
         host = self.call.activation.node.host
         if activation.node.host is not host:
             raise EffectInTransaction(
@@ -100,6 +99,7 @@ class Transaction:
                 hint="call it before or after the transaction",
             )
         while (held := activation.transaction) is not self:
+            self.check()  # each time: it may have ended while this call waited
             if held is None:
                 activation.leave()
                 activation.transaction = self
@@ -128,7 +128,25 @@ class Transaction:
         """Return when it has ended."""
         await asyncio.shield(self._over)
 
+    def check(self) -> None:
+        """Raise `TransactionFailed` if nothing may be done in it any more."""
+        if self.doomed is not None:
+            raise TransactionFailed(f"the transaction cannot be kept: {self.doomed}")
+        if self._over.done():
+            raise TransactionFailed(
+                f"the transaction of {self.call} is over, and a call made in it went on",
+                hint="await every call inside the block",
+            )
+
     # -- the end --------------------------------------------------------------------------
+
+    def drop(self, activation: Activation) -> None:
+        """A participant broke. Its database is free at once: what takes its place takes no part."""
+        self.doom(activation.reason())
+        if activation in self._participants:
+            self._participants.remove(activation)
+            activation.database.undefer()
+        activation.transaction = None
 
     def doom(self, reason: BaseException) -> None:
         """It cannot be kept any more: undo what was written so far."""

@@ -16,6 +16,7 @@ from storage.errors import StorageError
 if TYPE_CHECKING:
     from actors.host import Host
     from actors.node import Node
+    from storage.compact import Compaction
     from storage.graft import Graft
 
 
@@ -48,12 +49,13 @@ async def export_tree(source: Node, path: Path) -> None:
 
     _ready(source, f"exporting {source.id}")
     host = source.host
-    job = Export(host.store, source.database, path)
-    try:
-        await host.gate.passed(job.sequence, host.remote(job.sequence))
-        await host.aside(job.work)
-    finally:
-        job.close()
+    with host.job():
+        job = Export(host.store, source.database, path)
+        try:
+            await host.gate.passed(job.sequence, host.remote(job.sequence))
+            await host.aside(job.work)
+        finally:
+            job.close()
 
 
 async def restore_tree(target: Node, bookmark: str) -> str:
@@ -67,15 +69,16 @@ async def restore_tree(target: Node, bookmark: str) -> str:
     wanted = Bookmark.parse(bookmark)
     _ready(target, f"restoring {target.id}")
     host = target.host
-    job = Restore(host.store, target.database, wanted)
-    try:
-        await host.aside(job.work)
-    except BaseException:
-        job.cancel()
-        raise
-    undo = str(host.store.bookmark())
-    target.abort(ActorRestored(f"{target.id} was restored", undo=undo, bookmark=bookmark))
-    sequence, made = job.finish()
+    with host.job():
+        job = Restore(host.store, target.database, wanted)
+        try:
+            await host.aside(job.work)
+            undo = str(host.store.bookmark())
+            target.abort(ActorRestored(f"{target.id} was restored", undo=undo, bookmark=bookmark))
+        except BaseException:
+            job.cancel()
+            raise
+        sequence, made = job.finish()
     await _left(host, sequence)
     return str(made)
 
@@ -89,13 +92,7 @@ async def compact(node: Node) -> None:
 
     host = node.host
     for _ in range(ATTEMPTS):
-        job = Compaction(host.store, node.database)
-        try:
-            await host.aside(job.work)
-        except BaseException:
-            job.cancel()
-            raise
-        sequence = job.finish()
+        sequence = await _compacted(host, Compaction(host.store, node.database))
         if sequence is not None:
             await _left(host, sequence)
             return
@@ -103,6 +100,16 @@ async def compact(node: Node) -> None:
         f"{node.id} was written to while it was compacted, {ATTEMPTS} times",
         hint="do it inside `async with self.exclusive():` or when it is idle",
     )
+
+
+async def _compacted(host: Host, job: Compaction) -> int | None:
+    with host.job():
+        try:
+            await host.aside(job.work)
+        except BaseException:
+            job.cancel()
+            raise
+        return job.finish()
 
 
 async def bookmark_at(node: Node, at: float) -> str:
@@ -125,13 +132,15 @@ def _ready(node: Node, what: str) -> None:
 
 async def _put(target: Node, graft: Graft) -> None:
     host = target.host
-    try:
-        await host.aside(graft.work)
-    except BaseException:
-        graft.cancel()
-        raise
-    target.abort(ActorBroken(f"{target.id} was replaced"))
-    await _left(host, graft.finish())
+    with host.job():
+        try:
+            await host.aside(graft.work)
+            target.abort(ActorBroken(f"{target.id} was replaced"))
+        except BaseException:
+            graft.cancel()
+            raise
+        sequence = graft.finish()
+    await _left(host, sequence)
 
 
 async def _left(host: Host, sequence: int) -> None:

@@ -106,6 +106,8 @@ class Checkpointer:
         self.refused: dict[int, Exception] = {}
         """Databases whose pages could not be moved when they were last tried, and why."""
         self.running = False
+        self.stuck = False
+        """Whether the newest round that was to move something moved nothing."""
 
     # -- what happened --------------------------------------------------------------------
 
@@ -191,7 +193,7 @@ class Checkpointer:
             self._return(moved)
             self.running = False
             raise
-        self._syncing = moved
+        self._syncing, self.stuck = moved, not moved
         files = [one.database.path for one in moved if one.database.path is not None]
         folders = {path.parent for path, one in zip(files, moved, strict=True) if one.young}
         self.background(lambda: self._sync(files, folders), self._synced)

@@ -380,6 +380,7 @@ class Database:
     # -- file and connection ------------------------------------------------------------
 
     def _open(self) -> Connection:
+        self._store.check_open()
         self.look()
         self.take_uid()
         path = self.path

@@ -41,6 +41,7 @@
         ├── StateInUse                another live process owns the state directory
         ├── StateStale                the directory is older than its replica
         ├── StateFormat               the directory holds something this version cannot read
+        ├── StateClosed               the store was closed; nothing of it can be used any more
         ├── ObjectMissing             the object store has nothing under that key (LookupError)
         ├── ObjectStoreFailed         the object store did not do what it was asked, or did not say
         ├── ObjectKeyInvalid          not a key that every object store can hold (ValueError)
@@ -332,6 +333,12 @@ class StateInUse(StorageError):
 
 class StateFormat(StorageError):
     """The state directory was written by another format. Fields: `path`, `found`."""
+
+
+class StateClosed(StorageError):
+    """The store of this database was closed, and its directory may be another process's by now."""
+
+    hint = "open the runtime again"
 
 
 class ObjectMissing(StorageError, LookupError):

@@ -101,8 +101,8 @@ class Graft:
         """Forget it; what was made is removed."""
         self._let_go()
         made, self._made = self._made, []
-        if self._store.failed is not None:
-            return  # nobody knows whether the record that names them is in the journal
+        if self._store.failed is not None or self._store.ended:
+            return  # the record that names them may be in the journal, or they are another's
         for path in made:
             with contextlib.suppress(OSError):  # no name leads to it
                 remove(self._store.disk, path)

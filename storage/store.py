@@ -17,7 +17,7 @@ from storage.chronicler import Chronicler
 from storage.database import Database
 from storage.disk import Disk
 from storage.endings import Ending, Remains
-from storage.errors import DatabaseCorrupt, JournalFailed, StorageError, StorageFull
+from storage.errors import DatabaseCorrupt, JournalFailed, StateClosed, StorageError, StorageFull
 from storage.format import check_format
 from storage.frames import Commit
 from storage.history import Archive, Bookmark
@@ -74,7 +74,9 @@ class Store:
         self._generations: dict[int, int] = {}
         """The newest generation of a database that was asked for in this process, by uid."""
         self._generating = threading.Lock()
-        self._closed = False
+        self.ended = False
+        self.closing = False
+        """Whether no new round of checkpoints is to begin."""
         recovered: list[Record] = []
         self.chronicler = Chronicler(self, Archive(disk, layout.history, history))
 
@@ -201,6 +203,11 @@ class Store:
             return now if log.newest.time <= at * 1e6 else log.at(int(at * 1e6))
 
         return find
+
+    def check_open(self) -> None:
+        """Raise `StateClosed` if so: another process may have the directory."""
+        if self.ended:
+            raise StateClosed(f"{self.directory} was closed", path=str(self.directory))
 
     @property
     def failed(self) -> JournalFailed | None:
@@ -483,6 +490,8 @@ class Store:
 
     def _go_on(self, *, again: bool = False) -> None:
         """Tell of what ended durably, and remove what was told of."""
+        if self.ended:
+            return  # the journal has what there is to tell, for the next process
         endings, background = self.chronicler.endings, self._checkpointer.background
         endings.go_on(self.durable, background, again=again)
         if not self._checkpointer.running:
@@ -545,6 +554,8 @@ class Store:
     def tend(self, *, everything: bool = False) -> bool:
         """Begin a round of checkpoints if one is due (`everything`: of all databases); whether
         one is running now."""
+        if self.ended or self.closing:
+            return self._checkpointer.running
         if not self._checkpointer.running and (everything or self._checkpointer.due):
             self.sync()  # only what is durable may be told or moved
             self._go_on(again=True)
@@ -555,7 +566,9 @@ class Store:
     def makes_room(self) -> bool:
         """Whether something is under way, or can be begun, that ends a congestion."""
         replica = self.replica is not None and self.replica.queued > REPLICA_BACKLOG
-        return self.tend() or self.durable < self.committed or replica
+        # A round that moved nothing (no room, damage) would move nothing again.
+        rounds = not self._checkpointer.stuck and self.tend()
+        return rounds or self.durable < self.committed or replica
 
     def run_in(self, background: Background) -> None:
         """Where rounds do their slow work; without it, `tend` does it before it returns."""
@@ -607,9 +620,9 @@ class Store:
 
     def close(self) -> None:
         """Sync the journal, close everything, let go of the directory. Idempotent."""
-        if self._closed:
+        if self.ended:
             return
-        self._closed = True
+        self.ended = True
         try:
             for one in list(self._open.values()):
                 one.close()
