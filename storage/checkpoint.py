@@ -100,9 +100,9 @@ class Checkpointer:
         """In the order of their first records."""
         self._long: dict[int, Database] = {}
         """Those whose -wal is long."""
-        self._leaving: list[tuple[int, int]] = []
-        """Records that take databases away, each with the first one that is needed until then."""
         self._syncing: list[_Dirty] = []
+        self.needed_besides: Callable[[], int | None] = lambda: None
+        """The oldest record that something else needs; None if nothing does."""
         self.refused: dict[int, Exception] = {}
         """Databases whose pages could not be moved when they were last tried, and why."""
         self.running = False
@@ -120,16 +120,13 @@ class Checkpointer:
         if database.frames >= MAX_FRAMES:
             self._long[uid] = database
 
-    def forget(self, uid: int, sequence: int) -> None:
-        """The database was deleted, or its file replaced by one that is durable, by this record.
-
-        Until the record is durable the older ones are needed: a crash would bring it back.
-        """
+    def forget(self, uid: int) -> int | None:
+        """The database was deleted, or its file replaced by one that is durable. The first record
+        that its file may lack: until the history knows of the end, it is needed."""
         found = self._dirty.pop(uid, None)
-        if found is not None:
-            self._leaving.append((sequence, found.first))
         self._long.pop(uid, None)
         self.refused.pop(uid, None)
+        return None if found is None else found.first
 
     @property
     def due(self) -> bool:
@@ -139,7 +136,7 @@ class Checkpointer:
     # -- a round --------------------------------------------------------------------------
 
     def start(self, *, everything: bool = False) -> bool:
-        """Begin a round if none is running; whether one began."""
+        """Begin a round if none is running; whether one began. What is committed is durable."""
         if self.running:
             return False
         # What the last round could not release: the segment behind it had not begun, or a
@@ -252,11 +249,12 @@ class Checkpointer:
     @property
     def needed(self) -> int:
         """The oldest sequence that some file may lack."""
-        durable = self._journal.durable
-        self._leaving = [one for one in self._leaving if one[0] > durable]
-        firsts = [one.first for one in self._syncing] + [first for _, first in self._leaving]
+        firsts = [one.first for one in self._syncing]
         if self._dirty:
             firsts.append(next(iter(self._dirty.values())).first)
+        besides = self.needed_besides()
+        if besides is not None:
+            firsts.append(besides)
         return min(firsts, default=self._journal.committed + 1)
 
 

@@ -1,19 +1,23 @@
 """Keeps the history of an open store: what a checkpoint, a delete or a graft would lose.
 
 Every change is in the history before the file loses the older state: a checkpoint tells it
-first, and a file that was deleted or replaced is removed only after it was told. What a crash
-kept from being told is in the journal still, and recovery tells it (`storage.history.lost`).
+first, and a file that was deleted or replaced is removed only after it was told. Only what is
+durable in the journal is told: a crash would leave the history with a change that never was, and
+nothing leads back over that. What a crash kept from being told is in the journal still, and
+recovery tells it (`storage.history.lost`).
 
 Deleting a root forgets its history; deleting a facet is a part of its tree's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
+from storage.endings import Endings
+from storage.errors import StorageError
 from storage.frames import Commit
 from storage.history import (
     NOTHING,
@@ -28,7 +32,7 @@ from storage.history import (
     created,
     deleted,
 )
-from storage.history.story import Pending, Story, bookmark
+from storage.history.story import Pending, Story, Told, bookmark
 from storage.limits import PAGE_SIZE
 from storage.pages import MAX_PAGES
 
@@ -44,25 +48,37 @@ class Chronicler:
     def __init__(self, store: Store, archive: Archive) -> None:
         self._store = store
         self.archive = archive
+        self.endings = Endings(archive.disk)
 
     def keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
-        """Work that tells all that is pending of a database; None if nothing is."""
+        """Work that tells all that is pending of a database, and durable; None if nothing is.
+
+        It raises, and tells nothing, while an ending in the tree could not be told."""
         if database.uid == 0 or not database.marks:
             return None
         if database.marks[-1].sequence <= database.told.upto:
             return None
-        story, tree, told = self.story(database), database.tree, database.told
-        last = database.marks[-1].sequence
+        story, tree = self.story(database), database.tree
 
         def work() -> None:
-            if story.size >= MAX_PAGES:
-                self.archive.tree(tree).cut(story.pending[-1].mark)
-            else:
-                with closing(story.blocks(self._store.disk, joined=joined)) as blocks:
-                    self.archive.tree(tree).append(blocks)
-            told.upto = last
+            why = self.endings.refused.get(tree)
+            if why is not None:
+                raise StorageError(f"the history cannot be told what came before: {why}") from why
+            with story.known.lock:
+                self._tell(tree, story, joined=joined)
 
         return work
+
+    def _tell(self, tree: int, story: Story, *, joined: bool) -> None:
+        pending = story.pending
+        if not pending:
+            return
+        if story.size >= MAX_PAGES:
+            self.archive.tree(tree).cut(pending[-1].mark)
+        else:
+            with closing(story.blocks(self._store.disk, joined=joined)) as blocks:
+                self.archive.tree(tree).append(blocks)
+        story.known.upto = pending[-1].mark.bookmark.sequence
 
     def story(self, database: Database) -> Story:
         """A database that has a file, as it is now."""
@@ -70,20 +86,19 @@ class Chronicler:
         assert database.path is not None  # noqa: S101 - it has a file
         epoch = self._store.epoch
         pending = [
-            Pending(bookmark(epoch, one.sequence, one.time), one.first, one.last, one.before)
+            Pending(
+                bookmark(epoch, one.sequence, one.time), one.first, one.last, one.before, one.began
+            )
             for one in database.marks
         ]
-        upto = database.told.upto
-        cut = sum(one.sequence <= upto for one in database.marks)
-        above = 0 if database.parent is None else database.parent.uid or 0
         return Story(
             database.uid,
             database.generation,
-            Node(above, database.kind, database.name),
+            Node(database.above, database.kind, database.name),
             database.path,
             database.size() // PAGE_SIZE,
-            pending[:cut],
-            pending[cut:],
+            pending,
+            database.told,
         )
 
     def ended(
@@ -91,50 +106,53 @@ class Chronicler:
     ) -> Callable[[], None]:
         """Work that tells of a record that replaced rows of a tree, with what their files held.
 
-        A row in both with another generation got another file; one only in `new` is new.
+        A row in both got another file; one only in `new` is new.
         """
-        before = {row.uid: row for row, _ in old}
+        before = {row.uid for row, _ in old}
         after = {row.uid: row for row in new}
 
-        def blocks(stack: ExitStack) -> Sequence[Block]:
-            made: list[Block] = []
+        def blocks(stack: ExitStack) -> Iterator[Block]:
             for row, story in old:
-                made += self._farewell(mark, row, story, after.get(row.uid), stack)
+                yield from self._farewell(mark, row, story, after.get(row.uid), stack)
             for row in new:
                 if row.uid not in before:
-                    made += self._welcome(mark, row)
-            return made
+                    yield from self._welcome(mark, row)
 
         def work() -> None:
+            stories = [story for _, story in old if story is not None]
             with ExitStack() as stack:
+                for one in stories:
+                    stack.enter_context(one.known.lock)
                 self.archive.tree(tree).append(blocks(stack))
+                for one in stories:
+                    if one.commits:
+                        one.known.upto = one.commits[-1].mark.bookmark.sequence
 
         return work
 
     def _farewell(
         self, mark: Mark, row: Row, story: Story | None, now: Row | None, stack: ExitStack
-    ) -> Sequence[Block]:
-        if now is not None and (now.generation, now.file) == (row.generation, row.file):
-            return ()
-        told = [] if story is None else list(story.blocks(self._store.disk, joined=False))
+    ) -> Iterator[Block]:
+        if story is not None:
+            yield from story.blocks(self._store.disk, joined=False)
         image = None if story is None else story.image(self._store.disk, stack)
-        node = Node(row.parent, row.kind, row.name)
         if now is None:
-            return [*told, *deleted(row.uid, row.generation, mark, node, image)]
-        new = self._made(now, stack) if now.file else NOTHING
-        return [*told, *bound(row.uid, now.generation, mark, image or NOTHING, new)]
+            node = Node(row.parent, row.kind, row.name)
+            yield from deleted(row.uid, row.generation, mark, node, image)
+        else:
+            new = self._made(now, stack) if now.file else NOTHING
+            yield from bound(row.uid, now.generation, mark, image or NOTHING, new)
 
-    def _welcome(self, mark: Mark, row: Row) -> Sequence[Block]:
-        made = [created(row.uid, row.generation, mark, Node(row.parent, row.kind, row.name))]
+    def _welcome(self, mark: Mark, row: Row) -> Iterator[Block]:
+        yield created(row.uid, row.generation, mark, Node(row.parent, row.kind, row.name))
         if row.file:
             size = self._store.layout.path(row.uid, row.generation).stat().st_size // PAGE_SIZE
             first = Change(mark, 0, Commit(size, {}))
-            made += changed(row.uid, row.generation, [first], NOTHING.read)
-        return made
+            yield from changed(row.uid, row.generation, [first], NOTHING.read)
 
     def _made(self, row: Row, stack: ExitStack) -> Image:
         path = self._store.layout.path(row.uid, row.generation)
         size = path.stat().st_size // PAGE_SIZE
         node = Node(row.parent, row.kind, row.name)
-        story = Story(row.uid, row.generation, node, path, size, (), ())
+        story = Story(row.uid, row.generation, node, path, size, (), Told())
         return story.image(self._store.disk, stack)

@@ -32,36 +32,32 @@ class Compaction:
         if database.in_step or database.deferred:
             raise StorageError(f"{database.name!r} is in a step or a transaction")
         self._database = database
-        self._sequence = database.sequence
+        self._was = (database.uid, database.generation, database.sequence)
         one, disk = cut(database), store.disk
-        database.held += 1
 
         def make(path: Path) -> None:
             _vacuum(disk, one, path)
 
-        scions = []
-        for row in store.catalogue.subtree(database.uid):
-            mine = row.uid == database.uid
-            new = row._replace(generation=row.generation + 1) if mine else row
-            scions.append(Scion(new, make if mine else None))
-        self._graft = Graft(store, database, scions)
+        row = store.catalogue.row(database.uid)
+        new = row._replace(generation=store.new_generation(row.uid, row.generation))
+        self._graft = Graft(store, database, [Scion(new, make)], [database], alone=True)
 
     def work(self) -> None:
         """Make the file."""
         self._graft.work()
 
     def finish(self) -> int | None:
-        """Put it in place, and the record's sequence; None if the database was written to."""
-        changed = self._database.sequence != self._sequence or self._database.in_step
-        if changed:
+        """Put it in place, and the record's sequence; None if the database was written to, or is
+        another one by now."""
+        one = self._database
+        one.look()
+        if one.in_step or (one.uid, one.generation, one.sequence) != self._was:
             self.cancel()
             return None
-        self._database.held -= 1
         return self._graft.finish()
 
     def cancel(self) -> None:
         """Forget it."""
-        self._database.held -= 1
         self._graft.cancel()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from storage import record
 from storage.connection import Bindings, Connection
 from storage.errors import StorageError, WrongThread
 from storage.frames import Commit, FrameReader
+from storage.history.story import Told
 from storage.kv import Kv
 from storage.layout import remove
 from storage.limits import CATALOGUE, PAGE_SIZE
@@ -40,16 +41,8 @@ class Mark:
     """Frames."""
     before: int
     """Pages of the database before it; 0 for the first commit of all."""
-
-
-class Told:
-    """How far the history knows a database. Outlives the database's being forgotten."""
-
-    __slots__ = ("upto",)
-
-    def __init__(self) -> None:
-        self.upto = 0
-        """Sequence of the newest commit that history has; of those that are still marked."""
+    began: bool
+    """The actor began with it: until then the catalogue had no row of it."""
 
 
 class Database:
@@ -281,13 +274,14 @@ class Database:
             self._store.keep([(self, made)])
         return self.sequence
 
-    def kept(self, sequence: int, at: int, made: Commit) -> None:
-        """Its newest commit is in the journal's queue, as record `sequence`."""
+    def kept(self, sequence: int, at: int, made: Commit, *, began: bool = False) -> None:
+        """Its newest commit is in the journal's queue, as record `sequence`; `began`: and so is
+        the actor's row."""
         reader = self._reader
         assert reader is not None  # noqa: S101 - it was committed
         self.unkept = False
         self.sequence = sequence
-        self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages))
+        self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages, began))
         self.pages = made.size
 
     def prepare(self) -> None:
@@ -453,8 +447,11 @@ class Database:
         """Close, and know nothing: the actor was deleted, or another took its place."""
         self.close()
         if not self.born:
-            self._discard()
+            with suppress(OSError):  # scratch; whoever gets this name begins by removing it
+                self._discard()
         self._unmake()
+        if self.uid is not None and self._store.live.get(self.uid) is self:
+            del self._store.live[self.uid]
         self._forget()
 
     @property
@@ -479,7 +476,16 @@ class Database:
         one = self
         while one.parent is not None:
             one = one.parent
+        one.look()  # a graft may have made it forget while what is below it stayed
         return one.uid or 0
+
+    @property
+    def above(self) -> int:
+        """Uid of its parent, which has one; 0 for a root."""
+        if self.parent is None:
+            return 0
+        self.parent.look()
+        return self.parent.uid or 0
 
     def pages_entry(self, commit: Commit) -> Entry:
         """What the journal keeps of a commit."""
@@ -489,8 +495,7 @@ class Database:
     def row_entry(self, kind: int) -> Entry:
         """What the journal keeps of an actor, or of its file, that begins."""
         assert self.uid is not None  # noqa: S101 - it is being committed
-        above = 0 if self.parent is None else self.parent.uid or 0
-        place = Place(above, self.kind, self.name)
+        place = Place(self.above, self.kind, self.name)
         return Entry(kind, self.uid, self.generation, None, self.tree, place)
 
     def delete(self) -> int:

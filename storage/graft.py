@@ -8,7 +8,8 @@ leaves files that nobody names, and their uids or generations are given again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,8 @@ class Graft:
         scions: Sequence[Scion],
         held: Sequence[Database] = (),
         before: Callable[[], None] | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
         self._store = store
         self._target = target
@@ -56,7 +59,11 @@ class Graft:
         self._held = list(held)
         self._before = before
         """Work that comes first."""
+        self._alone = alone
+        """Only the target itself is replaced; what is below it stays."""
         self._made: list[Path] = []
+        self._changed: list[Scion] = []
+        """Those that differ from what is there."""
         for one in self._held:
             one.held += 1
 
@@ -93,9 +100,12 @@ class Graft:
     def cancel(self) -> None:
         """Forget it; what was made is removed."""
         self._let_go()
-        for path in self._made:
-            remove(self._store.disk, path)
-        self._made = []
+        made, self._made = self._made, []
+        if self._store.failed is not None:
+            return  # nobody knows whether the record that names them is in the journal
+        for path in made:
+            with contextlib.suppress(OSError):  # no name leads to it
+                remove(self._store.disk, path)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
@@ -103,21 +113,23 @@ class Graft:
             one.held -= 1
 
     def _entries(self, old: Sequence[Row], tree: int) -> list[Entry]:
-        """Change the catalogue, as part of its open step; what else the record says."""
+        """Change the catalogue, as part of its open step; what else the record says. `old` are
+        the rows that do not stay as they are."""
         catalogue = self._store.catalogue
-        new = {scion.row.uid for scion in self._scions}
-        catalogue.remove([row.uid for row in old])
-        for scion in self._scions:
+        was = {row.uid: row for row in old}
+        new = {scion.row.uid for scion in self._changed}
+        catalogue.remove(list(was))
+        for scion in self._changed:
             catalogue.put(scion.row)
         gone = [row for row in old if row.uid not in new]
-        made = [scion.row for scion in self._scions if scion.make is not None]
-        ended = old[0].uid if old and self._target.parent is None else tree
-        bare = [scion.row for scion in self._scions if not scion.row.file]
-        was = {row.uid: row.generation for row in old if row.file}
+        began = [scion.row for scion in self._changed if scion.row.uid not in was]
+        made = [scion.row for scion in self._changed if scion.make is not None]
+        ended = self._target.uid if self._target.parent is None else None
+        replaced = {row.uid: row.generation for row in old if row.file}
         return [
-            *[row.entry(record.DELETE, ended) for row in gone],
-            *[row.entry(record.ROW, tree) for row in bare],
-            *[row.entry(record.BIND, tree, was.get(row.uid, 0)) for row in made],
+            *[row.entry(record.DELETE, ended or tree) for row in gone],
+            *[row.entry(record.ROW, tree) for row in began],
+            *[row.entry(record.BIND, tree, replaced.get(row.uid, 0)) for row in made],
         ]
 
     def _tree(self) -> int:
@@ -127,12 +139,14 @@ class Graft:
     def _bind(self) -> int:
         store, target = self._store, self._target
         target.look()
-        old = store.catalogue.subtree(target.uid) if target.row and target.uid else []
+        rows = store.catalogue.subtree(target.uid) if target.row and target.uid else []
+        rows = rows[:1] if self._alone else rows
+        stay = {scion.row for scion in self._scions} & set(rows)
+        old = [row for row in rows if row not in stay]
+        self._changed = [scion for scion in self._scions if scion.row not in stay]
         stories = store.stories(old)
-        # Also those without state: they know that they have none, which is about to change.
-        living = list(target.family())
-        tree = self._tree()
-        if any(one.in_step or one.held > self._held.count(one) for one in living):
+        living = self._living(old, stay)
+        if any(one.in_step or one.deferred for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
         if store.uid_above(target) != self._scions[0].row.parent:
             raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
@@ -141,16 +155,30 @@ class Graft:
         added: list[Database] = []
         try:
             store.add_above(target, added)
-            rows = [one.row_entry(record.ROW) for one in added]
-            sequence = store.change([*rows, *self._entries(old, tree)])
+            tree = self._tree()  # now: its root may not have had a uid
+            above = [one.row_entry(record.ROW) for one in added]
+            sequence = store.change([*above, *self._entries(old, tree)])
         except BaseException:
             store.catalogue.database.rollback()
             for one in added:
                 one.row = False
             raise
+        # From here on nothing may fail: the record cannot be taken back.
         store.tell_rows(added, sequence)
-        store.replaced(tree, sequence, stories, [one.row for one in self._scions])
+        store.replaced(tree, sequence, stories, [scion.row for scion in self._changed])
         for one in living:
             one.forget()
         target.sequence = sequence
         return sequence
+
+    def _living(self, old: Sequence[Row], stay: Collection[Row]) -> list[Database]:
+        """Databases in memory that must learn what they are from now on."""
+        ended = {row.uid for row in old}
+        # Also those without state: they know that they have none, which may be about to change.
+        fresh = any(scion.row.uid not in ended for scion in self._changed)
+        stays = {row.uid for row in stay}
+        return [
+            one
+            for one in self._target.family()
+            if one.uid in ended or (fresh and one.uid not in stays)
+        ]

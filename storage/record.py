@@ -15,7 +15,7 @@ sector that holds an older one:
       DELETE 3: the file and its -wal are removed
       BIND   4: the file of this generation, complete and synced before the record, takes the
              place of the one before
-      ROW    5: an actor exists that has no file
+      ROW    5: an actor begins; it has no file, unless CREATE or BIND follows
              the last four: replaced generation u32 (0: none) | uid of the parent u64 |
              length of kind u16 | length of name u16 | kind | name, UTF-8
 

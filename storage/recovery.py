@@ -191,7 +191,7 @@ class Folded:
 
     def write(self, disk: Disk, layout: Layout, uid: int) -> None:
         """Bring its file to that state, and sync it but not its name."""
-        for generation in self.stale:
+        for generation in self.stale - {self.generation}:
             layout.remove(disk, uid, generation)
         path = layout.path(uid, self.generation)
         if self.deleted:

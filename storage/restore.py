@@ -7,7 +7,7 @@ and the bookmark before that record leads back.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from storage.errors import NoState
 from storage.graft import Graft, Scion
 from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, TreeState, rewind
 from storage.limits import PAGE_SIZE
+from storage.template import template
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 class Restore:
     """`target` and all below it on the way back to `bookmark`.
 
-    `work` on any thread, then `finish` on the store's, or `cancel`. Nothing of the whole tree
-    may be written meanwhile: its actors are stopped, and its databases held.
+    `work` on any thread, then `finish` on the store's, or `cancel`. What is written meanwhile is
+    replaced like everything else, and the bookmark that undoes it leads back to it.
     """
 
     def __init__(self, store: Store, target: Database, bookmark: Bookmark) -> None:
         target.look()
+        store.sync()  # what is told must be durable, and what ended before must be told first
         if not target.row or target.uid is None:
             raise NoState(f"{target.name!r} has no state", name=target.name)
         self._store = store
@@ -67,6 +69,10 @@ class Restore:
     def finish(self) -> tuple[int, Bookmark]:
         """Put it in place: the record's sequence, and the bookmark that undoes it."""
         assert self._graft is not None  # noqa: S101 - `work` comes first
+        self._target.look()
+        if self._target.uid != self._uid:
+            self.cancel()
+            raise NoState(f"{self._target.name!r} was deleted meanwhile", name=self._target.name)
         undo = self._store.bookmark()
         self._let_go()
         return self._graft.finish(), undo
@@ -109,12 +115,17 @@ class Restore:
         if node is None and now is not None:  # it keeps the place that it has
             node = Node(now.parent, now.kind, now.name)
         assert node is not None  # noqa: S101 - the target exists
-        generation = 1 + max(past.generation, now.generation if now else 0)
-        make: Callable[[Path], None] | None = None
-        if past.size:
-            make = partial(_write, self._store.disk, past)
-        row = Row(past.uid, node.parent, node.kind, node.name, generation, int(past.size > 0))
-        return Scion(row, make)
+        # Without a file then, an empty one is as good: for the journal, and for what happens until
+        # `finish`, it is a switch like any other.
+        disk = self._store.disk
+        make = partial(_write, disk, past) if past.size else partial(_write_empty, disk)
+        newest = max(past.generation, now.generation if now else 0)
+        generation = self._store.new_generation(past.uid, newest)
+        return Scion(Row(past.uid, node.parent, node.kind, node.name, generation, 1), make)
+
+
+def _write_empty(disk: Disk, path: Path) -> None:
+    disk.write_file(path, template(), sync=True)
 
 
 def _write(disk: Disk, past: PastDatabase, path: Path) -> None:

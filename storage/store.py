@@ -16,6 +16,7 @@ from storage.checkpoint import Background, Checkpointer, inline
 from storage.chronicler import Chronicler
 from storage.database import Database
 from storage.disk import Disk
+from storage.endings import Ending, Remains
 from storage.errors import DatabaseCorrupt, JournalFailed, StorageError, StorageFull
 from storage.format import check_format
 from storage.frames import Commit
@@ -70,8 +71,9 @@ class Store:
         self._cap = open_databases
         self._open: OrderedDict[int, Database] = OrderedDict()
         self._roots: WeakValueDictionary[tuple[str, str], Database] = WeakValueDictionary()
-        self._dead: list[tuple[int, Path]] = []
-        """Files to remove once the record that replaces or deletes them is durable."""
+        self._generations: dict[int, int] = {}
+        """The newest generation of a database that was asked for in this process, by uid."""
+        self._generating = threading.Lock()
         self._closed = False
         recovered: list[Record] = []
         self.chronicler = Chronicler(self, Archive(disk, layout.history, history))
@@ -86,6 +88,7 @@ class Store:
         self._checkpointer = Checkpointer(
             disk, layout, self._journal, journal.size, self.chronicler
         )
+        self._checkpointer.needed_besides = lambda: self.chronicler.endings.needed
         database = Database(self, None, "", "")
         database.settle(0, True)
         try:
@@ -185,6 +188,7 @@ class Store:
         """Work, for any thread, that finds the newest bookmark of a tree made at or before `at`,
         in seconds since 1970. `BookmarkGone` if its history begins later."""
         database.look()
+        self.sync()  # what is told must be durable
         tree, now = database.tree, self.bookmark()
         rows = self.catalogue.subtree(tree)
         telling = [self.chronicler.keep(self.at(row)) for row in rows if row.file]
@@ -241,7 +245,7 @@ class Store:
             rows = self._register(newborn, added) if newborn else None
             if rows is not None:
                 changes.append((self.catalogue.database, rows))
-            entries = [one.row_entry(record.ROW) for one in added if one not in newborn]
+            entries = [one.row_entry(record.ROW) for one in added]
             entries += [one.row_entry(record.CREATE) for one in newborn]
             entries += [one.pages_entry(made) for one, made in changes]
             sequence = self._journal.append(entries, at=at)
@@ -254,11 +258,9 @@ class Store:
             raise
         for one in newborn:
             one.born = True
-        rows_only = [one for one in added if one not in newborn]
-        if rows_only:
-            self.tell_rows(rows_only, sequence)
+        self.tell_rows([one for one in added if one not in newborn], sequence)
         for one, made in changes:
-            one.kept(sequence, at, made)
+            one.kept(sequence, at, made, began=one in added)
             self._checkpointer.wrote(one, sequence, one in newborn)
         if self._checkpointer.background is inline:
             self.tend()
@@ -268,8 +270,9 @@ class Store:
         """These actors exist from record `sequence` on, without a file."""
         mark = bookmark(self.epoch, sequence, record.now())
         for one in databases:
-            row = self.catalogue.row(_uid(one))
-            self._aside(self.chronicler.ended(one.tree, mark, (), [row]), _raise)
+            row = Row(_uid(one), one.above, one.kind, one.name, one.generation, 0)
+            tell = self.chronicler.ended(one.tree, mark, (), [row])
+            self.chronicler.endings.add(Ending(one.tree, sequence, sequence, tell))
 
     def commit_all(self, databases: Sequence[Database]) -> int:
         """Commit the open steps of several databases as one: all of them are kept, or none.
@@ -340,10 +343,12 @@ class Store:
         added.append(database)
 
     def delete(self, database: Database) -> int:
-        """Wipe a database and all below it, as one record; its sequence."""
+        """Wipe a database and all below it, as one record; its sequence.
+
+        Who is copying it goes on: the files stay as long as they are held."""
         database.look()
         living = list(database.family())
-        if any(one.in_step or one.held for one in living):
+        if any(one.in_step or one.deferred for one in living):
             raise StorageError(
                 f"{database.name!r} cannot be deleted while a step of it, or below it, is open"
             )
@@ -377,34 +382,34 @@ class Store:
     def replaced(
         self, tree: int, sequence: int, old: Sequence[tuple[Row, Story | None]], new: Sequence[Row]
     ) -> None:
-        """Record `sequence` put `new` in the place of `old`. The files of the old ones are
-        removed when history has what they held and the record is durable."""
-        kept = {(row.uid, row.generation) for row in new}
-        gone = [row for row, _ in old if row.file and (row.uid, row.generation) not in kept]
-        for row in gone:
-            self._checkpointer.forget(row.uid, sequence)
-
-        def told(_: object, error: Exception | None) -> None:
-            if error is not None:
-                raise error
-            for row in gone:
-                self._dead.append((sequence, self.layout.path(row.uid, row.generation)))
-            self._reap()
-
+        """Record `sequence` put `new` in the place of `old`, and no row is in both. The files of
+        the old ones are removed when the record is durable and history has what they held."""
+        gone = [row for row, _ in old if row.file]
+        remains = [
+            Remains(self.layout.path(row.uid, row.generation), self.live.get(row.uid))
+            for row in gone
+        ]
+        firsts = [self._checkpointer.forget(row.uid) for row in gone]
+        needed = min([one for one in firsts if one is not None], default=sequence)
         mark = bookmark(self.epoch, sequence, record.now())
-        if old and not old[0][0].parent and old[0][0].uid not in {row.uid for row in new}:
+        endings = self.chronicler.endings
+        first = old[0][0] if old else None
+        if first is not None and not first.parent and first.uid not in {row.uid for row in new}:
             # A whole tree is gone, and its history with it.
-            ended = old[0][0].uid
-            self._aside(partial(self.chronicler.archive.forget, ended), told)
-            old = ()
+            forget = partial(self.chronicler.archive.forget, first.uid)
+            endings.add(Ending(first.uid, sequence, needed, forget, remains))
+            old, remains = (), []
         if old or new:
-            work = self.chronicler.ended(tree, mark, old, new)
-            self._aside(work, told if old else _raise)
+            tell = self.chronicler.ended(tree, mark, old, new)
+            endings.add(Ending(tree, sequence, needed, tell, remains))
 
-    def _aside(
-        self, work: Callable[[], Any], done: Callable[[Any, Exception | None], None]
-    ) -> None:
-        self._checkpointer.background(work, done)
+    def new_generation(self, uid: int, after: int) -> int:
+        """A generation of a database that was not asked for before, later than `after`: two that
+        replace the same file at the same time must not write to one. On any thread."""
+        with self._generating:
+            made = 1 + max(after, self._generations.get(uid, 0))
+            self._generations[uid] = made
+            return made
 
     def change(self, entries: Sequence[Entry]) -> int:
         """Commit the catalogue's open step together with `entries`, as one record."""
@@ -474,7 +479,14 @@ class Store:
     def _settled(self) -> None:
         if self.replica is not None:
             self.replica.push(self._journal.written())
-        self._reap()
+        self._go_on()
+
+    def _go_on(self, *, again: bool = False) -> None:
+        """Tell of what ended durably, and remove what was told of."""
+        endings, background = self.chronicler.endings, self._checkpointer.background
+        endings.go_on(self.durable, background, again=again)
+        if not self._checkpointer.running:
+            endings.reap()
 
     @property
     def replicated(self) -> int:
@@ -496,13 +508,13 @@ class Store:
         held = self.call(partial(self._hold, uid))
         if held is None:
             return Image(1, self.committed, None)
-        database, one, sequence = held
+        database, one, generation, sequence = held
         try:
-            return Image(database.generation, sequence, read(self.disk, one))
+            return Image(generation, sequence, read(self.disk, one))
         finally:
             self.call(partial(_let_go, database))
 
-    def _hold(self, uid: int) -> tuple[Database, Cut, int] | None:
+    def _hold(self, uid: int) -> tuple[Database, Cut, int, int] | None:
         try:
             row = self.catalogue.row(uid) if uid else None
         except LookupError:
@@ -510,8 +522,10 @@ class Store:
         database = self.catalogue.database if row is None else self.at(row)
         if row is not None and not row.file:
             return None
+        one = cut(database)
         database.held += 1
-        return database, cut(database), self.committed
+        # Its generation now: while it is held it may be deleted, and know nothing any more.
+        return database, one, database.generation, self.committed
 
     @property
     def congested(self) -> bool:
@@ -531,7 +545,9 @@ class Store:
     def tend(self, *, everything: bool = False) -> bool:
         """Begin a round of checkpoints if one is due (`everything`: of all databases); whether
         one is running now."""
-        if everything or self._checkpointer.due:
+        if not self._checkpointer.running and (everything or self._checkpointer.due):
+            self.sync()  # only what is durable may be told or moved
+            self._go_on(again=True)
             self._checkpointer.start(everything=everything)
         return self._checkpointer.running
 
@@ -544,13 +560,6 @@ class Store:
     def run_in(self, background: Background) -> None:
         """Where rounds do their slow work; without it, `tend` does it before it returns."""
         self._checkpointer.background = background
-
-    def _reap(self) -> None:
-        """Remove what durable records have replaced or deleted."""
-        if self._checkpointer.running:
-            return
-        while self._dead and self._dead[0][0] <= self.durable:
-            remove(self.disk, self._dead.pop(0)[1])
 
     # -- files --------------------------------------------------------------------------
 
@@ -611,11 +620,6 @@ class Store:
         finally:
             self._journal.close()
             self._lock.release()
-
-
-def _raise(_: object, error: Exception | None) -> None:
-    if error is not None:
-        raise error
 
 
 def _directly(function: Callable[[], Any]) -> Any:

@@ -107,18 +107,19 @@ class _Database:
     def _event(self, mark: Mark, entry: Entry) -> Iterator[Block]:
         node = Node(*entry.place)
         if entry.kind == record.DELETE:
+            self._generation = entry.generation  # no commit may have said it
             exists = bool(self._pages) or self._path(entry.generation).exists()
             image = Image(self._last_size(), self._reader()) if exists else None
             yield from deleted(self._uid, entry.generation, mark, node, image)
+        elif entry.kind == record.ROW:
+            yield created(self._uid, entry.generation, mark, node)
         elif entry.kind == record.BIND and entry.replaces:
             self._generation = entry.replaces
             old = Image(self._last_size(), self._reader())
             yield from bound(self._uid, entry.generation, mark, old, self._file(entry.generation))
-        else:
-            yield created(self._uid, entry.generation, mark, node)
-            if entry.kind == record.BIND:
-                first = Change(mark, 0, Commit(self._file_size(entry.generation), {}))
-                yield from changed(self._uid, entry.generation, [first], NOTHING.read)
+        elif entry.kind == record.BIND:
+            first = Change(mark, 0, Commit(self._file_size(entry.generation), {}))
+            yield from changed(self._uid, entry.generation, [first], NOTHING.read)
 
     def _begin(self, entry: Entry) -> None:
         """After an event the database is another one."""

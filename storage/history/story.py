@@ -9,6 +9,7 @@ not removed before.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,6 +32,23 @@ class Pending:
     first: int
     last: int
     before: int
+    began: bool
+    """The actor began with it."""
+
+
+class Told:
+    """How far the history knows a database. Outlives the database's being forgotten.
+
+    Whoever tells of it holds `lock` until `upto` says so: two tellings of one commit would be two
+    changes to the history, and lead nowhere.
+    """
+
+    __slots__ = ("lock", "upto")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.upto = 0
+        """Sequence of the newest commit that history has; of those that are still marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +61,32 @@ class Story:
     path: Path
     size: int
     """Pages it has, the -wal included."""
-    told: Sequence[Pending]
-    """In the history already, and not in the file."""
-    pending: Sequence[Pending]
-    """In neither."""
+    commits: Sequence[Pending]
+    """Those that are not in the file."""
+    known: Told
+    """Which of them the history has; it may learn of more before this is told."""
+
+    @property
+    def pending(self) -> list[Pending]:
+        """What the history does not have."""
+        upto = self.known.upto
+        return [one for one in self.commits if one.mark.bookmark.sequence > upto]
 
     def blocks(self, disk: Disk, *, joined: bool) -> Generator[Block, None, None]:
         """The blocks of what is pending; `joined` makes one change of them all. Files are open
-        until it is exhausted or closed."""
-        if not self.pending or self.size >= MAX_PAGES:
+        until it is exhausted or closed. The caller has the lock of `known`."""
+        pending = self.pending
+        if not pending or self.size >= MAX_PAGES:
             return
         with _Files(disk, self.path) as files:
             changes = [
-                Change(one.mark, one.before, files.commit(one.first, one.last))
-                for one in self.pending
+                Change(one.mark, one.before, files.commit(one.first, one.last)) for one in pending
             ]
-            if not changes[0].before:
+            if pending[0].began:
                 yield created(self.uid, self.generation, changes[0].mark, self.node)
             if joined and len(changes) > 1:
                 changes = [thin(changes)]
-            older = files.folded(self.told)
+            older = files.folded(self.commits[: -len(pending)])
             yield from changed(
                 self.uid,
                 self.generation,
@@ -73,7 +97,7 @@ class Story:
     def image(self, disk: Disk, stack: ExitStack) -> Image:
         """All of it, to be read until `stack` is closed."""
         files = stack.enter_context(_Files(disk, self.path))
-        newer = files.folded([*self.told, *self.pending])
+        newer = files.folded(self.commits)
         return Image(self.size, lambda number: newer.get(number) or files.page(number))
 
 

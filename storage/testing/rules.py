@@ -29,15 +29,21 @@ from storage.store import Store
 Rule = Callable[[], AbstractContextManager[object]]
 
 
-def pages_move_before_they_are_durable() -> AbstractContextManager[object]:
-    """A checkpoint does not wait for the journal."""
-    original = Checkpointer._move
+@contextmanager
+def pages_move_before_they_are_durable() -> Iterator[None]:
+    """A checkpoint does not wait for the journal, neither when it begins nor when it moves."""
+    tend, original = Store.tend, Checkpointer._move
+
+    def careless(self: Store, *, everything: bool = False) -> bool:
+        with patch.object(self._journal, "sync", lambda: None):
+            return tend(self, everything=everything)
 
     def move(self: Checkpointer, *args: Any) -> None:
         with patch.object(self._journal, "sync", lambda: None):
             original(self, *args)
 
-    return patch.object(Checkpointer, "_move", move)
+    with patch.object(Store, "tend", careless), patch.object(Checkpointer, "_move", move):
+        yield
 
 
 @contextmanager
@@ -110,8 +116,9 @@ def files_are_removed_before_their_deletion_is_durable() -> AbstractContextManag
 
     def delete(self: Store, database: Database) -> int:
         sequence = original(self, database)
-        for _, path in self._dead:
-            remove(self.disk, path)
+        for one in self.chronicler.endings.waiting:
+            for file in one.remains:
+                remove(self.disk, file.path)
         return sequence
 
     return patch.object(Store, "delete", delete)
