@@ -223,13 +223,17 @@ async def test_reading_stdin_is_a_trap_that_names_itself(start: Open, owner: Own
     assert "wasi:cli/stdin" in error.trap
 
 
-async def test_a_memory_bomb_is_a_memory_error_either_way(start: Open, owner: Owner) -> None:
-    session = await start(tool("x = [0]\nwhile True: x.append(list(range(1000)))"))
+async def test_a_memory_bomb_is_a_memory_error_or_killed(start: Open, owner: Owner) -> None:
+    """With some builds of the guest its allocator searches so long near the limit that the time
+    runs out first."""
+    bomb = tool("x = [0]\nwhile True: x.append(list(range(1000)))")
+    session = await start(bomb, limits={"wall": 5.0})
 
-    with pytest.raises(MemoryError) as caught:
+    with pytest.raises((MemoryError, WallLimit)) as caught:
         await session.call("run")
 
-    assert isinstance(caught.value, GuestError if session.alive else MemoryLimit)
+    killed = (MemoryLimit, WallLimit)
+    assert isinstance(caught.value, GuestError if session.alive else killed)
 
 
 @pytest.mark.parametrize(
