@@ -2,6 +2,7 @@
 
 format              the version of everything here
 lock                who owns it, while it lives
+replica.json        its newest incarnation in a replica, if it ever was in one
 journal/N.seg       the segments
 catalogue.db        which actors there are
 db/XX/UID.db        their databases, by uid in 256 folders; UID.G.db from generation 2 on

@@ -86,7 +86,7 @@ class Store:
 
         self._journal = recover(disk, layout, before, journal)
         if opening is not None:
-            opening.catch_up(layout, recovered, self._journal.committed)
+            opening.catch_up(disk, layout, recovered, self._journal.committed)
         self._checkpointer = Checkpointer(
             disk, layout, self._journal, journal.size, self.chronicler
         )

@@ -166,6 +166,8 @@ class Compactor:
                 last[entry.uid] = sequence
                 if entry.kind == DELETE:
                     gone.add(entry.uid)
+                else:  # a restore brings back what was deleted
+                    gone.discard(entry.uid)
         return {uid: sequence for uid, sequence in last.items() if uid not in gone}, gone
 
     def _renew(

@@ -48,6 +48,7 @@ class LogWriter:
         self._staged: dict[int, StagedSlot] = {}
         """Slots behind the tail, by number."""
         self._lost: LeaseLost | None = None
+        self._ended = False
         self._change = threading.Condition()
 
     @property
@@ -117,7 +118,16 @@ class LogWriter:
                 if self._lost is not None:
                     raise self._lost
                 self._raise_failure(sequence)
+                if self._ended:
+                    why = "this incarnation is being closed"
+                    raise ObjectStoreFailed(why, url="", key="", cause=why)
                 self._change.wait()
+
+    def end(self) -> None:
+        """Nobody will send any more: let those go that wait for it, with `ObjectStoreFailed`."""
+        with self._change:
+            self._ended = True
+            self._change.notify_all()
 
     # -- under the lock -----------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 before recovery   claim the lease, end what older incarnations wrote; an empty directory is
                   filled from the replica
 after recovery    upload what the disk has and the replica lacks: the records, if the journal
-                  still has them, otherwise images of everything
+                  still has them and none binds a file, otherwise images of everything. What a
+                  BIND names was uploaded by the incarnation that made it, or by none
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import apsw
 
 from storage.disk import Disk
 from storage.errors import StateStale
@@ -18,10 +22,13 @@ from storage.journal import Journal
 from storage.layout import Layout
 from storage.objects.store import ObjectStore
 from storage.replica.compactor import seed
-from storage.replica.entries import pack
+from storage.replica.entries import BIND, pack
 from storage.replica.lease import Lease
+from storage.replica.lineage import newest_token, note
 from storage.replica.log import LogWriter
-from storage.replica.names import Tail
+from storage.replica.manifest import newest_manifest
+from storage.replica.names import BEGIN, Tail
+from storage.replica.reader import LogReader
 from storage.replica.restore import Restoration
 from storage.replica.snapshot import Image
 from storage.replica.takeover import take_over
@@ -41,12 +48,17 @@ class Opening:
     store: ObjectStore
     lease: Lease
     tail: Tail
+    writer: int
+    """Token of the newest incarnation that wrote anything."""
 
     @classmethod
     def claim(cls, store: ObjectStore, host: str) -> Opening:
         """Become the only incarnation that can acknowledge anything. Blocks."""
         lease = Lease.claim(store, host)
-        return cls(store, lease, take_over(store, lease))
+        tail = take_over(store, lease)
+        manifest = newest_manifest(store, host)
+        start = manifest.tail if manifest else BEGIN
+        return cls(store, lease, tail, LogReader(store, host).tail(start).position.token)
 
     def fill(self, layout: Layout, disk: Disk) -> bool:
         """Write the replica's databases into an empty directory, with a journal that goes on
@@ -61,21 +73,32 @@ class Opening:
             made.append(path)
         for path in layout.journal.glob("*.seg"):
             disk.unlink(path)
+        note(disk, layout.root, self.lease.host, self.lease.token)
         Journal(disk, layout.journal, self.lease.token, self.tail.sequence, 0).close()
         sync_folders(disk, made)
         return True
 
-    def catch_up(self, layout: Layout, records: Sequence[Record], last: int) -> None:
-        """Give the replica everything up to record `last`, at rest. Blocks."""
+    def catch_up(self, disk: Disk, layout: Layout, records: Sequence[Record], last: int) -> None:
+        """Give the replica everything up to record `last`, at rest. Blocks.
+
+        `StateStale` if another directory has written to the replica since this one did."""
+        host, root = self.lease.host, layout.root
+        if self.tail.sequence and self.writer > newest_token(root, host):
+            raise StateStale(
+                f"{root} is not what {host} went on from: another, {self.writer}, wrote",
+                path=str(root),
+            )
         if self.tail.sequence > last:
             raise StateStale(
-                f"{layout.root} ends at record {last}, its replica at {self.tail.sequence}",
-                path=str(layout.root),
+                f"{root} ends at record {last}, its replica at {self.tail.sequence}",
+                path=str(root),
             )
+        note(disk, root, host, self.lease.token)
         missing = [one for one in records if one.sequence > self.tail.sequence]
         if self.tail.sequence == last:
             return
-        if missing and missing[0].sequence == self.tail.sequence + 1:
+        follow = bool(missing) and missing[0].sequence == self.tail.sequence + 1
+        if follow and not any(_binds(one) for one in missing):
             self._append(missing)
         else:
             self._seed(layout, last)
@@ -95,9 +118,26 @@ class Opening:
         self.tail = log.tail
 
     def _seed(self, layout: Layout, last: int) -> None:
-        files = layout.files()
+        files = _files(layout)
 
         def image(uid: int) -> Image:
             return Image(files[uid], last, layout.path(uid, files[uid]).read_bytes())
 
         self.tail = seed(self.store, self.lease, self.tail, last, sorted(files), image)
+
+
+def _binds(one: Record) -> bool:
+    return any(entry.kind == BIND for entry in one.entries())
+
+
+def _files(layout: Layout) -> dict[int, int]:
+    """Uid and generation of every database of a directory at rest, as its catalogue has them: a
+    crash may have left other files, whose names mean nothing."""
+    path = layout.path(0)
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    db = apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags)
+    try:
+        found = dict(db.execute("select uid, generation from actors where file"))
+    finally:
+        db.close()
+    return {0: 1, **found}

@@ -22,6 +22,8 @@ PATIENCE = 30.0
 """Seconds between attempts at most, while the store fails."""
 COMPACT = 64 << 20
 """Bytes of log after which snapshots take its place."""
+LOOK = 1.0
+"""Seconds between looks at whether they are due."""
 
 ReadImage = Callable[[int], Image]
 
@@ -101,6 +103,7 @@ class Shipper:
             while self._queue and self.lost is None and not self._failing:
                 self._change.wait(0.1)
         self._closing.set()
+        self._log.end()
         with self._change:
             self._change.notify_all()
         for thread in self._threads:
@@ -131,8 +134,9 @@ class Shipper:
                 self._change.wait()
             return list(self._queue) or None
 
-    def _attempt(self, work: Callable[[], object]) -> bool:
-        """Try until it is done; False if it never will be, or the replica is being closed."""
+    def _attempt(self, work: Callable[[], object], patience: float = PATIENCE) -> bool:
+        """Try until it is done, at least every `patience` seconds; False if it never will be, or
+        the replica is being closed."""
         pause = 0.1
         while True:
             try:
@@ -140,11 +144,11 @@ class Shipper:
             except LeaseLost as error:
                 self._lose(error)
                 return False
-            except ObjectStoreFailed as error:
+            except (ObjectStoreFailed, OSError) as error:
                 self._failing = str(error)
                 if self._closing.wait(pause):
                     return False
-                pause = min(pause * 2, PATIENCE)
+                pause = min(pause * 2, patience)
             except StorageError as error:  # damage: nobody may go on writing over it
                 self._lose(error)
                 return False
@@ -154,11 +158,12 @@ class Shipper:
 
     def _renew(self) -> None:
         while not self._closing.wait(self.lease.ttl / 3):
-            if not self._attempt(self.lease.renew):
+            # Often: what is left of the lease is shorter than the patience for uploads.
+            if not self._attempt(self.lease.renew, self.lease.ttl / 10):
                 return
 
     def _compact(self) -> None:
-        while not self._closing.wait(1.0):
+        while not self._closing.wait(LOOK):
             if self._since > COMPACT:
                 self._since = 0
                 if not self._attempt(lambda: self._compactor.compact(self._image)):

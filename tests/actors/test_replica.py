@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from actors import Actor, LocalRuntime
-from actors.errors import NoReplica
+import storage.store
+from actors import LocalRuntime
+from actors.errors import NoReplica, RuntimeClosed
+from facets import Actor
 from storage.errors import LeaseLost, ObjectStoreFailed, StateStale
 from storage.limits import JournalLimits
 from storage.objects import FolderStore, ObjectStore, open_store
+from storage.replica.shipper import Shipper
 from storage.testing.objects import FaultyStore, MemoryStore, StoreCall
 
 
@@ -238,6 +241,132 @@ async def test_a_store_that_fails_for_a_while_only_delays(tmp_path: Path) -> Non
     store = FaultyStore(MemoryStore(), hook)
     async with LocalRuntime(tmp_path / "a", replica=store, durability="replicated") as runtime:
         assert await runtime.get(Tally, "x").add() == 1
+
+
+class Tree(Tally, kind="ReplicaTree"):
+    async def grow(self, name: str, n: int = 1) -> int:
+        return int(await self.facets.get(name, Tally).add(n))
+
+    async def cut(self, name: str) -> None:
+        self.facets.delete(name)
+
+
+def compacted(runtime: LocalRuntime) -> asyncio.Future[None]:
+    """Snapshots take the place of the log, on a thread, while everything goes on."""
+    shipper = runtime._open().store.replica
+    assert shipper is not None
+    return asyncio.ensure_future(asyncio.to_thread(_compact, shipper))
+
+
+def _compact(shipper: Shipper) -> None:
+    shipper._compactor.compact(shipper._image)
+
+
+async def test_what_was_deleted_and_brought_back_is_in_a_compacted_replica(
+    tmp_path: Path,
+) -> None:
+    objects = MemoryStore()
+    async with LocalRuntime(tmp_path / "a", replica=objects, durability="replicated") as runtime:
+        tree = runtime.get(Tree, "t")
+        await tree.grow("leaf", 5)
+        mark = runtime.bookmark()
+        await tree.cut("leaf")
+        await runtime.restore(Tree, "t", mark)
+        await runtime.get(Tree, "t").add()
+        await compacted(runtime)
+
+    async with LocalRuntime(tmp_path / "b", replica=objects) as runtime:
+        assert await runtime.get(Tree, "t").grow("leaf", 0) == 5
+
+
+async def test_a_replica_compacted_while_actors_write_and_go_holds_what_they_left(
+    tmp_path: Path,
+) -> None:
+    objects = MemoryStore()
+    left: dict[str, int] = {}
+    async with LocalRuntime(tmp_path / "a", replica=objects, durability="replicated") as runtime:
+
+        async def live(name: str, n: int) -> None:
+            for _ in range(n):
+                await runtime.get(Tree, name).add()
+                await runtime.get(Tree, name).grow("leaf")
+            if n % 3 == 0:
+                await runtime.delete(Tree, name)
+            elif n % 3 == 1:
+                await runtime.clone(Tree, name, name + "copy")
+                left[name] = left[name + "copy"] = n
+            else:
+                mark = runtime.bookmark()
+                await runtime.get(Tree, name).add(100)
+                await runtime.restore(Tree, name, mark)
+                left[name] = n
+
+        living = asyncio.gather(*[live(str(n), n) for n in range(1, 13)])
+        while not living.done():
+            await compacted(runtime)
+        await living
+
+    async with LocalRuntime(tmp_path / "b", replica=objects) as runtime:
+        assert runtime.list(Tree) == sorted(left)
+        for name, n in left.items():
+            assert await runtime.get(Tree, name).add(0) == n
+            assert await runtime.get(Tree, name).grow("leaf", 0) == n
+
+
+async def test_a_runtime_closes_while_its_replica_asks_for_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, go = threading.Event(), threading.Event()
+    read = storage.store.read
+
+    def slowly(*args: Any) -> bytes:
+        reading.set()
+        assert go.wait(30)
+        return read(*args)
+
+    monkeypatch.setattr("storage.store.read", slowly)
+    monkeypatch.setattr("storage.replica.shipper.COMPACT", -1)
+    monkeypatch.setattr("storage.replica.shipper.LOOK", 0.01)
+    objects = MemoryStore()
+    runtime = LocalRuntime(tmp_path / "a", replica=objects)
+    await runtime.open()
+    await runtime.get(Tally, "x").add()
+    assert await asyncio.to_thread(reading.wait, 30)
+    closing = asyncio.ensure_future(runtime.close())
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert not closing.done()
+
+    go.set()
+    async with asyncio.timeout(20):
+        await closing
+    async with LocalRuntime(tmp_path / "b", replica=objects) as again:
+        assert await again.get(Tally, "x").add(0) == 1
+
+
+async def test_who_waits_for_a_replica_that_fails_is_told_when_the_runtime_closes(
+    tmp_path: Path,
+) -> None:
+    failing = False
+
+    def hook(call: StoreCall) -> None:
+        if failing and call.method == "create" and call.moment == "before":
+            raise ObjectStoreFailed("gone", url="", key=call.key, cause="test")
+
+    store = FaultyStore(MemoryStore(), hook)
+    runtime = LocalRuntime(tmp_path / "a", replica=store, durability="replicated")
+    await runtime.open()
+    shipper = runtime._open().store.replica
+    assert shipper is not None
+    failing = True
+    writing = asyncio.ensure_future(runtime.get(Tally, "x").add())
+    while not shipper.stats().failing:
+        await asyncio.sleep(0)
+    await runtime.close()
+
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeClosed):
+            await writing
 
 
 async def test_a_replicated_class_needs_a_replica(runtime: LocalRuntime) -> None:
