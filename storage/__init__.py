@@ -14,6 +14,8 @@ history/     older states                      restore     a tree as it was
 snapshot     files as of one moment            graft       new files in place, in one record
 clone        a subtree again                   archive     a subtree as one file
 compact      a smaller file                    replica/    commits beyond the disk
+endings      what a record put an end to       succession  what history hears of that
+imaging      databases, for the replica
 catalogue    which actors there are            template    what new files begin with
 format       whose directory it is             layout      where things are
 lock         one owner                         limits      what may be held

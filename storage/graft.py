@@ -20,6 +20,7 @@ from storage.errors import NoState, StorageError
 from storage.layout import remove
 from storage.record import Entry
 from storage.snapshot import sync_folders
+from storage.succession import began, replaced, stories
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -122,14 +123,14 @@ class Graft:
         for scion in self._changed:
             catalogue.put(scion.row)
         gone = [row for row in old if row.uid not in new]
-        began = [scion.row for scion in self._changed if scion.row.uid not in was]
+        fresh = [scion.row for scion in self._changed if scion.row.uid not in was]
         made = [scion.row for scion in self._changed if scion.make is not None]
         ended = self._target.uid if self._target.parent is None else None
-        replaced = {row.uid: row.generation for row in old if row.file}
+        before = {row.uid: row.generation for row in old if row.file}
         return [
             *[row.entry(record.DELETE, ended or tree) for row in gone],
-            *[row.entry(record.ROW, tree) for row in began],
-            *[row.entry(record.BIND, tree, replaced.get(row.uid, 0)) for row in made],
+            *[row.entry(record.ROW, tree) for row in fresh],
+            *[row.entry(record.BIND, tree, before.get(row.uid, 0)) for row in made],
         ]
 
     def _tree(self) -> int:
@@ -144,7 +145,7 @@ class Graft:
         stay = {scion.row for scion in self._scions} & set(rows)
         old = [row for row in rows if row not in stay]
         self._changed = [scion for scion in self._scions if scion.row not in stay]
-        stories = store.stories(old)
+        told = stories(store, old)
         living = self._living(old, stay)
         if any(one.in_step or one.deferred for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
@@ -164,8 +165,8 @@ class Graft:
                 one.row = False
             raise
         # From here on nothing may fail: the record cannot be taken back.
-        store.tell_rows(added, sequence)
-        store.replaced(tree, sequence, stories, [scion.row for scion in self._changed])
+        began(store, added, sequence)
+        replaced(store, tree, sequence, told, [scion.row for scion in self._changed])
         for one in living:
             one.forget()
         target.sequence = sequence

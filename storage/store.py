@@ -16,13 +16,12 @@ from storage.checkpoint import Background, Checkpointer, inline
 from storage.chronicler import Chronicler
 from storage.database import Database
 from storage.disk import Disk
-from storage.endings import Ending, Remains
 from storage.errors import DatabaseCorrupt, JournalFailed, StateClosed, StorageError, StorageFull
 from storage.format import check_format
 from storage.frames import Commit
 from storage.history import Archive, Bookmark
 from storage.history.lost import tell_lost
-from storage.history.story import Story, bookmark
+from storage.imaging import image
 from storage.journal import Batch
 from storage.layout import Layout, remove
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
@@ -31,10 +30,11 @@ from storage.objects.folder import FolderStore
 from storage.objects.store import ObjectStore
 from storage.record import Entry, Record
 from storage.recovery import recover
+from storage.replica.lineage import begins
 from storage.replica.opening import Opening
 from storage.replica.shipper import Shipper
 from storage.replica.snapshot import Image
-from storage.snapshot import Cut, cut, read
+from storage.succession import began, replaced, stories
 from storage.template import template
 
 REPLICA_BACKLOG = 64 << 20
@@ -78,7 +78,9 @@ class Store:
         self.closing = False
         """Whether no new round of checkpoints is to begin."""
         recovered: list[Record] = []
-        self.chronicler = Chronicler(self, Archive(disk, layout.history, history))
+        self.chronicler = Chronicler(
+            self, Archive(disk, layout.history, history, begins(layout.root))
+        )
 
         def before(records: Sequence[Record]) -> None:
             recovered.extend(records)
@@ -109,7 +111,7 @@ class Store:
         if opening is not None:
             self._journal.on_record = True
             self.objects = opening.store
-            self.replica = Shipper(opening.store, opening.lease, opening.tail, self._image)
+            self.replica = Shipper(opening.store, opening.lease, opening.tail, partial(image, self))
 
     @classmethod
     def open(
@@ -265,21 +267,13 @@ class Store:
             raise
         for one in newborn:
             one.born = True
-        self.tell_rows([one for one in added if one not in newborn], sequence)
+        began(self, [one for one in added if one not in newborn], sequence)
         for one, made in changes:
             one.kept(sequence, at, made, began=one in added)
             self._checkpointer.wrote(one, sequence, one in newborn)
         if self._checkpointer.background is inline:
             self.tend()
         return sequence
-
-    def tell_rows(self, databases: Sequence[Database], sequence: int) -> None:
-        """These actors exist from record `sequence` on, without a file."""
-        mark = bookmark(self.epoch, sequence, record.now())
-        for one in databases:
-            row = Row(_uid(one), one.above, one.kind, one.name, one.generation, 0)
-            tell = self.chronicler.ended(one.tree, mark, (), [row])
-            self.chronicler.endings.add(Ending(one.tree, sequence, sequence, tell))
 
     def commit_all(self, databases: Sequence[Database]) -> int:
         """Commit the open steps of several databases as one: all of them are kept, or none.
@@ -364,7 +358,7 @@ class Store:
                 one.forget()
             return database.sequence
         rows = self.catalogue.subtree(_uid(database))
-        stories = self.stories(rows)
+        told = stories(self, rows)
         living = list(database.family())  # again: telling of them has brought some to life
         tree = database.tree
         for one in living:
@@ -375,40 +369,15 @@ class Store:
         except BaseException:
             self.catalogue.database.rollback()
             raise
-        self.replaced(tree, sequence, stories, ())
+        replaced(self, tree, sequence, told, ())
         for one in living:
             one.forget()
         database.sequence = sequence
         return sequence
 
-    def stories(self, rows: Sequence[Row]) -> list[tuple[Row, Story | None]]:
-        """These rows, and what there is to tell of their files before they end."""
-        told = self.chronicler.story
-        return [(row, told(self.at(row)) if row.file else None) for row in rows]
-
-    def replaced(
-        self, tree: int, sequence: int, old: Sequence[tuple[Row, Story | None]], new: Sequence[Row]
-    ) -> None:
-        """Record `sequence` put `new` in the place of `old`, and no row is in both. The files of
-        the old ones are removed when the record is durable and history has what they held."""
-        gone = [row for row, _ in old if row.file]
-        remains = [
-            Remains(self.layout.path(row.uid, row.generation), self.live.get(row.uid))
-            for row in gone
-        ]
-        firsts = [self._checkpointer.forget(row.uid) for row in gone]
-        needed = min([one for one in firsts if one is not None], default=sequence)
-        mark = bookmark(self.epoch, sequence, record.now())
-        endings = self.chronicler.endings
-        first = old[0][0] if old else None
-        if first is not None and not first.parent and first.uid not in {row.uid for row in new}:
-            # A whole tree is gone, and its history with it.
-            forget = partial(self.chronicler.archive.forget, first.uid)
-            endings.add(Ending(first.uid, sequence, needed, forget, remains))
-            old, remains = (), []
-        if old or new:
-            tell = self.chronicler.ended(tree, mark, old, new)
-            endings.add(Ending(tree, sequence, needed, tell, remains))
+    def gone(self, row: Row) -> int | None:
+        """The file of this row is no longer its own; the first record that it may lack."""
+        return self._checkpointer.forget(row.uid)
 
     def new_generation(self, uid: int, after: int) -> int:
         """A generation of a database that was not asked for before, later than `after`: two that
@@ -512,30 +481,6 @@ class Store:
         """Why the replica will never have any more, if so: then nobody may be answered."""
         return None if self.replica is None else self.replica.lost
 
-    def _image(self, uid: int) -> Image:
-        """A database as of now, for the replica; called on a thread of its own."""
-        held = self.call(partial(self._hold, uid))
-        if held is None:
-            return Image(1, self.committed, None)
-        database, one, generation, sequence = held
-        try:
-            return Image(generation, sequence, read(self.disk, one))
-        finally:
-            self.call(partial(_let_go, database))
-
-    def _hold(self, uid: int) -> tuple[Database, Cut, int, int] | None:
-        try:
-            row = self.catalogue.row(uid) if uid else None
-        except LookupError:
-            return None
-        database = self.catalogue.database if row is None else self.at(row)
-        if row is not None and not row.file:
-            return None
-        one = cut(database)
-        database.held += 1
-        # Its generation now: while it is held it may be deleted, and know nothing any more.
-        return database, one, database.generation, self.committed
-
     @property
     def congested(self) -> bool:
         """Whether nobody should write more until there is room."""
@@ -637,10 +582,6 @@ class Store:
 
 def _directly(function: Callable[[], Any]) -> Any:
     return function()
-
-
-def _let_go(database: Database) -> None:
-    database.held -= 1
 
 
 def _uid(database: Database) -> int:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from storage.disk import Disk
+from storage.history.bookmark import START, Mark
 from storage.history.file import listed
 from storage.history.log import TreeLog
 from storage.limits import HistoryLimits
@@ -37,7 +38,11 @@ class Archive:
     Methods block and may be called from any thread.
     """
 
-    def __init__(self, disk: Disk, directory: Path, limits: HistoryLimits) -> None:
+    def __init__(
+        self, disk: Disk, directory: Path, limits: HistoryLimits, begins: Mark = START
+    ) -> None:
+        """`begins`: what the trees without a folder begin with."""
+        self._begins = begins
         self.disk = disk
         self.directory = directory
         self.limits = limits
@@ -55,7 +60,9 @@ class Archive:
         with self._lock:
             found = self._logs.get(uid)
             if found is None:
-                found = self._logs[uid] = TreeLog(self.disk, self._folder(uid), self.limits)
+                found = self._logs[uid] = TreeLog(
+                    self.disk, self._folder(uid), self.limits, self._begins
+                )
             self._recent[uid] = found
             self._recent.move_to_end(uid)
             if len(self._recent) > RECENT:

@@ -33,15 +33,17 @@ class TreeLog(TreeView):
 
     One thread may append, trim and cut while another reads; further ones wait. Every method
     blocks. A tree that had state before its history began needs `cut` first, with the newest
-    bookmark it had; a tree whose folder is missing begins at `ORIGIN`, as nothing.
+    bookmark it had; a tree whose folder is missing begins at `begins`: at `ORIGIN`, as nothing.
     """
 
-    def __init__(self, disk: Disk, folder: Path, limits: HistoryLimits) -> None:
+    def __init__(
+        self, disk: Disk, folder: Path, limits: HistoryLimits, begins: Mark = START
+    ) -> None:
         self.folder = folder
         self.limits = limits
         self._lock = threading.Lock()
         files = unbroken(listed(folder))
-        tail = find_tail(disk, files[-1]) if files else Tail(0, False, 0, START, 0)
+        tail = find_tail(disk, files[-1]) if files else Tail(0, False, 0, begins, 0)
         super().__init__(disk, Shape(files, tail))
 
     def append(self, blocks: Iterable[Block]) -> None:

@@ -18,9 +18,11 @@ import apsw
 
 from storage.disk import Disk
 from storage.errors import StateStale
+from storage.history.bookmark import Bookmark, Mark
 from storage.journal import Journal
 from storage.layout import Layout
 from storage.objects.store import ObjectStore
+from storage.record import now
 from storage.replica.compactor import seed
 from storage.replica.entries import BIND, pack
 from storage.replica.lease import Lease
@@ -37,6 +39,8 @@ from storage.snapshot import sync_folders
 if TYPE_CHECKING:
     from storage.record import Record
 
+EPOCHS = 8
+"""Bits of an epoch that count the openings of a directory behind a filling."""
 PIECE = 8 << 20
 """Bytes of records in one upload."""
 
@@ -73,8 +77,12 @@ class Opening:
             made.append(path)
         for path in layout.journal.glob("*.seg"):
             disk.unlink(path)
-        note(disk, layout.root, self.lease.host, self.lease.token)
-        Journal(disk, layout.journal, self.lease.token, self.tail.sequence, 0).close()
+        # Higher than the epoch of any bookmark that was made on the way here: openings without
+        # the replica have spent no token.
+        epoch = self.lease.token << EPOCHS
+        begun = Mark(Bookmark(epoch, self.tail.sequence), now())
+        note(disk, layout.root, self.lease.host, self.lease.token, begun)
+        Journal(disk, layout.journal, epoch, self.tail.sequence, 0).close()
         sync_folders(disk, made)
         return True
 

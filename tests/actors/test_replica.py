@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import storage.store
+import storage.imaging
 from actors import LocalRuntime
 from actors.errors import NoReplica, RuntimeClosed
 from facets import Actor
@@ -317,14 +317,14 @@ async def test_a_runtime_closes_while_its_replica_asks_for_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, go = threading.Event(), threading.Event()
-    read = storage.store.read
+    read = storage.imaging.read
 
     def slowly(*args: Any) -> bytes:
         reading.set()
         assert go.wait(30)
         return read(*args)
 
-    monkeypatch.setattr("storage.store.read", slowly)
+    monkeypatch.setattr("storage.imaging.read", slowly)
     monkeypatch.setattr("storage.replica.shipper.COMPACT", -1)
     monkeypatch.setattr("storage.replica.shipper.LOOK", 0.01)
     objects = MemoryStore()

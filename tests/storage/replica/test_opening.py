@@ -11,11 +11,18 @@ import pytest
 from storage import Store
 from storage.clone import clone
 from storage.compact import Compaction
-from storage.errors import ObjectStoreFailed, StateFormat, StateStale
+from storage.errors import (
+    BookmarkGone,
+    NoState,
+    ObjectStoreFailed,
+    StateFormat,
+    StateStale,
+)
 from storage.objects import ObjectStore
 from storage.replica.lineage import NAME
 from storage.testing.objects import FaultyStore, MemoryStore, StoreCall
 from tests.storage.kit import image, put, read
+from tests.storage.test_restore import restore
 
 
 @pytest.fixture
@@ -175,3 +182,31 @@ def test_the_note_of_a_directory_that_is_damaged_is_an_error(
 
     with pytest.raises(StateFormat):
         Store.open(memory / "a", replica=objects)
+
+
+def test_a_filled_directory_does_not_take_the_present_for_its_past(
+    memory: Path, objects: MemoryStore
+) -> None:
+    store = Store.open(memory / "a", replica=objects)
+    put(store.root("K", "a"), 1)
+    old = store.bookmark()
+    put(store.root("K", "a"), 2)
+    store.close()
+    store = Store.open(memory / "b", replica=objects)
+    here = store.bookmark()
+    put(store.root("K", "a"), 3)
+    put(store.root("K", "new"), 1)
+
+    for name in ("a", "new"):
+        with pytest.raises(BookmarkGone):
+            restore(store, store.root("K", name), old)
+    with pytest.raises(NoState):
+        restore(store, store.root("K", "new"), here)
+    restore(store, store.root("K", "a"), here)
+    assert at(store, "a") == 2
+    store.close()
+
+    store = Store.open(memory / "b", replica=objects)  # and it remembers
+    with pytest.raises(BookmarkGone):
+        restore(store, store.root("K", "a"), old)
+    store.close()
