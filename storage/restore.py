@@ -46,9 +46,7 @@ class Restore:
         self._tree = target.tree
         self._rows = {row.uid: row for row in store.catalogue.subtree(self._tree)}
         self._held = [store.at(row) for row in self._rows.values() if row.file]
-        self._telling = [
-            work for one in self._held if (work := store.chronicler.keep(one)) is not None
-        ]
+        self._telling = store.chronicler.keep(self._held)
         self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
         self._stack = ExitStack()
         self._graft: Graft | None = None
@@ -57,8 +55,8 @@ class Restore:
 
     def work(self) -> None:
         """Make the files. `BookmarkGone`, `HistoryCorrupt` and `NoState` change nothing."""
-        for tell in self._telling:
-            tell()
+        if self._telling is not None:
+            self._telling.all()
         log = self._store.chronicler.archive.tree(self._tree)
         nodes = {uid: Node(row.parent, row.kind, row.name) for uid, row in self._rows.items()}
         state = rewind(log, nodes, self._current, self._bookmark)

@@ -195,12 +195,11 @@ class Store:
         self.sync()  # what is told must be durable
         tree, now = database.tree, self.bookmark()
         rows = self.catalogue.subtree(tree)
-        telling = [self.chronicler.keep(self.at(row)) for row in rows if row.file]
+        telling = self.chronicler.keep(self.at(row) for row in rows if row.file)
 
         def find() -> Bookmark:
-            for tell in telling:
-                if tell is not None:
-                    tell()
+            if telling is not None:
+                telling.all()
             log = self.chronicler.archive.tree(tree)
             return now if log.newest.time <= at * 1e6 else log.at(int(at * 1e6))
 
