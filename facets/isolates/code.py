@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,24 @@ class Code:
     modules: Mapping[str, str]
     main: str
     language: str = "python"
+    wasm: bytes = b""
+    """The one module, if the language is "wasm"."""
 
     @classmethod
-    def of(cls, source: str | Mapping[str, str], main: str | None = None) -> Code:
+    def of(
+        cls, source: str | bytes | Mapping[str, str] | Mapping[str, bytes], main: str | None = None
+    ) -> Code:
         """One source text (module `main`), or modules by dotted name.
 
         `main` says which module is loaded; it may be left out when one is called "main" or
-        there is only one.
+        there is only one. Bytes, or one module whose name ends in .wasm, are raw WebAssembly.
         """
-        modules = {main or "main": source} if isinstance(source, str) else dict(source)
+        wasm = _wasm(source)
+        if wasm is not None:
+            return cls(MappingProxyType({}), main or "main.wasm", "wasm", wasm)
+        modules: dict[Any, Any] = (
+            {main or "main": source} if isinstance(source, str) else dict(source)  # type: ignore[arg-type]
+        )
         if main is None:
             main = "main" if "main" in modules or len(modules) != 1 else next(iter(modules))
         if main not in modules:
@@ -44,10 +54,17 @@ class Code:
                 raise TypeError(f"the source of {name!r} is {type(text).__name__}, not str")
         return cls(MappingProxyType(modules), main)
 
+    @property
+    def entry(self) -> str:
+        """What is called if nothing is named: "main", or "" for all that a module exports."""
+        return "" if self.language == "wasm" else "main"
+
     @cached_property
     def hash(self) -> str:
         """SHA-256 of language, main and modules; the identity of this code."""
-        content = [self.language, self.main, sorted(self.modules.items())]
+        content: list[object] = [self.language, self.main, sorted(self.modules.items())]
+        if self.wasm:
+            content.append(hashlib.sha256(self.wasm).hexdigest())
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def __hash__(self) -> int:
@@ -56,5 +73,19 @@ class Code:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Code) and self.hash == other.hash
 
-    def __reduce__(self) -> tuple[type[Code], tuple[dict[str, str], str, str]]:
-        return Code, (dict(self.modules), self.main, self.language)
+    def __reduce__(self) -> tuple[type[Code], tuple[dict[str, str], str, str, bytes]]:
+        return Code, (dict(self.modules), self.main, self.language, self.wasm)
+
+
+def _wasm(source: object) -> bytes | None:
+    """The raw WebAssembly in a source, if it is that; ValueError if it is that and more."""
+    if isinstance(source, Mapping):
+        named = [name for name in source if str(name).endswith(".wasm")]
+        if not named:
+            return None
+        if len(source) > 1:
+            raise ValueError(f"{named[0]!r} stands alone: raw WebAssembly has no other modules")
+        source = source[named[0]]
+        if not isinstance(source, bytes | bytearray):
+            raise TypeError(f"{named[0]!r} is {type(source).__name__}, not bytes")
+    return bytes(source) if isinstance(source, bytes | bytearray) else None

@@ -18,7 +18,7 @@ from facets.isolates.target import IsolateActor
 if TYPE_CHECKING:
     from actors.activation import Activation
 
-Source = str | Mapping[str, str]
+Source = str | bytes | Mapping[str, str] | Mapping[str, bytes]
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -73,13 +73,14 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main".
+        methods are. `name` defaults to "main". Of raw WebAssembly it names an exported function,
+        or an interface of a component; without one, all exported functions are methods.
         """
         limits = limits or self.limits
         key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
-            found = Entrypoint(self, name or "main", props, limits)
+            found = Entrypoint(self, name or "", props, limits)
             self.owner.on_end.append(found.kill)
             self._entrypoints[key] = found
         return found
@@ -119,6 +120,9 @@ class Isolates:
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
+        Bytes are raw WebAssembly, a core module or a component that imports nothing (see
+        `facets.isolates.wasm`); so is one module whose name ends in .wasm.
+
         `env` is plain data and capabilities, which the code sees as `self.env`. Nothing runs
         yet: source that does not parse fails at its first use, with `LoadError`.
         """
@@ -128,7 +132,7 @@ class Isolates:
 
     def get(
         self,
-        source: Source | str,
+        source: Source,
         factory: Factory | None = None,
         *,
         main: str | None = None,

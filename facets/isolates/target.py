@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.session import Session
+from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -49,7 +49,7 @@ class IsolateActor:
         """Mint a sandbox and load the code into it."""
         body = IsolateBody(activation, self.interface, self.isolate.owner)
         node = activation.node
-        session = await Session.open(
+        session = await open_session(
             await self.isolate.code(),
             target=self.name,
             actor=True,
