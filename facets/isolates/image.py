@@ -5,14 +5,16 @@
         python-KEY.native.sha256    its hash, checked before each use
         python-KEY.lock             held while it is compiled
 
-KEY covers the WebAssembly file, Wasmtime's version, the engine's configuration and the
-processor's features. The image is machine code that runs in this process: a file that belongs
-to someone else, that others may write, or whose hash differs is never used. A crash while
+KEY covers what the guest is made of (a WebAssembly file, or what a `Source` names), Wasmtime's
+version, the engine's configuration and the processor's features. The image is machine code that
+runs in this process: a file that belongs to someone else, that others may write, or whose hash
+differs is never used. A crash while
 compiling leaves nothing behind that would be taken for an image.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -23,6 +25,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Protocol
 
 import wasmtime
 from wasmtime.component import Component
@@ -39,7 +42,23 @@ EXPECTED = 15.0
 """About how many seconds a compilation takes, for a progress bar."""
 WASM = Path(__file__).parent / "guest" / "python.wasm"
 _loading = threading.Lock()
-_images: dict[Path, Image] = {}
+
+
+class Source(Protocol):
+    """A guest that is not a file. The same object stands for the same guest."""
+
+    stem: str
+    """What its images are called."""
+
+    def identity(self) -> str:
+        """A hash of everything it is made of; cheap. GuestMissing if a part is not there."""
+
+    def content(self) -> bytes:
+        """The component."""
+
+
+Key = Path | Source
+_images: dict[Key, Image] = {}
 
 
 class Image:
@@ -52,7 +71,7 @@ class Image:
         self.engine = made
         self.component = component
         self.identity = identity
-        """Hash of the WebAssembly file."""
+        """Hash of the WebAssembly file, or of what the guest is made of."""
         self.linker = engine.make_linker(made, component)
         self.linker_at = capi.address(self.linker.ptr())
         self.component_at = capi.address(component.ptr())
@@ -62,12 +81,12 @@ class Image:
         self.code = CodeCache(self)
 
 
-def loaded(wasm: Path = WASM) -> Image | None:
+def loaded(wasm: Key = WASM) -> Image | None:
     """The image, if this process has it already."""
     return _images.get(wasm)
 
 
-def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
+def load(wasm: Key = WASM, on_progress: Progress | None = None) -> Image:
     """The image of this guest; the first time on a machine it is compiled, which takes 10-20 s.
 
     Blocks; call it on a thread. Several processes that need it at once wait for one of them.
@@ -77,6 +96,12 @@ def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
         if found is None:
             found = _images[wasm] = _load(wasm, on_progress or _silent)
         return found
+
+
+async def ready(wasm: Key = WASM) -> Image:
+    """The image of this guest, loaded on a thread if this process does not have it."""
+    found = loaded(wasm)
+    return await asyncio.to_thread(load, wasm) if found is None else found
 
 
 def cache_folder() -> Path:
@@ -94,20 +119,34 @@ def cache_folder() -> Path:
     return folder
 
 
-def _load(wasm: Path, on_progress: Progress) -> Image:
-    try:
-        content = wasm.read_bytes()
-    except FileNotFoundError:
-        raise GuestMissing(f"{wasm} is missing", path=str(wasm)) from None
-    identity = hashlib.sha256(content).hexdigest()
+class _File:
+    """A WebAssembly file as a source."""
+
+    def __init__(self, path: Path) -> None:
+        self.stem = path.stem
+        try:
+            self._content = path.read_bytes()
+        except FileNotFoundError:
+            raise GuestMissing(f"{path} is missing", path=str(path)) from None
+
+    def identity(self) -> str:
+        return hashlib.sha256(self._content).hexdigest()
+
+    def content(self) -> bytes:
+        return self._content
+
+
+def _load(wasm: Key, on_progress: Progress) -> Image:
+    source = _File(wasm) if isinstance(wasm, Path) else wasm
+    identity = source.identity()
     made = engine.make_engine()
-    target = cache_folder() / f"{wasm.stem}-{_key(identity)}.native"
+    target = cache_folder() / f"{source.stem}-{_key(identity)}.native"
     component = _open(made, target, on_progress)
     if component is None:
         with _locked(target, on_progress):
             component = _open(made, target, on_progress)
             if component is None:
-                component = _compile(made, content, on_progress)
+                component = _compile(made, source, on_progress)
                 _store(target, bytes(component.serialize()), on_progress)
                 component = _open(made, target, on_progress) or component
     image = Image(made, component, identity)
@@ -153,7 +192,7 @@ def _is_ours(path: Path) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
-def _compile(made: wasmtime.Engine, content: bytes, on_progress: Progress) -> Component:
+def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Component:
     began = time.monotonic()
     done = threading.Event()
 
@@ -165,7 +204,7 @@ def _compile(made: wasmtime.Engine, content: bytes, on_progress: Progress) -> Co
     reporter = threading.Thread(target=report, name="facets-compile-progress", daemon=True)
     reporter.start()
     try:
-        return Component(made, content)
+        return Component(made, source.content())
     finally:
         done.set()
         reporter.join()

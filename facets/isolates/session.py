@@ -24,7 +24,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import image, loading
+from facets.isolates import image, languages, loading
 from facets.isolates.calls import MethodInfo, Pending
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
@@ -112,9 +112,7 @@ class Session:
         `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
-        found = image.loaded()
-        if found is None:
-            found = await asyncio.to_thread(image.load)
+        found, code = await languages.prepare(code)
         compiled = found.code.get(code)
         order = loading.order(code, target, actor, identity, props, env, limits.output, compiled)
         session = cls(found, target, actor, limits, services)
@@ -123,7 +121,7 @@ class Session:
         except BaseException as error:
             session.kill(error)
             raise
-        if compiled is None:
+        if compiled is None and code.language == "python":
             found.code.loaded(code)
         return session
 
