@@ -21,8 +21,8 @@ from storage.limits import StorageLimits
 
 if TYPE_CHECKING:
     from actors.activation import Activation
-    from facets.isolates.serving import Asked
     from facets.isolates.opening import AnySession
+    from facets.isolates.serving import Asked
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
 """What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from facets.isolates.loader import Isolate
-    from facets.isolates.serving import Asked
     from facets.isolates.opening import AnySession
+    from facets.isolates.serving import Asked
 
 
 class Entrypoint:

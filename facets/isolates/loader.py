@@ -35,6 +35,7 @@ class Isolate:
         identity: object,
         code: Code | Factory,
         main: str | None,
+        language: str | None,
         env: Mapping[str, Any],
         limits: Limits,
     ) -> None:
@@ -43,6 +44,7 @@ class Isolate:
         self.limits = limits
         self.owner = owner
         self._main = main
+        self._language = language
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
@@ -99,7 +101,7 @@ class Isolate:
 
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        self._code = Code.of(await made if isawaitable(made) else made, self._main)
+        self._code = Code.of(await made if isawaitable(made) else made, self._main, self._language)
         return self._code
 
 
@@ -115,20 +117,24 @@ class Isolates:
         source: Source,
         *,
         main: str | None = None,
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
-        Bytes are raw WebAssembly, a core module or a component that imports nothing (see
-        `facets.isolates.wasm`); so is one module whose name ends in .wasm.
+        `language` is "python", "javascript" or "typescript"; left out, the endings of module
+        names say it, and otherwise it is Python. Bytes are raw WebAssembly, a core module or a
+        component that imports nothing (see `facets.isolates.wasm`); so is one module whose name
+        ends in .wasm.
 
         `env` is plain data and capabilities, which the code sees as `self.env`. Nothing runs
         yet: source that does not parse fails at its first use, with `LoadError`.
         """
-        code = Code.of(source, main)
+        code = Code.of(source, main, language)
         env = _private(env)
-        return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
+        identity = _identity(code, env)
+        return Isolate(self._activation, identity, code, main, language, env, limits or Limits())
 
     def get(
         self,
@@ -136,6 +142,7 @@ class Isolates:
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
@@ -148,14 +155,16 @@ class Isolates:
         env = _private(env)
         limits = limits or Limits()
         if factory is None:
-            made = Code.of(source, main)
+            made = Code.of(source, main, language)
             key: object = (_identity(made, env), limits)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = self._cached[key] = Isolate(self._activation, identity, made, main, env, limits)
+            found = self._cached[key] = Isolate(
+                self._activation, identity, made, main, language, env, limits
+            )
         return found
 
     async def run(
@@ -163,12 +172,13 @@ class Isolates:
         source: Source,
         *args: Any,
         entry: str = "main",
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits)
+        isolate = self.load(source, language=language, env=env, limits=limits)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

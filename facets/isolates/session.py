@@ -35,7 +35,7 @@ from typing import Any, final
 
 from actors.call import CURRENT
 from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import image, loading
+from facets.isolates import image, languages, loading
 from facets.isolates.calls import MethodInfo, Pending
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
@@ -131,9 +131,7 @@ class Session:
         `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
-        found = image.loaded()
-        if found is None:
-            found = await asyncio.to_thread(image.load)
+        found, code = await languages.prepare(code)
         compiled = found.code.get(code)
         session = cls(found, target, actor, limits, services)
         try:
@@ -144,7 +142,7 @@ class Session:
         except BaseException as error:
             session.kill(error)
             raise
-        if compiled is None:
+        if compiled is None and code.language == "python":
             found.code.loaded(code)
         return session
 
