@@ -11,9 +11,9 @@ from tests.benchmarks.harness import Figure, benchmark
 LIVE = 50
 
 
-def private_mb() -> float:
-    """Private memory of this process in MB."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+def private_mb(pid: int | str = "self") -> float:
+    """Private memory of this process, or of another of ours, in MB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     fields = dict(line.split(":") for line in lines[1:])
     return sum(int(fields[name].split()[0]) for name in ("Private_Clean", "Private_Dirty")) / 1024
 
