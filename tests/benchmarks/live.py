@@ -63,7 +63,9 @@ async def _alive(count: int, unit: str) -> AsyncIterator[Figure]:
             await trunk.run("many", 1)
             rounds = range(5 if count <= 100 else 2)
             _found[count] = [await trunk.run("many", count) for _ in rounds]
-    yield Figure([one[unit] for one in _found[count]], unit)
+    samples = [one[unit] for one in _found[count]]
+    # Later rounds find room in what the first one left of the heap, and so would show too little.
+    yield Figure(samples if unit == "ms" else samples[:1] * 2, unit)
 
 
 _found: dict[int, list[dict[str, float]]] = {}
