@@ -142,8 +142,8 @@ class LocalRuntime:
         """Put an actor and all its facets back to what they were at `bookmark`.
 
         Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
-        bookmark that leads back. `BookmarkGone` if the history does not reach there, `NoState`
-        if there was no such actor then.
+        bookmark that leads back. `BookmarkGone` if the history does not reach there,
+        `BookmarkAhead` if it is newer than now, `NoState` if there was no such actor then.
         """
         return await restore_tree(self._open().root(cls, name), bookmark)
 

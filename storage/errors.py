@@ -37,6 +37,7 @@
         ├── JournalFailed             a journal write or sync failed; the host stops
         ├── NotABookmark              a text that no bookmark prints as (ValueError)
         ├── BookmarkGone              older than what the history keeps (LookupError)
+        ├── BookmarkAhead             newer than the newest commit (LookupError)
         ├── HistoryCorrupt            part of a tree's history is damaged
         ├── StateInUse                another live process owns the state directory
         ├── StateStale                the directory is older than its replica
@@ -304,12 +305,19 @@ class NotABookmark(StorageError, ValueError):
 
 
 class BookmarkGone(StorageError, LookupError):
-    """The history does not reach back that far. Field: `oldest`, the oldest bookmark kept.
-
-    Not raised for a bookmark newer than the newest commit: that is the present.
-    """
+    """The history does not reach back that far. Field: `oldest`, the oldest bookmark kept."""
 
     oldest: str
+
+
+class BookmarkAhead(StorageError, LookupError):
+    """Nothing has happened yet at that bookmark. Field: `newest`, the bookmark of the present.
+
+    Nothing was changed. Not raised for a time in the future, which is as good as now.
+    """
+
+    hint = "it is of another host, or of a state directory that went on differently"
+    newest: str
 
 
 class HistoryCorrupt(StorageError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
-from storage.errors import NoState
+from storage.errors import BookmarkAhead, NoState
 from storage.graft import Graft, Scion
 from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, TreeState, rewind
 from storage.limits import PAGE_SIZE
@@ -39,6 +39,10 @@ class Restore:
         store.sync()  # what is told must be durable, and what ended before must be told first
         if not target.row or target.uid is None:
             raise NoState(f"{target.name!r} has no state", name=target.name)
+        newest = store.bookmark()
+        if bookmark > newest:
+            said = f"{bookmark} is newer than the newest commit, {newest}"
+            raise BookmarkAhead(said, newest=str(newest))
         self._store = store
         self._target = target
         self._bookmark = bookmark
