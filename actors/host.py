@@ -374,6 +374,7 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         open_databases=options.open_databases,
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,
+        fence="lease" if options.durability == "replicated" else "disk",
     )
 
 

@@ -114,8 +114,10 @@ async def _compacted(host: Host, job: Compaction) -> int | None:
 
 async def bookmark_at(node: Node, at: float) -> str:
     """The newest bookmark of a node's tree made at or before `at`, in seconds since 1970."""
+    from storage.restore import bookmark_at as find_bookmark
+
     found: list[str] = []
-    find = node.host.store.bookmark_at(node.database, at)
+    find = find_bookmark(node.host.store, node.database, at)
     await node.host.aside(lambda: found.append(str(find())))
     return found[0]
 

@@ -48,6 +48,8 @@
         ├── ObjectKeyInvalid          not a key that every object store can hold (ValueError)
         ├── ObjectStoreUnknown        not the url of an object store (ValueError)
         ├── LeaseLost                 another incarnation of the host took over, or may have
+        │   └── LeaseLapsed           nobody is known to have, but it was not renewed in time
+        ├── ReplicaBehind             too much waits for a replica whose store fails
         └── ReplicaCorrupt            the replica has a gap or damage where data was acknowledged
 
 Branches follow what a caller can do: an `SqlError` is about one statement, the three
@@ -390,6 +392,25 @@ class LeaseLost(StorageError):
     hint = "stop serving; to serve again claim a new lease and recover"
     host: str
     token: int
+
+
+class LeaseLapsed(LeaseLost):
+    """The lease was not renewed in time; nobody is known to have taken over.
+
+    A host whose disk is its fence goes on and takes the lease up again; any other one stops.
+    """
+
+
+class ReplicaBehind(StorageError):
+    """While its store failed, too much came together for the replica. Fields: `host`,
+    `acknowledged`, the newest record that is there.
+
+    The disk has everything, and the host goes on; what waits for the replica does not.
+    """
+
+    hint = "open the runtime again when the store is back: the replica is then brought up to date"
+    host: str
+    acknowledged: int
 
 
 class ReplicaCorrupt(StorageError):

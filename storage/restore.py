@@ -7,7 +7,7 @@ and the bookmark before that record leads back.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -140,3 +140,22 @@ def _write(disk: Disk, past: PastDatabase, path: Path) -> None:
         disk.sync(fd)
     finally:
         disk.close(fd)
+
+
+def bookmark_at(store: Store, database: Database, at: float) -> Callable[[], Bookmark]:
+    """Work, for any thread, that finds the newest bookmark of a tree made at or before `at`, in
+    seconds since 1970. `BookmarkGone` if its history begins later."""
+    database.look()
+    store.sync()  # what is told must be durable
+    tree, now = database.tree, store.bookmark()
+    rows = store.catalogue.subtree(tree)
+    telling = [store.chronicler.keep(store.at(row)) for row in rows if row.file]
+
+    def find() -> Bookmark:
+        for tell in telling:
+            if tell is not None:
+                tell()
+        log = store.chronicler.archive.tree(tree)
+        return now if log.newest.time <= at * 1e6 else log.at(int(at * 1e6))
+
+    return find

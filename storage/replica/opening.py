@@ -25,7 +25,7 @@ from storage.objects.store import ObjectStore
 from storage.record import now
 from storage.replica.compactor import seed
 from storage.replica.entries import BIND, pack
-from storage.replica.lease import Lease
+from storage.replica.lease import TTL, Lease
 from storage.replica.lineage import newest_token, note
 from storage.replica.log import LogWriter
 from storage.replica.manifest import newest_manifest
@@ -58,7 +58,7 @@ class Opening:
     @classmethod
     def claim(cls, store: ObjectStore, host: str) -> Opening:
         """Become the only incarnation that can acknowledge anything. Blocks."""
-        lease = Lease.claim(store, host)
+        lease = Lease.claim(store, host, ttl=TTL)
         tail = take_over(store, lease)
         manifest = newest_manifest(store, host)
         start = manifest.tail if manifest else BEGIN

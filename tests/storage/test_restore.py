@@ -16,7 +16,7 @@ from storage.database import Database
 from storage.errors import BookmarkAhead, BookmarkGone, NoState
 from storage.history import Bookmark
 from storage.limits import HistoryLimits, JournalLimits
-from storage.restore import Restore
+from storage.restore import Restore, bookmark_at
 
 SMALL = JournalLimits(segment=64 << 10, size=256 << 10)
 
@@ -187,7 +187,7 @@ def test_a_time_leads_to_a_bookmark(store: Store) -> None:
         pass
     put(root, 2)
 
-    restore(store, root, store.bookmark_at(root, at)())
+    restore(store, root, bookmark_at(store, root, at)())
 
     assert read(root)[0] == 1
 
