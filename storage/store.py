@@ -88,7 +88,7 @@ class Store:
 
         self._journal = recover(disk, layout, before, journal)
         if opening is not None:
-            opening.catch_up(disk, layout, recovered, self._journal.committed)
+            opening.catch_up(disk, layout, recovered, self._journal.committed, self._journal.epoch)
         self._checkpointer = Checkpointer(
             disk, layout, self._journal, journal.size, self.chronicler
         )

@@ -83,6 +83,7 @@ class Shipper:
         image: ReadImage,
         fence: Fence = "lease",
     ) -> None:
+        self.store = store
         self.lease = lease
         self.behind: ReplicaBehind | None = None
         """Why nothing more is uploaded until the next opening, if so."""
