@@ -229,6 +229,11 @@ class Host:
         await self._finished(self.loop.run_in_executor(self._thread, work))
         self.check_open()
 
+    async def elsewhere(self, work: Callable[[], None]) -> None:
+        """The same for work that waits for others, and must not hold up the store's."""
+        await self._finished(self.loop.run_in_executor(None, work))
+        self.check_open()
+
     async def _finished(self, running: asyncio.Future[Any]) -> None:
         try:
             await asyncio.shield(running)
@@ -249,6 +254,22 @@ class Host:
         finally:
             self._jobs.discard(over)
             over.set_result(None)
+
+    def replica(
+        self, replica: str | ObjectStore | None, host: str | None
+    ) -> tuple[ObjectStore, str]:
+        """A replica to read, and a host in it; those of this host where nothing is said."""
+        from storage.objects import open_store
+
+        mine = self.store.replica
+        if replica is None and mine is None:
+            raise NoReplica("nothing says which replica is to be read")
+        if replica is None or replica == self.options.replica:
+            assert mine is not None  # noqa: S101 - the options open it
+            found: ObjectStore = mine.store
+        else:
+            found = open_store(replica) if isinstance(replica, str) else replica
+        return found, host or self.options.name
 
     def stats(self) -> Stats:
         """The present moment."""
@@ -374,6 +395,7 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         open_databases=options.open_databases,
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,
+        fence="lease" if options.durability == "replicated" else "disk",
     )
 
 

@@ -28,6 +28,15 @@ create table actors(
 """
 
 
+SUBTREE = """
+with recursive tree(uid) as (
+    values(?) union all select a.uid from actors a join tree t on a.parent = t.uid)
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file
+from tree t join actors a on a.uid = t.uid
+"""
+"""The rows of an actor and all below it, parents before children."""
+
+
 def first_image() -> bytes:
     """The catalogue of a new state directory."""
     return image(SCHEMA)
@@ -89,13 +98,7 @@ class Catalogue:
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        query = (
-            "with recursive tree(uid) as (values(?) "
-            "union all select a.uid from actors a join tree t on a.parent = t.uid) "
-            "select a.uid, a.parent, a.kind, a.name, a.generation, a.file "
-            "from tree t join actors a on a.uid = t.uid"
-        )
-        return [Row(*row) for row in self._read(query, uid)]
+        return [Row(*row) for row in self._read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""

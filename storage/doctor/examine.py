@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 import apsw
 
@@ -26,6 +25,7 @@ from storage.format import FORMAT
 from storage.layout import Layout
 from storage.limits import PAGE_SIZE
 from storage.lock import Lock
+from storage.reading import reading
 from storage.recovery import Folded, fold
 from storage.template import APPLICATION_ID
 
@@ -209,19 +209,6 @@ def _group(path: Path) -> str:
     if top in ("db", "catalogue.db"):
         return "databases"
     return top if top in ("journal", "history", "objects") else "other"
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[apsw.Connection]:
-    """A connection that changes nothing, neither the file nor a -wal beside it."""
-    uri = f"file:{quote(str(path))}?immutable=1"
-    db = apsw.Connection(uri, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    try:
-        db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-        db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-        yield db
-    finally:
-        db.close()
 
 
 def check(path: Path) -> str:

@@ -33,6 +33,12 @@ def object_key(digest: bytes) -> str:
     return f"files/{text[:2]}/{text}"
 
 
+def check_object(key: str, data: Buffer) -> None:
+    """`FileDamaged` if that is not the object of this key."""
+    if object_key(digest_of(data)) != key:
+        raise FileDamaged(f"the object {key} is damaged", path="", key=key)
+
+
 def referenced(database: Database) -> set[str]:
     """Keys of all objects that the files of a database are made of, as of the current step."""
     rows = Tables(database).read("select hash from _facets_files_chunks where object = 1")
@@ -121,8 +127,7 @@ class Chunks:
                 key=key,
             )
         data = self._objects.get(key)
-        if digest_of(data) != digest:
-            raise FileDamaged(f"the object {key} is damaged", path="", key=key)
+        check_object(key, data)
         self._cached = (digest, data)
         return data
 
