@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,11 +33,11 @@ def doctor(
 ) -> None:
     """Check a state directory: journal, databases, orphans. Changes nothing without --repair.
 
-    The exit code is 0 if everything is sound, 1 otherwise. A repair never deletes: what does
-    not fit is in lost+found afterwards.
+    The exit code is 0 if everything is sound, 1 otherwise. A repair deletes nothing that an actor
+    or its past has: what does not fit is in lost+found afterwards.
     """
     from storage.disk import Disk
-    from storage.doctor import examine
+    from storage.doctor import examine, sweep
     from storage.doctor import repair as mend
     from storage.history import Archive
     from storage.history.lost import tell_lost
@@ -54,6 +54,10 @@ def doctor(
             accept_loss=accept_loss,
             before=lambda records: tell_lost(disk, layout, archive, records),
         )
+        swept = sweep(root) if report.sound else 0
+        if swept:
+            line = f"removed {swept} large contents that nothing names, now or in the past"
+            report = replace(report, done=(*report.done, line))
     else:
         report = examine(root)
     if as_json:

@@ -80,6 +80,7 @@ class Export:
         self._store = store
         self._path = path
         self.sequence = self._source.sequence
+        store.objects.hold()
         for one in self._source.held:
             one.held += 1
 
@@ -111,6 +112,7 @@ class Export:
 
     def close(self) -> None:
         """Let the databases go."""
+        self._store.objects.let_go()
         for one in self._source.held:
             one.held -= 1
 

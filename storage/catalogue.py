@@ -91,6 +91,19 @@ class Catalogue:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
 
+    @property
+    def next_uid(self) -> int:
+        """What the next new actor gets, or any later one."""
+        return self._next
+
+    def with_files(self, after: int, limit: int) -> list[Row]:
+        """The first actors behind a uid that have a file, in the order of uids."""
+        query = (
+            "select uid, parent, kind, name, generation, file from actors "
+            "where uid > ? and file order by uid limit ?"
+        )
+        return [Row(*row) for row in self._read(query, after, limit)]
+
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"

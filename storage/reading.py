@@ -10,10 +10,11 @@ from urllib.parse import quote
 import apsw
 
 from storage.catalogue import SUBTREE, Row
+from storage.errors import DatabaseCorrupt
 from storage.files.chunks import object_key
 
-_FILES = "select 1 from sqlite_schema where name = '_facets_files_chunks'"
-_OBJECTS = "select hash from _facets_files_chunks where object = 1"
+FILES = "select 1 from sqlite_schema where name = '_facets_files_chunks'"
+OBJECTS = "select hash from _facets_files_chunks where object = 1"
 
 
 @contextmanager
@@ -30,11 +31,13 @@ def reading(path: Path) -> Iterator[apsw.Connection]:
 
 
 def objects_of(path: Path) -> set[str]:
-    """Keys of the objects that the files in a database are made of."""
-    with reading(path) as db:
-        if not list(db.execute(_FILES)):
-            return set()
-        return {object_key(digest) for (digest,) in db.execute(_OBJECTS)}
+    """Keys of the objects that the files in a database are made of; `DatabaseCorrupt`."""
+    try:
+        with reading(path) as db:
+            found = list(db.execute(OBJECTS)) if list(db.execute(FILES)) else []
+    except apsw.Error as error:
+        raise DatabaseCorrupt(f"{path} cannot be read: {error}", path=str(path)) from error
+    return {object_key(digest) for (digest,) in found}
 
 
 def tree_of(path: Path, kind: str, name: str) -> list[Row]:

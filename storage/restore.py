@@ -54,6 +54,8 @@ class Restore:
         self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
         self._stack = ExitStack()
         self._graft: Graft | None = None
+        self._over = False
+        store.objects.hold()
         for one in self._held:
             one.held += 1
 
@@ -90,6 +92,9 @@ class Restore:
         held, self._held = self._held, []
         for one in held:
             one.held -= 1
+        if not self._over:
+            self._over = True
+            self._store.objects.let_go()
 
     def _current(self, uid: int) -> Image:
         story: Story | None = self._stories.get(uid)

@@ -22,6 +22,7 @@ from storage.graft import Graft, Scion
 from storage.history import Bookmark
 from storage.layout import remove
 from storage.reading import objects_of, tree_of
+from storage.replica.contents import Contents
 from storage.replica.restore import Moment, Restoration, gone
 from storage.template import template
 
@@ -58,6 +59,8 @@ class Retrieval:
         """By the uid in the replica, aside."""
         self._graft: Graft | None = None
         self._uid: int | None = None
+        self._over = False
+        store.objects.hold()
 
     # -- reading --------------------------------------------------------------------------
 
@@ -132,13 +135,12 @@ class Retrieval:
     def _bring(self, keys: set[str]) -> None:
         """Put large contents where files here look for them."""
         shipper = self._store.replica
-        if shipper is not None and (shipper.store, shipper.lease.host) == (
-            self._replica,
-            self._host,
-        ):
+        mine = (shipper.store, shipper.lease.host) if shipper is not None else None
+        if mine == (self._replica, self._host):
             return
+        there = Contents(self._replica, self._host, 0)
         for key in keys:
-            data = self._replica.get(key)
+            data = there.get(key)
             check_object(key, data)
             self._store.objects.put(key, data)
 
@@ -182,6 +184,7 @@ class Retrieval:
             name = self._target.name
             raise NoState(f"{name!r} began or was deleted meanwhile", name=name)
         undo = self._store.bookmark()
+        self._let_go()
         return self._graft.finish(), undo
 
     def cancel(self) -> None:
@@ -189,6 +192,12 @@ class Retrieval:
         if self._graft is not None:
             self._graft.cancel()
         self._remove()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not self._over:
+            self._over = True
+            self._store.objects.let_go()
 
     def _remove(self) -> None:
         files, self._files = self._files, {}

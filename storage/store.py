@@ -35,6 +35,7 @@ from storage.replica.lineage import begins
 from storage.replica.opening import Opening
 from storage.replica.shipper import Fence, Shipper
 from storage.replica.snapshot import Image
+from storage.spilled import Spilled
 from storage.succession import began, replaced, stories
 from storage.template import template
 
@@ -102,7 +103,9 @@ class Store:
             self._journal.close()
             raise
         self.files = files
-        self.objects: ObjectStore = FolderStore(layout.objects, disk)
+        local = FolderStore(layout.objects, disk)
+        where = local if opening is None else opening.objects(local, layout.objects)
+        self.objects = Spilled(where, disk, layout.root)
         """Where large contents of files are."""
         self.replica: Shipper | None = None
         """Where records go besides the disk, if anywhere."""
@@ -110,7 +113,6 @@ class Store:
         """Runs a function on the store's thread, for another one that waits for its result."""
         if opening is not None:
             self._journal.on_record = True
-            self.objects = opening.store
             self.replica = Shipper(
                 opening.store, opening.lease, opening.tail, partial(image, self), fence
             )
@@ -225,6 +227,7 @@ class Store:
             "durable": self.durable,
             "journal": self._journal.size,
             "refused": len(self._checkpointer.refused),
+            "swept": self.objects.removed,
         }
 
     # -- commits ------------------------------------------------------------------------
@@ -453,6 +456,11 @@ class Store:
         endings.go_on(self.durable, background, again=again)
         if not self._checkpointer.running:
             endings.reap()
+
+    @property
+    def needed(self) -> int:
+        """The oldest record with something that a file or the history may lack."""
+        return self._checkpointer.needed
 
     def upload(self, row: Row, path: Path) -> None:
         """Give the replica, if there is one, the file that a record is about to bind. Blocks."""

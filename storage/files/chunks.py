@@ -1,9 +1,8 @@
 """Contents by hash, each kept once: in the database, or as an object of the store.
 
 An object is put before the row that names it exists, so a committed row never names a missing
-object. Nothing here deletes objects: history and clones may still name them. Whoever sweeps
-a store must collect `referenced` of every database that uses it, leave alone what is younger
-than the longest step, and put nothing back.
+object. Nothing here deletes objects: history and clones may still name them (see
+`storage.sweep`).
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from storage.replica.names import Tail, position_of, slot_key
 from storage.replica.reader import LogReader
 from storage.replica.snapshot import Image
 
+PUBLISHED = 64
+"""Manifests whose age is remembered."""
 GRACE = 600.0
 """Seconds for which a reader may still use what a newer manifest no longer needs."""
 
@@ -89,7 +91,20 @@ class Compactor:
         """Uploaded, and not in a manifest yet."""
         self._garbage: dict[str, float] = {}
         """What may go, and since when this incarnation knows."""
+        self._published: list[tuple[float, int]] = []
+        """When a manifest was, and the last record that it covers."""
         self._lock = threading.Lock()
+
+    @property
+    def has_published(self) -> bool:
+        """Whether this incarnation made a manifest."""
+        return bool(self._published)
+
+    @property
+    def covered(self) -> int:
+        """Up to which record no reader begins any more; 0 if this incarnation knows of none."""
+        since = self._clock() - self._grace
+        return max((upto for at, upto in self._published if at <= since), default=0)
 
     def add(self, uid: int, image: Image) -> None:
         """Upload a database that a BIND is about to name; append that record afterwards.
@@ -128,6 +143,7 @@ class Compactor:
                 FORMAT, base.number + 1, self._lease.token, tail, found, made or base.made
             )
             publish(self._store, self._lease, manifest)
+            self._published = [*self._published[-PUBLISHED:], (self._clock(), tail.sequence)]
             self._unpin(kept, gone)
             return manifest
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.disk import Disk
@@ -22,6 +23,7 @@ from storage.objects.store import ObjectStore
 from storage.reading import reading
 from storage.record import Stamp, now
 from storage.replica.compactor import seed
+from storage.replica.contents import Contents
 from storage.replica.entries import BIND, pack
 from storage.replica.lease import TTL, Lease
 from storage.replica.lineage import newest_token, note
@@ -33,6 +35,7 @@ from storage.replica.restore import Restoration
 from storage.replica.snapshot import Image
 from storage.replica.takeover import take_over
 from storage.snapshot import sync_folders
+from storage.spilled import PREFIX
 
 if TYPE_CHECKING:
     from storage.record import Record
@@ -61,6 +64,17 @@ class Opening:
         manifest = newest_manifest(store, host)
         start = manifest.tail if manifest else BEGIN
         return cls(store, lease, tail, LogReader(store, host).tail(start).position.token)
+
+    def objects(self, local: ObjectStore, folder: Path) -> Contents:
+        """Where large contents are from now on; those of a directory that had no replica so far
+        are brought there. Blocks."""
+        found = Contents(self.store, self.lease.host, self.lease.token)
+        keys = local.list(PREFIX) if folder.exists() else []
+        there = set(found.list(PREFIX)) if keys else set()
+        for key in keys:
+            if key not in there:
+                found.put(key, local.get(key))
+        return found
 
     def fill(self, layout: Layout, disk: Disk) -> bool:
         """Write the replica's databases into an empty directory, with a journal that goes on

@@ -102,6 +102,8 @@ class Shipper:
         """By thread, why its newest attempt failed."""
         self._since = 0
         """Bytes of log since the last compaction."""
+        self._wanted = False
+        """Somebody waits for a compaction."""
         self._change = threading.Condition()
         self._closing = threading.Event()
         self._threads = [
@@ -143,6 +145,15 @@ class Shipper:
     def congested(self) -> bool:
         """Whether so much waits that nobody should write more."""
         return self.queued > BACKLOG
+
+    @property
+    def needs(self) -> int:
+        """The oldest record that a restore may end at; asked for, it is soon a later one."""
+        covered = self._compactor.covered
+        fresh = self._since or not self._compactor.has_published
+        if fresh and covered < self.acknowledged:
+            self._wanted = True
+        return covered + 1
 
     def stats(self) -> ReplicaStats:
         """The present moment."""
@@ -259,8 +270,8 @@ class Shipper:
 
     def _compact(self) -> None:
         while not self._closing.wait(LOOK):
-            if self._since > COMPACT:
-                self._since = 0
+            if self._since > COMPACT or self._wanted:
+                self._since, self._wanted = 0, False
                 if not self._attempt(lambda: self._compactor.compact(self._image)):
                     return
                 if not self._attempt(self._compactor.collect):
