@@ -12,7 +12,7 @@ import sys
 
 SECONDS = 60
 """Processor time that a compilation may take."""
-SPACE = 3 << 30
+SPACE = 2 << 30
 """Address space that it may take."""
 NATIVE = 512 << 20
 """Bytes of native code that may come out."""

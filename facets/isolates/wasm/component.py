@@ -21,6 +21,7 @@ from facets.isolates.wasm import capi as core
 from facets.isolates.wasm import types
 from facets.isolates.wasm.guest import Guest, Program, too_large
 from facets.isolates.wasm.scalars import Type
+from facets.isolates.wasm.types import Reader
 
 HEAVY = 16_384
 """Bytes of a result from which on it is read on a thread; the loop takes about a millisecond for
@@ -45,7 +46,7 @@ class Values:
 class ComponentFunction:
     """One exported function."""
 
-    def __init__(self, name: str, index: ExportIndex, kind: wit.FuncType) -> None:
+    def __init__(self, name: str, index: ExportIndex, kind: wit.FuncType, reader: Reader) -> None:
         self.name = types.snake(name)
         self.unusable: str | None = None
         self._index = index  # kept: Wasmtime frees it with the object
@@ -53,8 +54,8 @@ class ComponentFunction:
         self._params: list[tuple[str, Type]] = []
         self._result: Type | None = None
         try:
-            self._params = [(types.snake(one), types.of(of)) for one, of in kind.params]
-            self._result = None if kind.result is None else types.of(kind.result)
+            self._params = [(types.snake(one), reader.read(of)) for one, of in kind.params]
+            self._result = None if kind.result is None else reader.read(kind.result)
         except types.Unsupported as error:
             self.unusable = f"takes or returns {error}, which does not cross"
 
@@ -114,14 +115,15 @@ def _unwrap(kind: Type, value: Any, name: str) -> Any:
 def functions(component: Component, engine: Engine) -> dict[str, list[ComponentFunction]]:
     """What a component exports: by interface, "" for its own functions."""
     found: dict[str, list[ComponentFunction]] = {"": []}
+    reader = types.Reader()
     for name, item in component.type.exports(engine).items():
         kind = item.ty
         if isinstance(kind, wit.FuncType):
-            found[""].append(_function(component, name, None, kind))
+            found[""].append(_function(component, name, None, kind, reader))
         elif isinstance(kind, wit.ComponentInstanceType):
             scope = component.get_export_index(name)
             found[name] = [
-                _function(component, inner, scope, one.ty)
+                _function(component, inner, scope, one.ty, reader)
                 for inner, one in kind.exports(engine).items()
                 if isinstance(one.ty, wit.FuncType)
             ]
@@ -139,9 +141,9 @@ def imports(component: Component, engine: Engine) -> Iterator[tuple[str, str]]:
 
 
 def _function(
-    component: Component, name: str, scope: ExportIndex | None, kind: Any
+    component: Component, name: str, scope: ExportIndex | None, kind: Any, reader: Reader
 ) -> ComponentFunction:
     index = component.get_export_index(name, scope)
     if index is None:
         raise RuntimeError(f"the component lost its export {name}")
-    return ComponentFunction(name, index, kind)
+    return ComponentFunction(name, index, kind, reader)

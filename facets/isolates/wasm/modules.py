@@ -24,7 +24,7 @@ from facets.isolates.wasm.guest import Guest, Program
 
 MAGIC = b"\0asm"
 EXPORTS = 1_000
-"""Exports of one module, or of one interface of a component."""
+"""Exports of one module, or of all interfaces of a component."""
 KEPT = 64
 """Modules that a process keeps ready."""
 SETUP = "_initialize"
@@ -161,12 +161,12 @@ def compile_module(wasm: bytes) -> bytes:
     if _is_component(wasm):
         found = Component(made, wasm)
         _refuse(set(component.imports(found, made)) - {(log.INTERFACE, log.NAME)})
-        _count(map(len, component.functions(found, made).values()))
+        _count(sum(map(len, component.functions(found, made).values())))
         ComponentModule(made, found)
         return bytes(found.serialize())
     module = wasmtime.Module(made, wasm)
     _refuse({(one.module, one.name or "") for one in module.imports} - {(log.MODULE, log.NAME)})
-    _count([len(module.exports)])
+    _count(len(module.exports))
     CoreModule(made, module)
     return bytes(module.serialize())
 
@@ -181,8 +181,7 @@ def _refuse(imports: set[tuple[str, str]]) -> None:
         )
 
 
-def _count(counts: Iterable[int]) -> None:
-    most = max(counts, default=0)
+def _count(most: int) -> None:
     if most > EXPORTS:
         raise LoadError(f"it exports {most} items; at most {EXPORTS} are loaded")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
@@ -206,7 +206,7 @@ class WasmSession:
                 hint="names with an underscore are never called from outside",
                 **fields,
             )
-        there = ", ".join(self.methods) or "nothing"
+        there = _listed(self.methods)
         raise NoSuchMethod(f"{what} does not exist", hint=f"there is {there}", **fields)
 
     async def _wait(self, call: Pending) -> None:
@@ -305,13 +305,17 @@ def _functions(found: RawModule, target: str) -> Mapping[str, Function]:
     scopes = [scope for scope in found.scopes if scope and target in ("", scope, _short(scope))]
     if len(scopes) == 1:
         return found.scopes[scopes[0]]
-    there = ", ".join([*own, *filter(None, found.scopes)]) or "nothing"
+    there = _listed([*own, *filter(None, found.scopes)])
     raise LoadError(f"the module has no {target!r}; there is {there}", type="NoTarget")
 
 
 def _short(scope: str) -> str:
     """`ops` for `docs:calc/ops@0.1.0`."""
     return scope.partition("@")[0].rpartition("/")[2]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return (", ".join(names) or "nothing")[:1000]
 
 
 def _is_public(name: str) -> bool:

@@ -27,6 +27,7 @@ from wasmtime.component import _types as wit
 from facets.isolates import capi
 from facets.isolates.capi import OF, VAL_SIZE
 from facets.isolates.codec import Record
+from facets.isolates.errors import LoadError
 from facets.isolates.wasm import capi as core
 from facets.isolates.wasm.scalars import (
     WORD,
@@ -43,6 +44,8 @@ from facets.isolates.wasm.scalars import (
 TUPLE, VARIANT, ENUM, RESULT, FLAGS = 15, 16, 17, 19, 20
 ENTRY_SIZE = ctypes.sizeof(capi.ENTRY)
 POINTER = 8
+MOST = 20_000
+"""Parts that all types of a component may have."""
 
 
 class Unsupported(Exception):
@@ -282,37 +285,55 @@ _NUMBERS: dict[type, Number] = {
 }  # fmt: skip
 
 
-def of(kind: Any) -> Type:
-    """The type that Wasmtime describes; Unsupported if its values do not cross."""
-    simple = _NUMBERS.get(type(kind))
-    if simple is not None:
-        return simple
-    make = _MAKE.get(type(kind))
-    if make is None:
-        raise Unsupported(type(kind).__name__.removesuffix("Type").lower())
-    return make(kind)
+class Reader:
+    """Reads the types of one component, of which there may be so many.
+
+    Types share parts, so that a few hundred bytes can stand for more of them than there is
+    memory; what is bounded is how many there are when all is written out.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST
+
+    def read(self, kind: Any) -> Type:
+        """The type that Wasmtime describes; Unsupported if its values do not cross."""
+        self._left -= 1
+        if self._left < 0:
+            raise LoadError(f"its types have more than {MOST} parts")
+        simple = _NUMBERS.get(type(kind))
+        if simple is not None:
+            return simple
+        make = _MAKE.get(type(kind))
+        if make is None:
+            raise Unsupported(type(kind).__name__.removesuffix("Type").lower())
+        return make(self, kind)
+
+    def list_(self, kind: Any) -> Type:
+        """A list; of bytes, if they are."""
+        element = kind.element
+        return Octets() if isinstance(element, wit.U8) else List(self.read(element))
+
+    def option(self, kind: Any) -> Type:
+        """An option; not of another one, as None could be either."""
+        payload = self.read(kind.payload)
+        if isinstance(payload, Option):
+            raise Unsupported("option of an option")
+        return Option(payload)
+
+    def cases(self, kind: int, cases: Iterable[tuple[str, Any]]) -> Type:
+        """A variant or a result."""
+        return Cases(kind, {name: None if one is None else self.read(one) for name, one in cases})
 
 
-def _option(kind: Any) -> Type:
-    payload = of(kind.payload)
-    if isinstance(payload, Option):
-        raise Unsupported("option of an option")
-    return Option(payload)
-
-
-def _case(kind: Any) -> Type | None:
-    return None if kind is None else of(kind)
-
-
-_MAKE: dict[type, Callable[[Any], Type]] = {
-    wit.Char: lambda _: Char(),
-    wit.String: lambda _: Text(),
-    wit.ListType: lambda k: Octets() if isinstance(k.element, wit.U8) else List(of(k.element)),
-    wit.TupleType: lambda k: Tuple(tuple(map(of, k.elements))),
-    wit.RecordType: lambda k: Fields(tuple((name, of(one)) for name, one in k.fields)),
-    wit.OptionType: _option,
-    wit.EnumType: lambda k: Cases(ENUM, dict.fromkeys(k.names)),
-    wit.VariantType: lambda k: Cases(VARIANT, {name: _case(one) for name, one in k.cases}),
-    wit.ResultType: lambda k: Cases(RESULT, {"ok": _case(k.ok), "err": _case(k.err)}),
-    wit.FlagsType: lambda k: Flags(frozenset(k.names)),
+_MAKE: dict[type, Callable[[Reader, Any], Type]] = {
+    wit.Char: lambda _, kind: Char(),
+    wit.String: lambda _, kind: Text(),
+    wit.ListType: Reader.list_,
+    wit.TupleType: lambda r, kind: Tuple(tuple(map(r.read, kind.elements))),
+    wit.RecordType: lambda r, kind: Fields(tuple((n, r.read(one)) for n, one in kind.fields)),
+    wit.OptionType: Reader.option,
+    wit.EnumType: lambda _, kind: Cases(ENUM, dict.fromkeys(kind.names)),
+    wit.VariantType: lambda r, kind: r.cases(VARIANT, kind.cases),
+    wit.ResultType: lambda r, kind: r.cases(RESULT, [("ok", kind.ok), ("err", kind.err)]),
+    wit.FlagsType: lambda _, kind: Flags(frozenset(kind.names)),
 }

@@ -253,7 +253,7 @@ async def test_a_module_that_was_cut_does_not_load(load: Load, cut: int) -> None
     ("imports", "named"),
     [
         (
-            '(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))'
+            '(import "wasi_snapshot_preview1" "fd_write" (func (param i32) (result i32)))'
             '(import "env" "abort" (func))',
             "env.abort, wasi_snapshot_preview1.fd_write",
         ),
@@ -323,6 +323,18 @@ async def test_too_many_bytes_and_too_many_exports_are_refused(load: Load) -> No
         await load(f"(module (func $f) {exports})")
 
 
+async def test_types_that_unfold_without_end_are_refused(load: Load) -> None:
+    pairs = "".join(f"(type $t{n} (tuple $t{n - 1} $t{n - 1}))" for n in range(1, 18))
+    inside = f"(type $t0 (tuple u8 u8)){pairs}"
+    with pytest.raises(LoadError, match="more than 20000 parts"):
+        await load(f"""(component {inside}
+          (core module $m (memory (export "memory") 1)
+            (func (export "f") (result i32) (i32.const 0)))
+          (core instance $i (instantiate $m))
+          (func (export "f") (result $t17)
+            (canon lift (core func $i "f") (memory (core memory $i "memory")))))""")
+
+
 async def test_compiling_that_takes_too_long_fails_and_the_loop_goes_on(
     load: Load, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
@@ -356,7 +368,7 @@ def test_the_compiler_is_bounded_in_time_and_space() -> None:
 
     program = (
         "import sys, resource; from facets.isolates.wasm import compiler; compiler.bound();"
-        "print(resource.getrlimit(resource.RLIMIT_CPU)[1], resource.getrlimit(resource.RLIMIT_AS)[1])"
+        "print(*(resource.getrlimit(one)[1] for one in (resource.RLIMIT_CPU, resource.RLIMIT_AS)))"
     )
     root = str(Path(native.__file__).parents[2])
     done = subprocess.run(
