@@ -2,6 +2,7 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
@@ -30,6 +31,7 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets import packages as packages
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
     from facets.isolates.limits import Limits as Limits
@@ -53,6 +55,7 @@ __all__ = [
     "Stub",
     "errors",
     "exclusive",
+    "packages",
 ]
 __version__ = "0.1.0"
 
@@ -62,12 +65,15 @@ _LAZY = {
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
 }
+_MODULES = ("packages",)
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"facets.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'facets' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(module), name)

@@ -22,14 +22,15 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import wasmtime
 from wasmtime.component import Component
 
 from facets.isolates import capi, engine
 from facets.isolates.codecache import CodeCache
-from facets.isolates.errors import GuestMissing, IsolateError
+from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder as cache_folder
+from facets.isolates.folder import is_ours, replace
 from facets.isolates.pool import Pool
 
 Progress = Callable[[str, float], None]
@@ -79,21 +80,6 @@ def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
         return found
 
 
-def cache_folder() -> Path:
-    """Where native images are kept; made if missing, refused if others may write to it."""
-    own = os.environ.get("FACETS_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(own) if own else Path(base) / "facets"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not _is_ours(folder):
-        raise IsolateError(
-            f"{folder} can be written by others, or belongs to someone else",
-            hint="native code is loaded from it: fix its mode, or set FACETS_CACHE_DIR",
-            path=str(folder),
-        )
-    return folder
-
-
 def _load(wasm: Path, on_progress: Progress) -> Image:
     try:
         content = wasm.read_bytes()
@@ -135,7 +121,7 @@ def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Compone
     began = time.monotonic()
     stamp = target.with_suffix(".native.sha256")
     try:
-        if not (_is_ours(target) and _is_ours(stamp)):
+        if not (is_ours(target) and is_ours(stamp)):
             return None
         on_progress("load", 0.0)
         with target.open("rb") as file:
@@ -146,11 +132,6 @@ def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Compone
         return None
     on_progress("load", time.monotonic() - began)
     return component
-
-
-def _is_ours(path: Path) -> bool:
-    status = path.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _compile(made: wasmtime.Engine, content: bytes, on_progress: Progress) -> Component:
@@ -174,20 +155,9 @@ def _compile(made: wasmtime.Engine, content: bytes, on_progress: Progress) -> Co
 def _store(target: Path, native: bytes, on_progress: Progress) -> None:
     """Write the image, then its hash: an image without a hash is not used."""
     on_progress("store", 0.0)
-    _replace(target.with_suffix(".native.sha256"), b"")
-    _replace(target, native)
-    _replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
-
-
-def _replace(target: Path, content: bytes) -> None:
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.close()
-            Path(file.name).replace(target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    replace(target.with_suffix(".native.sha256"), b"")
+    replace(target, native)
+    replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
 
 
 class _locked:  # noqa: N801 - used as a function

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,15 @@ from facets.isolates.errors import NotTransferable
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.target import IsolateActor
+from facets.packages.lock import Lock
+from facets.packages.wanted import Wanted
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.packages.bundle import Bundle
 
-Source = str | Mapping[str, str]
+Source = str | Mapping[str, str | bytes]
+Packages = Sequence[str] | Lock
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -39,15 +43,23 @@ class Isolate:
         main: str | None,
         env: Mapping[str, Any],
         limits: Limits,
+        packages: Packages = (),
     ) -> None:
-        self.identity = identity
         self.env = env
         self.limits = limits
+        self._identity = identity
+        self._given = packages
+        self._wanted = Wanted(packages, code) if isinstance(code, Code) else None
         self._owner = owner
         self._main = main
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
+
+    @property
+    def identity(self) -> tuple[object, object]:
+        """What is the same for isolates that run the same: content or key, and packages."""
+        return self._identity, self._wanted.identity if self._wanted else self._given
 
     @property
     def label(self) -> str:
@@ -100,8 +112,15 @@ class Isolate:
 
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        self._code = Code.of(await made if isawaitable(made) else made, self._main)
-        return self._code
+        code = Code.of(await made if isawaitable(made) else made, self._main)
+        self._wanted = Wanted(self._given, code)
+        self._code = code
+        return code
+
+    async def packages(self) -> Bundle | None:
+        """The files of its packages, resolved and fetched if they are not on this machine yet."""
+        await self.code()
+        return await self._wanted.bundle() if self._wanted else None
 
 
 class Isolates:
@@ -118,15 +137,22 @@ class Isolates:
         main: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        packages: Packages = (),
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
-        `env` is plain data that the code sees as `self.env`. Nothing runs yet: source that
-        does not parse fails at its first use, with `LoadError`.
+        Modules are Python text by dotted name or path, and other files, text or bytes, by path;
+        `isolates.modules` says how they are told apart and how code inside reads them.
+        `env` is plain data that the code sees as `self.env`. `packages` are requirements, or a
+        `packages.Lock`, of pure Python packages; those that a `# /// script` block of the main
+        module names are added, and a lock must have them. Nothing runs and nothing is fetched
+        yet: source that does not parse fails at its first use, with `LoadError`, and packages
+        that cannot be had with a `PackageError`.
         """
         code = Code.of(source, main)
         env = _private(env)
-        return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
+        identity = _identity(code, env)
+        return Isolate(self._activation, identity, code, main, env, limits or Limits(), packages)
 
     def get(
         self,
@@ -136,24 +162,28 @@ class Isolates:
         main: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        packages: Packages = (),
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
 
         With `factory`, a sync or async callable that returns source or modules, `source` is a
         key instead, and the factory is called at the first use of that key. A load that fails
-        does not poison its key: the next use tries again.
+        does not poison its key: the next use tries again. An isolate keeps the versions of its
+        packages that its first use found; pass a `packages.Lock` to decide which they are.
         """
         env = _private(env)
         limits = limits or Limits()
+        given = packages if isinstance(packages, Lock) else tuple(packages)
         if factory is None:
             made = Code.of(source, main)
-            key: object = (_identity(made, env), limits)
+            key: object = (_identity(made, env), limits, given)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = self._cached[key] = Isolate(self._activation, identity, made, main, env, limits)
+            found = Isolate(self._activation, identity, made, main, env, limits, packages)
+            self._cached[key] = found
         return found
 
     async def run(
@@ -163,10 +193,11 @@ class Isolates:
         entry: str = "main",
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        packages: Packages = (),
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits)
+        isolate = self.load(source, env=env, limits=limits, packages=packages)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from facets.isolates.calls import MethodInfo
@@ -33,16 +33,20 @@ def order(
     env: object,
     output: int,
     compiled: Compiled | None = None,
+    tops: Sequence[str] = (),
 ) -> bytes:
     """The message to `boot`; NotTransferable if props or env cannot cross.
 
-    `compiled` spares the guest the compilation.
+    `compiled` spares the guest the compilation. `tops` are the first parts of the names of
+    modules that it may ask for, besides those it gets.
     """
     blob = Blob()
     content = {
         "proto": [1, 1],
         "output": output,
         "modules": _sources(code, blob),
+        "paths": dict(code.paths),
+        "tops": list(tops),
         "code": {name: blob.attach(text, "b") for name, text in (compiled or {}).items()},
         "main": code.main,
         "target": target,
@@ -57,7 +61,13 @@ def order(
 def compile_order(code: Code, output: int) -> bytes:
     """The message to `boot` that asks for compiled code and loads nothing."""
     blob = Blob()
-    content = {"proto": [1, 1], "output": output, "compile": True, "modules": _sources(code, blob)}
+    content = {
+        "proto": [1, 1],
+        "output": output,
+        "compile": True,
+        "modules": _sources(code, blob),
+        "paths": dict(code.paths),
+    }
     return pack(content, blob)
 
 
