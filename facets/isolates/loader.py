@@ -16,7 +16,7 @@ from facets.isolates.errors import NotTransferable
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.target import IsolateActor
-from facets.packages.lock import Lock
+from facets.packages.pins import Lock
 from facets.packages.wanted import Wanted
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from facets.isolates.tree import Tree
 from facets.packages import limits, wheel
 from facets.packages.errors import BadWheel
 from facets.packages.fetching import Fetcher
-from facets.packages.lock import Lock
+from facets.packages.pins import Lock
 from facets.packages.pages import File
 
 ROOT = "<packages>/"

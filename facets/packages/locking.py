@@ -23,7 +23,7 @@ from facets.packages.errors import PackagesUnavailable
 from facets.packages.fallbacks import FALLBACKS
 from facets.packages.fetching import Fetcher
 from facets.packages.index import Index
-from facets.packages.lock import Lock, Pin
+from facets.packages.pins import Lock, Pin
 from facets.packages.store import Store
 
 T = TypeVar("T")

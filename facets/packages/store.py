@@ -14,7 +14,7 @@ from typing import final
 
 from facets.isolates.folder import cache_folder, is_ours, replace
 from facets.packages.errors import BadLock
-from facets.packages.lock import Lock
+from facets.packages.pins import Lock
 
 
 @final

@@ -10,7 +10,7 @@ from facets.packages import locking, script
 from facets.packages.bundle import Bundle
 from facets.packages.errors import BadLock, BadRequirement
 from facets.packages.index import Index
-from facets.packages.lock import Lock
+from facets.packages.pins import Lock
 
 
 @final
