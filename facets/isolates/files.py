@@ -69,7 +69,7 @@ class Files:
         code = self._bundle.code(path)
         compiled = self._cache.get(code)
         if compiled is None:
-            self._cache.loaded(code)
+            self._cache.expect(code)  # a package is there to be loaded by others too
         elif code.main in compiled:
             return [None, compiled[code.main].encode("latin-1")]
         return [code.modules[code.main], None]

@@ -22,9 +22,9 @@ from facets.packages.errors import PackageError as PackageError
 
 if TYPE_CHECKING:
     from facets.packages.index import Index as Index
+    from facets.packages.locking import lock as lock
     from facets.packages.pins import Lock as Lock
     from facets.packages.pins import Pin as Pin
-    from facets.packages.locking import lock as lock
 
 __all__ = ["Index", "Lock", "PackageError", "Pin", "lock"]
 _LAZY = {"Index": "index", "Lock": "pins", "Pin": "pins", "lock": "locking"}

@@ -12,8 +12,8 @@ from facets.isolates.tree import Tree
 from facets.packages import limits, wheel
 from facets.packages.errors import BadWheel
 from facets.packages.fetching import Fetcher
-from facets.packages.pins import Lock
 from facets.packages.pages import File
+from facets.packages.pins import Lock
 
 ROOT = "<packages>/"
 """What tracebacks show before the path of a file."""

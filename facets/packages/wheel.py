@@ -68,7 +68,7 @@ def _files(archive: zipfile.ZipFile, filename: str) -> dict[str, bytes]:
     for one in entries:
         wrong = _wrong(one)
         path = one.filename.rstrip("/")
-        if wrong or path in files or (path in folders and not one.is_dir()):
+        if wrong or path in files:
             _refuse(filename, f"{one.filename[:200]!r} {wrong or 'is in it twice'}")
         folders.update(_above(path))
         if one.is_dir():

@@ -104,7 +104,7 @@ class Folder:
 
     def iter_modules(self, prefix=""):
         """Names of the modules in this folder, and whether each is a package."""
-        for name, folder in ask("list", self._path):
+        for name, folder in sorted(ask("list", self._path)):
             if folder and name.isidentifier():
                 yield prefix + name, True
             elif name.endswith(".py") and name != "__init__.py":

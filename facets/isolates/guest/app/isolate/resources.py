@@ -38,6 +38,10 @@ class Resource(Traversable):
         except FileNotFoundError:
             return False
 
+    def exists(self):
+        """Whether there is such a file or folder."""
+        return self.is_file() or self.is_dir()
+
     def joinpath(self, *parts):
         """A path below this one."""
         found = [part for text in (self._path, *parts) for part in str(text).split("/")]
