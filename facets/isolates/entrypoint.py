@@ -75,6 +75,7 @@ class Entrypoint:
                 env=self._isolate.env,
                 limits=self._limits,
                 services=_Stateless(self),
+                packages=await self._isolate.packages(),
             )
             return self._session
         finally:

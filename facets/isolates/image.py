@@ -18,8 +18,8 @@ from wasmtime.component import Component
 from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder as cache_folder
 from facets.isolates.native import Progress
-from facets.isolates.native import cache_folder as cache_folder
 from facets.isolates.pool import Pool
 
 EXPECTED = 15.0

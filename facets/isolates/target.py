@@ -43,7 +43,7 @@ class IsolateActor:
         return isinstance(other, IsolateActor) and self.same(other) and self.limits == other.limits
 
     def __hash__(self) -> int:
-        return hash((self.isolate.identity, self.name))
+        return hash(self.name)  # the identity says more once packages are resolved
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
@@ -58,6 +58,7 @@ class IsolateActor:
             env=self.isolate.env,
             limits=self.limits,
             services=body,
+            packages=await self.isolate.packages(),
         )
         try:
             body.attach(session, self.name)

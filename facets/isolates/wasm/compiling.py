@@ -22,6 +22,7 @@ from tempfile import TemporaryFile
 
 from facets.isolates import native
 from facets.isolates.errors import LoadError
+from facets.isolates.folder import cache_folder
 from facets.isolates.wasm import compiler, engine
 
 MOST = 16 << 20
@@ -56,7 +57,7 @@ def native_file(wasm: bytes) -> Path:
             type="TooLarge",
         )
     key = native.key(hashlib.sha256(wasm).hexdigest(), engine.CONFIG)
-    folder = native.cache_folder()
+    folder = cache_folder()
     target = folder / f"raw-{key}.native"
     if not native.is_sound(target):
         with native.locked(folder / f"raw-{key[:2]}.native", _quiet):

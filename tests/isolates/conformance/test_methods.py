@@ -1,4 +1,4 @@
-"""What can be called, and how calls, streams and waits go on together. Every promise in every guest language."""
+"""What can be called; calls, streams and waits at the same time: in every guest language."""
 
 from __future__ import annotations
 
