@@ -25,6 +25,7 @@ from storage.history.lost import tell_lost
 from storage.imaging import image
 from storage.journal import Batch
 from storage.layout import Layout, remove
+from storage.leftovers import clear
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 from storage.lock import Lock
 from storage.objects.folder import FolderStore
@@ -102,6 +103,7 @@ class Store:
             database.close()
             self._journal.close()
             raise
+        clear(self)
         self.files = files
         local = FolderStore(layout.objects, disk)
         where = local if opening is None else opening.objects(local, layout.objects)
