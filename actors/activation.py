@@ -84,6 +84,7 @@ class Activation:
         self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
+        self.database.owner = self
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""

@@ -99,9 +99,11 @@ class IsolateBody:
         )
 
     async def settled(self, call: Call) -> None:
-        """Calls in progress end first: the guest drives its own steps, nobody can hold them."""
-        del call
-        await self._session.idle()
+        """Calls in progress end first: the guest drives its own steps, nobody can hold them.
+
+        Not those that wait for `call` itself.
+        """
+        await self._session.idle(frozenset(call.ancestry()))
 
     def kill(self, reason: BaseException) -> None:
         """Drop the isolate with its memory; pending calls fail with `reason`."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
-from contextvars import copy_context
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
-from actors.steps import begin, drive, finish
 from actors.transaction import refuse
-from facets.capabilities.visit import visit, visit_stream
+from facets.capabilities.running import at_home, stream_at_home
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -23,29 +21,24 @@ async def use(asked: Asked, source: Activation) -> Any:
     of that actor; code that nobody made is outside, and sees only what is durable.
     """
     cause = await _enter(asked, source)
-    capability, method, args, kwargs = _parts(asked)
-    home: Activation | None = asked.grant.home
-    if not capability.at_home:
-        return await capability.call(method, args, kwargs)
-    if home is None:
+    capability, home = asked.grant.capability, asked.grant.home
+    if capability.at_home and home is not None:
+        return await at_home(capability, home, asked.method, asked.args, asked.kwargs)
+    if capability.at_home:
         await _outside(asked, source, cause)
-        return await capability.call(method, args, kwargs)
-    call = Call(home, _label(asked), cause)
-    return await visit(home, lambda: _driven(call, capability.call(method, args, kwargs)))
+    return await capability.call(asked.method, asked.args, asked.kwargs)
 
 
 async def iterate(asked: Asked, source: Activation) -> AsyncGenerator[Any, None]:
     """The items of a stream of a capability, under the same terms."""
     cause = await _enter(asked, source)
-    capability, method, args, kwargs = _parts(asked)
-    home: Activation | None = asked.grant.home
+    capability, home = asked.grant.capability, asked.grant.home
     if capability.at_home and home is not None:
-        call = Call(home, _label(asked), cause)
-        items = visit_stream(home, lambda: _pulled(call, capability.stream(method, args, kwargs)))
+        items = stream_at_home(capability, home, asked.method, asked.args, asked.kwargs)
     else:
         if capability.at_home:
             await _outside(asked, source, cause)
-        items = capability.stream(method, args, kwargs)
+        items = capability.stream(asked.method, asked.args, asked.kwargs)
     try:
         async for item in items:
             yield item
@@ -68,31 +61,3 @@ async def _outside(asked: Asked, source: Activation, cause: Call) -> None:
     refuse(cause, f"a call to {asked.grant.capability.name}")
     await source.node.host.gate.passed(source.dependency, source.remote)
     CURRENT.set(None)
-
-
-def _driven(call: Call, coroutine: Any) -> Awaitable[Any]:
-    return finish(begin(call, coroutine))
-
-
-async def _pulled(call: Call, items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """Each pull is a step of the code's own actor."""
-    context = copy_context()
-    context.run(CURRENT.set, call)
-    try:
-        while True:
-            try:
-                item = await drive(call, items.asend(None), context)
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        await drive(call, items.aclose(), context)
-
-
-def _parts(asked: Asked) -> Any:
-    return asked.grant.capability, asked.method, asked.args, asked.kwargs
-
-
-def _label(asked: Asked) -> str:
-    name = asked.grant.capability.name
-    return f"{name}.{asked.method}" if asked.method else name
