@@ -28,9 +28,9 @@ class Activation:
     """
 
     __slots__ = (
-        "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
-        "idle_since", "methods", "node", "on_end", "remote", "replicated", "start", "suspended",
-        "transaction",
+        "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
+        "id", "idle_since", "methods", "node", "on_end", "remote", "replicated", "start",
+        "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:

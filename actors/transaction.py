@@ -36,7 +36,8 @@ class Transaction:
     """
 
     __slots__ = (
-        "_over", "_participants", "_task", "_timeout", "_waits_for", "call", "doomed", "seconds",
+        "_over", "_participants", "_task", "_timeout", "_waits_for", "call", "doomed", "kept",
+        "seconds",
     )  # fmt: skip
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -45,6 +46,8 @@ class Transaction:
         """The call that holds the block."""
         self.doomed: BaseException | None = None
         """Why it cannot be kept any more."""
+        self.kept = False
+        """All of it was committed."""
         self._participants: list[Activation] = []
         self._task: asyncio.Task[object] | None = None
         self._over: asyncio.Future[None]
@@ -174,6 +177,7 @@ class Transaction:
         except BaseException:
             self._undo()
             raise
+        self.kept = True
         for one in self._participants:
             one.wrote(sequence)
 

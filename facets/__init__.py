@@ -31,7 +31,9 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.describing import describe as describe
     from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
@@ -55,7 +57,9 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Used",
     "capability",
+    "describe",
     "errors",
     "exclusive",
 ]
@@ -64,10 +68,12 @@ __version__ = "0.1.0"
 _LAZY = {
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
+    "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
+    "Used": "facets.capabilities.audit",
 }
 
 

@@ -78,6 +78,10 @@ class Capability:
         del method
         return ""
 
+    def notes(self) -> list[str]:
+        """What narrows it, in words."""
+        return []
+
     def only(
         self,
         *methods: str,

@@ -110,6 +110,8 @@ class Object(Capability):
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """The arguments of a function; None for one that does not say."""
     try:
+        return inspect.signature(function, eval_str=True)
+    except NameError:  # an annotation that names what is not there at run time
         return inspect.signature(function)
     except (TypeError, ValueError):
         return None

@@ -64,6 +64,15 @@ class Narrowed(Capability):
         """That of the other."""
         return self._inner.text(method)
 
+    def notes(self) -> list[str]:
+        """What narrows it, in words."""
+        said = [f"{name}: only {_shown(pattern)}" for name, pattern in self._patterns.items()]
+        if self._left is not None:
+            said.append(f"{self._left} more calls")
+        if self._until is not None:
+            said.append("for a limited time")
+        return self._inner.notes() + said
+
     def lost(self, capability: Capability) -> None:
         """The other was taken back, and this goes with it."""
         self.revoke(f"{capability.name} was revoked")
@@ -128,3 +137,7 @@ class Narrowed(Capability):
     ) -> AsyncGenerator[Any, None]:
         """Iterate the other; `admit` has been asked."""
         return self._inner.stream(method, args, kwargs)
+
+
+def _shown(pattern: Any) -> str:
+    return "what its giver allows" if callable(pattern) else repr(pattern)

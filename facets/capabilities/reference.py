@@ -11,7 +11,7 @@ from actors.code import ClassCode, Start, _base_of
 from actors.contract import contract_of
 from actors.stub import Method, Stub, stream
 from facets.capabilities.capability import Capability, Kind
-from facets.capabilities.marked import Object, is_marked
+from facets.capabilities.marked import Object, is_marked, signature_of
 from facets.capabilities.views import ViewCapability
 from storage.views import View
 
@@ -39,8 +39,10 @@ class StubCapability(Capability):
         found = getattr(self._class(), method, None)
         if found is None:
             return None
-        parameters = list(inspect.signature(found).parameters.values())[1:]
-        return inspect.signature(found).replace(parameters=parameters)
+        signature = signature_of(found)
+        if signature is None:
+            return None
+        return signature.replace(parameters=[*signature.parameters.values()][1:])
 
     def text(self, method: str) -> str:
         """The docstring of the class or its method."""

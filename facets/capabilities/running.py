@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,13 @@ from facets.capabilities.visit import visit, visit_stream
 if TYPE_CHECKING:
     from actors.activation import Activation
     from facets.capabilities.capability import Capability
+
+
+Around = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
+
+
+def _plainly(running: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+    return running
 
 
 class Use(Coroutine[Any, Any, Any]):
@@ -96,10 +103,15 @@ async def at_home(
     method: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    around: Around = _plainly,
 ) -> Any:
-    """Run one call as a call of `home`, made by the current one."""
+    """Run one call as a call of `home`, made by the current one; `around` is part of it."""
     call = Call(home, _label(capability, method), CURRENT.get())
-    return await visit(home, lambda: finish(begin(call, capability.call(method, args, kwargs))))
+
+    def run() -> Awaitable[Any]:
+        return finish(begin(call, around(capability.call(method, args, kwargs))))
+
+    return await visit(home, run)
 
 
 def stream_at_home(

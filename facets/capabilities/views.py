@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from facets.capabilities.capability import Capability, Kind, check_kind
+from facets.capabilities.marked import signature_of
 from storage.views import View
 
 
@@ -28,7 +29,7 @@ class ViewCapability(Capability):
 
     def signature(self, method: str) -> inspect.Signature | None:
         """The method's own."""
-        return inspect.signature(getattr(self.view, method)) if method in self.methods else None
+        return signature_of(getattr(self.view, method)) if method in self.methods else None
 
     def text(self, method: str) -> str:
         """The docstring of the method, or of the view's class."""

@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from actors.values import copy
+from facets.capabilities.audit import Used, audit_of
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
@@ -153,6 +154,11 @@ class Isolates:
             identity = key if factory is not None else _identity(made, env)
             found = self._cached[key] = Isolate(self._activation, identity, made, main, env, limits)
         return found
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> list[Used]:
+        """What code in this actor's isolates did with capabilities: the newest `limit` uses,
+        newest first; with `before`, those with a smaller `id`. The last 10,000 are kept."""
+        return audit_of(self._activation).read(limit, before)
 
     async def run(
         self,
