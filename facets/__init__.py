@@ -33,7 +33,9 @@ from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
     from facets import packages as packages
+    from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.describing import describe as describe
     from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
@@ -57,7 +59,9 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Used",
     "capability",
+    "describe",
     "errors",
     "exclusive",
     "packages",
@@ -67,10 +71,12 @@ __version__ = "0.1.0"
 _LAZY = {
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
+    "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
+    "Used": "facets.capabilities.audit",
 }
 _MODULES = ("packages",)
 

@@ -13,9 +13,9 @@ from actors.call import Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.capabilities.capability import Capability
-from facets.isolates import using
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
+from facets.isolates.using import Desk
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
 
@@ -44,6 +44,7 @@ class IsolateBody:
         self.own: Capability | None = None
         self.home = activation
         self.giver = giver
+        self._desk = Desk(activation, giver, activation.id)
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
         self._activation = activation
         self._interface = interface
@@ -99,9 +100,11 @@ class IsolateBody:
         )
 
     async def settled(self, call: Call) -> None:
-        """Calls in progress end first: the guest drives its own steps, nobody can hold them."""
-        del call
-        await self._session.idle()
+        """Calls in progress end first: the guest drives its own steps, nobody can hold them.
+
+        Not those that wait for `call` itself.
+        """
+        await self._session.idle(frozenset(call.ancestry()))
 
     def kill(self, reason: BaseException) -> None:
         """Drop the isolate with its memory; pending calls fail with `reason`."""
@@ -116,11 +119,11 @@ class IsolateBody:
 
     async def use(self, asked: Asked) -> Any:
         """A call of the guest's to something that it was handed."""
-        return await using.use(asked, self._activation)
+        return await self._desk.use(asked)
 
     def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
         """A stream of something that the guest was handed."""
-        return using.iterate(asked, self._activation)
+        return self._desk.iterate(asked)
 
     def storage(self, op: str, args: list[Any]) -> object:
         """One storage operation of the guest's open step."""

@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from actors.values import copy
+from facets.capabilities.audit import Used, audit_of
 from facets.isolates import sources
 from facets.isolates.code import Code
 from facets.isolates.content import content
@@ -196,6 +197,11 @@ class Isolates:
                 self._activation, identity, made, main, language, env, limits, packages
             )
         return found
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> list[Used]:
+        """What code in this actor's isolates did with capabilities: the newest `limit` uses,
+        newest first; with `before`, those with a smaller `id`. The last 10,000 are kept."""
+        return audit_of(self._activation).read(limit, before)
 
     async def run(
         self,

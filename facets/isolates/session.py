@@ -30,7 +30,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT
@@ -186,9 +186,9 @@ class Session:
         """Calls that the guest has not answered."""
         return len(self._calls)
 
-    async def idle(self) -> None:
-        """Return when the guest has answered every call."""
-        while self._calls:
+    async def idle(self, but: Collection[Any] = ()) -> None:
+        """Return when the guest has answered every call, but those caused by one of these."""
+        while any(call.cause not in but for call in self._calls.values()):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -541,7 +541,7 @@ class Session:
         call = self._calls.pop(number)
         if call.timer is not None or call.grace is not None:
             call.disarm()
-        if self._idle and not self._calls:
+        if self._idle:
             self._wake_idle()
         return call
 
