@@ -29,6 +29,7 @@ app = typer.Typer(
 
 app.command()(state_commands.doctor)
 app.command()(state_commands.export)
+app.command()(state_commands.restore)
 app.command("import")(state_commands.import_)
 
 

@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from actors.values import copy
 from facets.isolates.code import Code
+from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import NotTransferable
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.target import IsolateActor
@@ -20,7 +18,7 @@ from facets.isolates.target import IsolateActor
 if TYPE_CHECKING:
     from actors.activation import Activation
 
-Source = str | Mapping[str, str]
+Source = str | bytes | Mapping[str, str] | Mapping[str, bytes]
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -37,14 +35,16 @@ class Isolate:
         identity: object,
         code: Code | Factory,
         main: str | None,
+        language: str | None,
         env: Mapping[str, Any],
         limits: Limits,
     ) -> None:
         self.identity = identity
         self.env = env
         self.limits = limits
-        self._owner = owner
+        self.owner = owner
         self._main = main
+        self._language = language
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
@@ -75,14 +75,15 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main".
+        methods are. `name` defaults to "main". Of raw WebAssembly it names an exported function,
+        or an interface of a component; without one, all exported functions are methods.
         """
         limits = limits or self.limits
-        key = (name, _content(props, "props"), limits)
+        key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
-            found = Entrypoint(self, name or "main", props, limits)
-            self._owner.on_end.append(found.kill)
+            found = Entrypoint(self, name or "", props, limits)
+            self.owner.on_end.append(found.kill)
             self._entrypoints[key] = found
         return found
 
@@ -100,7 +101,7 @@ class Isolate:
 
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        self._code = Code.of(await made if isawaitable(made) else made, self._main)
+        self._code = Code.of(await made if isawaitable(made) else made, self._main, self._language)
         return self._code
 
 
@@ -116,24 +117,32 @@ class Isolates:
         source: Source,
         *,
         main: str | None = None,
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
-        `env` is plain data that the code sees as `self.env`. Nothing runs yet: source that
-        does not parse fails at its first use, with `LoadError`.
+        `language` is "python", "javascript" or "typescript"; left out, the endings of module
+        names say it, and otherwise it is Python. Bytes are raw WebAssembly, a core module or a
+        component that imports nothing (see `facets.isolates.wasm`); so is one module whose name
+        ends in .wasm.
+
+        `env` is plain data and capabilities, which the code sees as `self.env`. Nothing runs
+        yet: source that does not parse fails at its first use, with `LoadError`.
         """
-        code = Code.of(source, main)
+        code = Code.of(source, main, language)
         env = _private(env)
-        return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
+        identity = _identity(code, env)
+        return Isolate(self._activation, identity, code, main, language, env, limits or Limits())
 
     def get(
         self,
-        source: Source | str,
+        source: Source,
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
@@ -146,14 +155,16 @@ class Isolates:
         env = _private(env)
         limits = limits or Limits()
         if factory is None:
-            made = Code.of(source, main)
+            made = Code.of(source, main, language)
             key: object = (_identity(made, env), limits)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = self._cached[key] = Isolate(self._activation, identity, made, main, env, limits)
+            found = self._cached[key] = Isolate(
+                self._activation, identity, made, main, language, env, limits
+            )
         return found
 
     async def run(
@@ -161,12 +172,13 @@ class Isolates:
         source: Source,
         *args: Any,
         entry: str = "main",
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits)
+        isolate = self.load(source, language=language, env=env, limits=limits)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)
@@ -174,18 +186,11 @@ class Isolates:
             entrypoint.close()
 
 
-def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, bytes]:
-    return code.hash, _content(env, "env")
+def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, object]:
+    return code.hash, content(env, "env")
 
 
 def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A copy that its giver cannot change; `_content` says what may be in it."""
-    _content(dict(env or {}), "env")
+    """A copy that its giver cannot change; `content` says what may be in it."""
+    content(dict(env or {}), "env")
     return copy(dict(env or {}), "env")  # type: ignore[no-any-return]
-
-
-def _content(value: Any, what: str) -> bytes:
-    try:
-        return msgspec.msgpack.encode(value, order="deterministic")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotTransferable(f"{what} is not plain data: {error}", path=what) from error
