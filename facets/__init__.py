@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
+from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.stub import Stub as Stub
 from facets import errors as errors
@@ -32,6 +33,7 @@ from storage.rows import Rows as Rows
 if TYPE_CHECKING:
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
+    from facets.isolates.invocation import Invocation as Invocation
     from facets.isolates.limits import Limits as Limits
     from facets.isolates.loader import Isolate as Isolate
 
@@ -41,7 +43,9 @@ __all__ = [
     "FacetStat",
     "FileLimits",
     "HistoryLimits",
+    "Invocation",
     "Isolate",
+    "IsolateLimits",
     "JournalLimits",
     "Limits",
     "LocalRuntime",
@@ -58,6 +62,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Egress": "facets.egress.egress",
+    "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",

@@ -6,6 +6,8 @@
     codec       values across the boundary        steps     storage operations and transactions
     calls       calls under way                   runner    a fiber: loop first, then threads
     instance    one minted guest                  image     its native code, cached
+    meter       what an isolate uses              invocation   one load or call of it, over
+    tails       who is told of invocations        log       what is kept of them
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside
 

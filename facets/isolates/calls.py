@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from facets.isolates.meter import Meter, Started
 
 
 class MethodInfo(NamedTuple):
@@ -19,8 +22,8 @@ class Pending:
     """One call on its way. `done` means that the guest has answered, or that nobody will."""
 
     __slots__ = (
-        "cancelled", "credit", "done", "error", "future", "grace", "id", "items", "overdue",
-        "timer", "value",
+        "cancelled", "credit", "done", "error", "future", "grace", "id", "items", "meter",
+        "overdue", "started", "timer", "value",
     )  # fmt: skip
 
     def __init__(self, number: int, streams: bool) -> None:
@@ -38,12 +41,17 @@ class Pending:
         self.future: asyncio.Future[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
+        self.meter: Meter | None = None
+        """Told when it is over."""
+        self.started: Started
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
         """Answer the call. What comes later is ignored."""
         if not self.done:
             self.done = True
             self.value, self.error = value, error
+            if self.meter is not None:
+                self.meter.end(self.started, error, self.cancelled)
         self.wake()
 
     def wake(self) -> None:

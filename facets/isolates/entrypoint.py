@@ -53,8 +53,9 @@ class Entrypoint:
 
     async def _start(self) -> Session:
         try:
+            code = await self._isolate.code()
             self._session = await Session.open(
-                await self._isolate.code(),
+                code,
                 target=self._name,
                 actor=False,
                 identity=None,
@@ -62,6 +63,7 @@ class Entrypoint:
                 env=self._isolate.env,
                 limits=self._limits,
                 services=_Stateless(self),
+                meter=self._isolate.meter(code, self._name),
             )
             return self._session
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ from facets.isolates.entrypoint import Entrypoint
 from facets.isolates.errors import NotTransferable
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
+from facets.isolates.log import InvocationLog
+from facets.isolates.meter import Meter, Subject
+from facets.isolates.tails import Delivery, Tail
 from facets.isolates.target import IsolateActor
 
 if TYPE_CHECKING:
@@ -33,17 +36,21 @@ class Isolate:
 
     def __init__(
         self,
-        owner: Activation,
+        owner: Isolates,
         identity: object,
         code: Code | Factory,
         main: str | None,
         env: Mapping[str, Any],
         limits: Limits,
+        tails: Iterable[Tail] = (),
     ) -> None:
         self.identity = identity
         self.env = env
         self.limits = limits
-        self._owner = owner
+        self._owner = owner._activation
+        self._sinks = tuple([Delivery(self._owner, tail).add for tail in tails])
+        if owner.log.on:
+            self._sinks += (owner.log.add,)
         self._main = main
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
@@ -98,6 +105,12 @@ class Isolate:
             if self._loading is not None and self._loading.done():
                 self._loading = None
 
+    def meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
+        """What counts a new sandbox of this code; None if nobody wants to know."""
+        if not self._sinks:
+            return None
+        return Meter(Subject(self.label, code.hash, facet, target), self._sinks)
+
     async def _load(self, factory: Factory) -> Code:
         made = factory()
         self._code = Code.of(await made if isawaitable(made) else made, self._main)
@@ -110,6 +123,8 @@ class Isolates:
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
         self._cached: dict[object, Isolate] = {}
+        self.log = InvocationLog(activation, activation.node.host.options.isolates)
+        """What they did lately."""
 
     def load(
         self,
@@ -118,15 +133,18 @@ class Isolates:
         main: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        tails: Sequence[Tail] = (),
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
-        `env` is plain data that the code sees as `self.env`. Nothing runs yet: source that
-        does not parse fails at its first use, with `LoadError`.
+        `env` is plain data that the code sees as `self.env`. Each of `tails` is given the
+        `Invocation` of every load, call and stream after it is over (see `tails.Delivery`);
+        `self.isolates.log` has them too. Nothing runs yet: source that does not parse fails at
+        its first use, with `LoadError`.
         """
         code = Code.of(source, main)
         env = _private(env)
-        return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
+        return Isolate(self, _identity(code, env), code, main, env, limits or Limits(), tails)
 
     def get(
         self,
@@ -136,6 +154,7 @@ class Isolates:
         main: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        tails: Sequence[Tail] = (),
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
 
@@ -147,13 +166,14 @@ class Isolates:
         limits = limits or Limits()
         if factory is None:
             made = Code.of(source, main)
-            key: object = (_identity(made, env), limits)
+            key: object = (_identity(made, env), limits, tuple(tails))
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = self._cached[key] = Isolate(self._activation, identity, made, main, env, limits)
+            found = Isolate(self, identity, made, main, env, limits, tails)
+            self._cached[key] = found
         return found
 
     async def run(
@@ -163,10 +183,11 @@ class Isolates:
         entry: str = "main",
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        tails: Sequence[Tail] = (),
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits)
+        isolate = self.load(source, env=env, limits=limits, tails=tails)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

@@ -21,7 +21,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, final
+from typing import Any, Literal, final
 
 from actors.errors import NoSuchMethod, NotCallable
 from facets.isolates import image, loading
@@ -32,11 +32,13 @@ from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
+from facets.isolates.meter import Meter
 from facets.isolates.raised import raised
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.steps import Steps
 
+Called = Literal["call", "stream"]
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 
@@ -50,7 +52,7 @@ class Session:
 
     __slots__ = (
         "_blob", "_calls", "_cancelling", "_dead", "_due", "_idle", "_inbox", "_instance", "_loop",
-        "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
+        "_meter", "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
         "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
@@ -66,7 +68,13 @@ class Session:
     """Milliseconds: "mint", "load"."""
 
     def __init__(
-        self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services
+        self,
+        found: image.Image,
+        target: str,
+        actor: bool,
+        limits: Limits,
+        services: Services,
+        meter: Meter | None = None,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -76,6 +84,9 @@ class Session:
         self.target = target
         self._instance = found.pool.take(limits.memory, limits.output)
         self._runner = Runner(self._instance, self, limits.cpu)
+        self._meter = meter
+        if meter is not None:
+            meter.runner = self._runner
         self._steps = Steps(services, actor, self._lost)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
@@ -104,12 +115,14 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
+        meter: Meter | None = None,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
-        `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
+        `identity` becomes attributes of the actor (`id`, `name`). `meter` is told of each
+        invocation, the load first. Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
         found = image.loaded()
@@ -117,12 +130,17 @@ class Session:
             found = await asyncio.to_thread(image.load)
         compiled = found.code.get(code)
         order = loading.order(code, target, actor, identity, props, env, limits.output, compiled)
-        session = cls(found, target, actor, limits, services)
+        session = cls(found, target, actor, limits, services, meter)
+        counted = None if meter is None else meter.begin("load", "")
         try:
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
+            if meter is not None and counted is not None:
+                meter.end(counted, error)
             raise
+        if meter is not None and counted is not None:
+            meter.end(counted)
         if compiled is None:
             found.code.loaded(code)
         return session
@@ -218,6 +236,8 @@ class Session:
         self._runner.stop()
         self._steps.abandon()
         self._flush_log()
+        if self._meter is not None:
+            self._meter.dead = True
         for call in [*self._calls.values(), *([self._opened] if self._opened else [])]:
             call.disarm()
             call.finish(error=again(reason))
@@ -229,7 +249,7 @@ class Session:
         self.kill(IsolateClosed("the session is closed"))
 
     def _send(
-        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None, kind: str
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None, kind: Called
     ) -> Pending:
         """Queue a call, and let the guest run if it does not already."""
         if self._dead is not None:
@@ -246,6 +266,8 @@ class Session:
         named = lower(kwargs, blob, "kwargs") if kwargs else {}
         self._sent += 1
         call = Pending(self._sent, kind == "stream")
+        if self._meter is not None:
+            call.meter, call.started = self._meter, self._meter.begin(kind, method)
         self._calls[call.id] = call
         self._inbox.append(["call", call.id, method, lowered, named])
         if not self._runner.busy:
@@ -362,6 +384,9 @@ class Session:
     def serve(self, message: bytes) -> bytes:
         """Called by the runner: a storage operation."""
         self._flush_log()
+        if self._meter is not None:
+            self._meter.operations += 1
+            self._meter.sent += len(message)
         return self._steps.serve(message)
 
     def finished(self, answer: bytes) -> None:
@@ -370,6 +395,8 @@ class Session:
         self._flush_log()
         if self._dead is not None:
             return
+        if self._meter is not None:
+            self._meter.sent += len(answer)
         if self._opened is not None:
             self._opened.finish(answer)
             return
@@ -473,5 +500,8 @@ class Session:
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
-        for stream, text in logged:
-            self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
+        for number, printed in logged:
+            stream, text = _STREAMS.get(number, "stdout"), printed.decode("utf-8", "replace")
+            if self._meter is not None:
+                self._meter.log(stream, text)
+            self._services.log(stream, text)

@@ -49,8 +49,9 @@ class IsolateActor:
         """Mint a sandbox and load the code into it."""
         body = IsolateBody(activation, self.interface)
         node = activation.node
+        code = await self.isolate.code()
         session = await Session.open(
-            await self.isolate.code(),
+            code,
             target=self.name,
             actor=True,
             identity={"id": activation.id, "name": node.name, "kind": node.kind},
@@ -58,6 +59,7 @@ class IsolateActor:
             env=self.isolate.env,
             limits=self.limits,
             services=body,
+            meter=self.isolate.meter(code, self.name, node.name),
         )
         try:
             body.attach(session, self.name)
