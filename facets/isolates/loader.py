@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from actors.values import copy
+from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
@@ -49,6 +50,7 @@ class Isolate:
         self._sinks = tuple([Delivery(self.owner, tail).add for tail in tails])
         if owner.log.on:
             self._sinks += (owner.log.add,)
+        self.room = owner.room
         self._main = main
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
@@ -69,10 +71,10 @@ class Isolate:
         """An Actor class of this code, to be started as a facet.
 
         `interface` is a class whose async methods it must have, and whose return annotations
-        results are converted to; `props` is what the facet sees as `self.props`; `limits`
-        replace the isolate's own.
+        results are converted to; `props` is what the facet sees as `self.props`; `limits` lower
+        the isolate's own, where they are set and less.
         """
-        return IsolateActor(self, name, Interface(interface), props, limits or self.limits)
+        return IsolateActor(self, name, Interface(interface), props, self.limits.lowered(limits))
 
     def entrypoint(
         self, name: str | None = None, props: Any = None, limits: Limits | None = None
@@ -80,9 +82,9 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main".
+        methods are. `name` defaults to "main", and `limits` lower the isolate's own.
         """
-        limits = limits or self.limits
+        limits = self.limits.lowered(limits)
         key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
@@ -123,6 +125,7 @@ class Isolates:
         self._cached: dict[object, Isolate] = {}
         self.log = InvocationLog(activation, activation.node.host.options.isolates)
         """What they did lately."""
+        self.room = Room(activation.node.host.options.isolates)
 
     def load(
         self,

@@ -36,12 +36,15 @@ from typing import Any, final
 from actors.call import CURRENT
 from facets.isolates import image, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
+from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
 from facets.isolates.grants import Grants
+from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.meter import Meter
@@ -50,6 +53,7 @@ from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.timing import Clock
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -63,10 +67,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_calls", "_cancelling", "_dead", "_due", "_grants", "_idle", "_inbox",
-        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_sent", "_services",
-        "_serving", "_steps", "_timer", "blob", "hooks", "limits", "methods", "migrations",
-        "plain", "target", "timings",
+        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
+        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
+        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
+        "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -88,6 +92,7 @@ class Session:
         limits: Limits,
         services: Services,
         meter: Meter | None = None,
+        room: Room | None = None,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -95,7 +100,12 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._instance = found.pool.take(limits.memory, limits.output)
+        self._seat = None if room is None else room.enter(limits.memory)
+        try:
+            self._instance = found.pool.take(limits.memory, limits.output)
+        except BaseException:
+            self._leave()
+            raise
         self._runner = Runner(self._instance, self, limits.cpu)
         self._meter = meter
         if meter is not None:
@@ -105,15 +115,14 @@ class Session:
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
-        self._inbox: list[list[Any]] = []
+        self._inbox = Inbox()
+        self._clock = Clock(self._loop, lambda: self._post(["tick"]))
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
         self.methods, self.migrations = {}, ()
@@ -133,20 +142,22 @@ class Session:
         limits: Limits,
         services: Services,
         meter: Meter | None = None,
+        room: Room | None = None,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `meter` is told of each
-        invocation, the load first. Raises LoadError if the code does not load, IsolateDead if
-        loading crosses a limit.
+        invocation, the load first; `room` is what it takes up until it ends. Raises LoadError if
+        the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
+        room.
         """
         found = image.loaded()
         if found is None:
             found = await asyncio.to_thread(image.load)
         compiled = found.code.get(code)
-        session = cls(found, target, actor, limits, services, meter)
+        session = cls(found, target, actor, limits, services, meter, room)
         counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
@@ -285,9 +296,9 @@ class Session:
         if self._dead is not None:
             return
         self._dead = reason
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clock.stop()
         self._runner.stop()
+        self._leave()
         self._steps.abandon()
         self._flush_log()
         if self._meter is not None:
@@ -299,6 +310,10 @@ class Session:
         self._serving.end()
         self._grants.clear()
         self._wake_idle()
+
+    def _leave(self) -> None:
+        if self._seat is not None:
+            self._seat.leave()
 
     def close(self) -> None:
         """End the isolate without complaint; calls from now on raise IsolateClosed. Idempotent."""
@@ -316,6 +331,7 @@ class Session:
         if self._dead is not None:
             raise again(self._dead)
         if self._calls:
+            self._refuse_more()
             self._allow_more()
         else:
             self._allow()
@@ -329,10 +345,19 @@ class Session:
             started = self._meter.begin("stream" if streams else "call", name)
             call.meter, call.started = self._meter, started
         self._calls[call.id] = call
-        self._inbox.append(["call", call.id, method, lowered, named])
-        if not self._runner.busy:
-            self._pump()
+        self._post(["call", call.id, method, lowered, named])
         return call
+
+    def _refuse_more(self) -> None:
+        """HostMemoryLimit if what waits takes too much already."""
+        size = self._held()
+        if size > self.limits.host:
+            what = f"{len(self._calls)} calls under way take {size} bytes"
+            raise too_much(size, self.limits.host, what, survived=True)
+
+    def _held(self) -> int:
+        """Bytes of the host's memory that calls and what waits to go in take, about."""
+        return self._inbox.size + self.blob.size + CALL * len(self._calls)
 
     def _check(self, method: str, kind: str) -> None:
         """Raise if this method cannot be called so, and why; hooks can."""
@@ -348,12 +373,13 @@ class Session:
     def _allow(self) -> None:
         """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
         steps, instance = self._steps, self._instance
-        steps.served = instance.log_bytes = 0
-        steps.allowed = self.limits.calls
+        steps.served = instance.log_bytes = instance.log_calls = 0
+        steps.allowed = instance.log_calls_allowed = self.limits.calls
         instance.logs_allowed = self.limits.logs
 
     def _allow_more(self) -> None:
         self._steps.allowed += self.limits.calls
+        self._instance.log_calls_allowed += self.limits.calls
         self._instance.logs_allowed += self.limits.logs
 
     async def _wait(self, call: Pending) -> None:
@@ -402,7 +428,11 @@ class Session:
 
     def say(self, message: list[Any]) -> None:
         """Called by `Serving`: with the next pump, which comes within a turn of the loop."""
-        self._inbox.append(message)
+        self._inbox.put(message)
+        size = self._held()
+        if size > self.limits.host:
+            self.fell(too_much(size, self.limits.host, f"answers to it take {size} bytes"))
+            return
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -413,21 +443,16 @@ class Session:
         return None if call is None else call.cause
 
     def _post(self, message: list[Any]) -> None:
-        self._inbox.append(message)
+        self._inbox.put(message)
         if not self._runner.busy:
             self._pump()
 
     def _pump(self) -> None:
         """Give the guest its inbox. It may have answered when this returns."""
-        time_ = self._loop.time()
-        now = time_ // 0.001 / 1000  # a guest's clocks tick in milliseconds
-        if now < self._due <= time_:
-            now = self._due
-        header = [now, *self._inbox]
+        header = self._inbox.take(self._clock.now())
         if self._grants.exports.dropped:
             # Last: what goes in with this pump may still name what was let go of since.
             header.append(["drop", self._grants.exports.take_dropped()])
-        self._inbox.clear()
         self._grants.sent()
         blob = self.blob
         if blob.parts:
@@ -449,6 +474,7 @@ class Session:
         if self._meter is not None:
             self._meter.operations += 1
             self._meter.sent += len(message)
+        weigh(message, self.limits.host)
         return self._steps.serve(message)
 
     def finished(self, answer: bytes) -> None:
@@ -464,6 +490,7 @@ class Session:
             self._opened.finish(answer)
             return
         try:
+            weigh(answer, self.limits.host)
             header, tail = unpack(answer, self._grants)
             more = self._hear(header, tail, len(answer))
         except IsolateDead as error:
@@ -525,8 +552,7 @@ class Session:
                 raise panic(message, self.limits)
             else:
                 raise ValueError(f"unknown tag {tag!r}")
-        if due != self._due:
-            self._arm(due)
+        self._clock.arm(due)
         return more
 
     def _answered(self, number: int, streams: bool = False) -> Pending:
@@ -559,19 +585,6 @@ class Session:
         if not call.done:
             call.items.append(value)
             call.wake()
-
-    def _arm(self, due: float) -> None:
-        """Wake the guest at `due`, on the loop's clock."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._due = due
-        if due < math.inf:
-            self._timer = self._loop.call_at(due, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []

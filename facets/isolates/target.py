@@ -60,6 +60,7 @@ class IsolateActor:
             limits=self.limits,
             services=body,
             meter=self.isolate.meter(code, self.name, node.name),
+            room=self.isolate.room,
         )
         try:
             body.attach(session, self.name)
