@@ -72,7 +72,7 @@ class Chronicler:
             newest = [(one, one.pending[-1].mark) for one in stories if one.pending]
             log = self.archive.tree(tree)
             for one, mark in newest:
-                if one.size >= MAX_PAGES:
+                if one.too_large:
                     log.cut(mark)
             parts = [
                 stack.enter_context(closing(one.blocks(self._store.disk, joined=joined)))
@@ -108,7 +108,8 @@ class Chronicler:
     ) -> Callable[[], None]:
         """Work that tells of a record that replaced rows of a tree, with what their files held.
 
-        A row in both got another file; one only in `new` is new.
+        A row in both got another file; one only in `new` is new. Where a file is too large to
+        have a history, the tree's begins anew.
         """
         before = {row.uid for row, _ in old}
         after = {row.uid: row for row in new}
@@ -125,7 +126,10 @@ class Chronicler:
             with ExitStack() as stack:
                 for one in _by_uid(stories):
                     stack.enter_context(one.known.lock)
-                self.archive.tree(tree).append(blocks(stack))
+                if any(one.too_large for one in stories) or any(map(self._is_too_large, new)):
+                    self.archive.tree(tree).cut(mark)
+                else:
+                    self.archive.tree(tree).append(blocks(stack))
                 for one in stories:
                     if one.commits:
                         one.known.upto = one.commits[-1].mark.bookmark.sequence
@@ -148,15 +152,20 @@ class Chronicler:
     def _welcome(self, mark: Mark, row: Row) -> Iterator[Block]:
         yield created(row.uid, row.generation, mark, Node(row.parent, row.kind, row.name))
         if row.file:
-            size = self._store.layout.path(row.uid, row.generation).stat().st_size // PAGE_SIZE
-            first = Change(mark, 0, Commit(size, {}))
+            first = Change(mark, 0, Commit(self._pages(row), {}))
             yield from changed(row.uid, row.generation, [first], NOTHING.read)
+
+    def _pages(self, row: Row) -> int:
+        path = self._store.layout.path(row.uid, row.generation)
+        return path.stat().st_size // PAGE_SIZE
+
+    def _is_too_large(self, row: Row) -> bool:
+        return bool(row.file) and self._pages(row) >= MAX_PAGES
 
     def _made(self, row: Row, stack: ExitStack) -> Image:
         path = self._store.layout.path(row.uid, row.generation)
-        size = path.stat().st_size // PAGE_SIZE
         node = Node(row.parent, row.kind, row.name)
-        story = Story(row.uid, row.generation, node, path, size, (), Told())
+        story = Story(row.uid, row.generation, node, path, self._pages(row), (), Told())
         return story.image(self._store.disk, stack)
 
 

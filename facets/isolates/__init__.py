@@ -13,6 +13,8 @@
     tails       who is told of invocations        log       what is kept of them
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside
+    native      native code, cached on disk       opening   a session for any language
+    wasm/       raw WebAssembly
 
 Importing this package imports neither wasmtime nor the guest.
 """

@@ -5,7 +5,7 @@
     BLOB    the attachments end to end; offsets and lengths count code points
 
     t tuple   e set   f frozenset   d dict with other keys than strings   R Rows   w Row
-    i int over 64 bits (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
+    i large int (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
     dt datetime   da date   ti time   td timedelta
     b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
     r capability of the host   g export of the guest (both need a `References`; `grants`)
@@ -34,6 +34,8 @@ from facets.isolates.errors import NotTransferable
 from storage.rows import Row, Rows, row_type
 
 MAX_DEPTH = 128
+SAFE = 2**53
+"""Integers from here on are tagged on their way in: a guest's JSON may have only doubles."""
 LONG = 4096
 """Text longer than this is attached: JSON would escape and scan it twice."""
 _SINGLE = frozenset({bool, type(None)})
@@ -210,7 +212,7 @@ def _lower(v: Any, blob: Blob, depth: int) -> Any:
     if kind is str:
         return v if len(v) <= LONG else blob.text(v)
     if kind is int:
-        return v if -(2**63) <= v < 2**63 else {"$": ["i", hex(v)]}
+        return v if -SAFE < v < SAFE else {"$": ["i", hex(v)]}
     if kind is float:
         return v if v - v == 0.0 else {"$": ["n", repr(v)]}
     if kind in _SINGLE:

@@ -12,12 +12,12 @@ from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
 from facets.isolates.printed import Printed
-from facets.isolates.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from facets.isolates.loader import Isolate
+    from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
 
 
@@ -32,8 +32,8 @@ class Entrypoint:
         self._name = name
         self._props = props
         self._limits = limits
-        self._opening: asyncio.Task[Session] | None = None
-        self._session: Session | None = None
+        self._opening: asyncio.Task[AnySession] | None = None
+        self._session: AnySession | None = None
         self.ended: BaseException | None = None
         self.output = Printed()
 
@@ -57,7 +57,7 @@ class Entrypoint:
             call.activation.leave()  # the code inside may act for it before this returns
         return await session.call(method, args, kwargs, call)
 
-    async def _open(self) -> Session:
+    async def _open(self) -> AnySession:
         if self.ended is not None:
             raise self.ended
         if self._session is not None and self._session.alive:
@@ -66,20 +66,14 @@ class Entrypoint:
             self._opening = spawn(self._start())
         return await asyncio.shield(self._opening)
 
-    async def _start(self) -> Session:
+    async def _start(self) -> AnySession:
         try:
-            code = await self._isolate.code()
-            self._session = await Session.open(
-                code,
-                target=self._name,
+            self._session = await self._isolate.open(
+                self._name,
                 actor=False,
-                identity=None,
                 props=self._props,
-                env=self._isolate.env,
                 limits=self._limits,
                 services=_Stateless(self),
-                meter=self._isolate.meter(code, self._name),
-                room=self._isolate.room,
             )
             return self._session
         finally:

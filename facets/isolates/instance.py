@@ -197,14 +197,19 @@ class Instance:
             return False
         self.log_calls += 1  # each takes memory of the host, even an empty one
         if self.log_calls > self.log_calls_allowed:
-            self.fault = CallLimit(
-                f"the isolate printed more than {self.log_calls_allowed} times in one call",
-                hint="print more at a time, or raise Limits(calls=...)",
-                limit=self.log_calls_allowed,
-            )
+            self.fault = too_often(self.log_calls_allowed)
             return False
         self.logged.append((stream, capi.string_at(text.data, text.size)))
         return True
+
+
+def too_often(limit: int) -> CallLimit:
+    """The error for printing too often."""
+    return CallLimit(
+        f"the isolate printed more than {limit} times in one call",
+        hint="print more at a time, or raise Limits(calls=...)",
+        limit=limit,
+    )
 
 
 def too_large(size: int, limit: int) -> OutputLimit:

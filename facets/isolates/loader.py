@@ -12,17 +12,20 @@ from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
+from facets.isolates.errors import LoadError
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.log import InvocationLog
 from facets.isolates.meter import Meter, Subject
+from facets.isolates.opening import open_session
 from facets.isolates.tails import Delivery, Tail
 from facets.isolates.target import IsolateActor
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.opening import AnySession
 
-Source = str | Mapping[str, str]
+Source = str | bytes | Mapping[str, str] | Mapping[str, bytes]
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -39,6 +42,7 @@ class Isolate:
         identity: object,
         code: Code | Factory,
         main: str | None,
+        language: str | None,
         env: Mapping[str, Any],
         limits: Limits,
         tails: Iterable[Tail] = (),
@@ -50,9 +54,12 @@ class Isolate:
         self._sinks = tuple([Delivery(self.owner, tail).add for tail in tails])
         if owner.log.on:
             self._sinks += (owner.log.add,)
-        self.room = owner.room
+        self._room = owner.room
         self._main = main
+        self._language = language
         self._code = code
+        self._factory = None if isinstance(code, Code) else code
+        """What to ask again if the code it gave does not load; None once some did."""
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
 
@@ -82,13 +89,15 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main", and `limits` lower the isolate's own.
+        methods are. `name` defaults to "main", and `limits` lower the isolate's own. Of raw
+        WebAssembly it names an exported function, or an interface of a component; without one,
+        all exported functions are methods.
         """
         limits = self.limits.lowered(limits)
         key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
-            found = Entrypoint(self, name or "main", props, limits)
+            found = Entrypoint(self, name or "", props, limits)
             self.owner.on_end.append(found.kill)
             self._entrypoints[key] = found
         return found
@@ -105,7 +114,30 @@ class Isolate:
             if self._loading is not None and self._loading.done():
                 self._loading = None
 
-    def meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
+    async def open(self, target: str, facet: str | None = None, **options: Any) -> AnySession:
+        """A new sandbox with the code in it; the options are those of `Session.open`.
+
+        Code that a factory gave and that does not load is forgotten: it is asked again.
+        """
+        code = await self.code()
+        target = target or code.entry
+        try:
+            session = await open_session(
+                code,
+                target=target,
+                env=self.env,
+                meter=self._meter(code, target, facet),
+                room=self._room,
+                **options,
+            )
+        except LoadError:
+            if self._factory is not None and self._code is code:
+                self._code = self._factory
+            raise
+        self._factory = None
+        return session
+
+    def _meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
         """What counts a new sandbox of this code; None if nobody wants to know."""
         if not self._sinks:
             return None
@@ -113,7 +145,7 @@ class Isolate:
 
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        self._code = Code.of(await made if isawaitable(made) else made, self._main)
+        self._code = Code.of(await made if isawaitable(made) else made, self._main, self._language)
         return self._code
 
 
@@ -132,27 +164,35 @@ class Isolates:
         source: Source,
         *,
         main: str | None = None,
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         tails: Sequence[Tail] = (),
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
+        `language` is "python", "javascript" or "typescript"; left out, the endings of module
+        names say it, and otherwise it is Python. Bytes are raw WebAssembly, a core module or a
+        component that imports nothing (see `facets.isolates.wasm`); so is one module whose name
+        ends in .wasm.
+
         `env` is plain data and capabilities, which the code sees as `self.env`. Each of `tails`
         is given the `Invocation` of every load, call and stream after it is over (see
         `tails.Delivery`); `self.isolates.log` has them too. Nothing runs yet: source that does
         not parse fails at its first use, with `LoadError`.
         """
-        code = Code.of(source, main)
+        code = Code.of(source, main, language)
         env = _private(env)
-        return Isolate(self, _identity(code, env), code, main, env, limits or Limits(), tails)
+        identity = _identity(code, env)
+        return Isolate(self, identity, code, main, language, env, limits or Limits(), tails)
 
     def get(
         self,
-        source: Source | str,
+        source: Source,
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         tails: Sequence[Tail] = (),
@@ -166,14 +206,14 @@ class Isolates:
         env = _private(env)
         limits = limits or Limits()
         if factory is None:
-            made = Code.of(source, main)
+            made = Code.of(source, main, language)
             key: object = (_identity(made, env), limits, tuple(tails))
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = Isolate(self, identity, made, main, env, limits, tails)
+            found = Isolate(self, identity, made, main, language, env, limits, tails)
             self._cached[key] = found
         return found
 
@@ -182,13 +222,14 @@ class Isolates:
         source: Source,
         *args: Any,
         entry: str = "main",
+        language: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         tails: Sequence[Tail] = (),
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits, tails=tails)
+        isolate = self.load(source, language=language, env=env, limits=limits, tails=tails)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

@@ -34,7 +34,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, final
 
 from actors.call import CURRENT
-from facets.isolates import image, loading
+from facets.isolates import image, languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.caps import Room
 from facets.isolates.code import Code
@@ -153,9 +153,7 @@ class Session:
         the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
         room.
         """
-        found = image.loaded()
-        if found is None:
-            found = await asyncio.to_thread(image.load)
+        found, code = await languages.prepare(code)
         compiled = found.code.get(code)
         session = cls(found, target, actor, limits, services, meter, room)
         counted = None if meter is None else meter.begin("load", "")
@@ -171,7 +169,7 @@ class Session:
             raise
         if meter is not None and counted is not None:
             meter.end(counted)
-        if compiled is None:
+        if compiled is None and code.language == "python":
             found.code.loaded(code)
         return session
 

@@ -367,7 +367,8 @@ async def test_the_log_forgets_what_is_too_old(
 async def test_without_a_log_and_tails_nothing_is_counted_or_written(state: Path) -> None:
     async def story(lead: Lead) -> None:
         await tool(lead).quiet(1)
-        assert lead.isolates.get(TOOL).meter(await lead.isolates.get(TOOL).code(), "Tool") is None
+        isolate = lead.isolates.get(TOOL)
+        assert isolate._meter(await isolate.code(), "Tool") is None
         assert lead.isolates.log.newest() == []
 
     async with LocalRuntime(state, isolates=IsolateLimits(log_count=0)) as runtime:
