@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facets.isolates.image import Image
 
 TABLES = 100_000
-"""Entries of all tables of a guest, 8 bytes each; a Python guest has some 12,000."""
+"""Entries of all tables of a guest, 8 bytes each; a Python guest has 5,700."""
 BOOT, PUMP = 0, 1
 """The exports, for `begin`."""
 _numbers = count(1)
