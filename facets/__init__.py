@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
+from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.stub import Stub as Stub
 from facets import errors as errors
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
+    from facets.isolates.invocation import Invocation as Invocation
     from facets.isolates.limits import Limits as Limits
     from facets.isolates.loader import Isolate as Isolate
 
@@ -49,7 +51,9 @@ __all__ = [
     "FacetStat",
     "FileLimits",
     "HistoryLimits",
+    "Invocation",
     "Isolate",
+    "IsolateLimits",
     "JournalLimits",
     "Limits",
     "LocalRuntime",
@@ -73,6 +77,7 @@ _LAZY = {
     "capability": "facets.capabilities.marked",
     "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
+    "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",

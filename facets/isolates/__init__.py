@@ -11,6 +11,10 @@
     content     env and props as a key            eager     tasks that begin at once
     calls       calls under way                   runner    a fiber: loop first, then threads
     instance    one minted guest                  image     its native code, cached
+    meter       what an isolate uses              invocation   one load or call of it, over
+    tails       who is told of invocations        log       what is kept of them
+    held        what a message takes to read      caps         how many isolates there may be
+    inbox       what waits to go in               timing       a guest's clock and its timer
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside
     native      native code, cached on disk       opening   a session for any language

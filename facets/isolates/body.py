@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from actors.steps import Waiting
 from facets.capabilities.capability import Capability
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
+from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
 """What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""
-OUTPUT_LINES = 200
-"""Printed lines kept for `facets.stat(name).output`."""
 
 
 class IsolateBody:
@@ -45,11 +43,10 @@ class IsolateBody:
         self.home = activation
         self.giver = giver
         self._desk = Desk(activation, giver, activation.id)
-        self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
+        self.output = Printed()
         self._activation = activation
         self._interface = interface
         self._session: AnySession
-        self._partial: dict[str, str] = {}
 
     def attach(self, session: AnySession, name: str) -> None:
         """Take the open session; its code says what may be called."""
@@ -144,9 +141,7 @@ class IsolateBody:
 
     def log(self, stream: str, text: str) -> None:
         """Keep what was printed, line by line."""
-        *lines, rest = (self._partial.get(stream, "") + text).split("\n")
-        self._partial[stream] = rest
-        self.output.extend(lines)
+        self.output.add(stream, text)
 
     def died(self, error: IsolateDead) -> None:
         """The sandbox was killed: this incarnation of the facet is over."""

@@ -148,12 +148,17 @@ class _Refused(Exception):
     pass
 
 
+def raw(value: object) -> bytes:
+    """A lowered value as JSON; in a `msgspec.Raw` it may stand for itself in a header."""
+    try:
+        return _to_json(value)
+    except (UnicodeError, ValueError):  # a lone surrogate, which JSON can only escape
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
 def pack(header: object, blob: Blob | None = None) -> bytes:
     """The frame of a lowered header and its attachments."""
-    try:
-        data = _to_json(header)
-    except (UnicodeError, ValueError):  # a lone surrogate, which JSON can only escape
-        data = json.dumps(header, separators=(",", ":")).encode()
+    data = raw(header)
     if blob is None or not blob.parts:
         return data
     return b"".join((data, b"\n", "".join(blob.parts).encode()))

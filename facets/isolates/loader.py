@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from actors.values import copy
 from facets.capabilities.audit import Used, audit_of
 from facets.isolates import sources
+from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
+from facets.isolates.errors import LoadError
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
+from facets.isolates.log import InvocationLog
+from facets.isolates.meter import Meter, Subject
+from facets.isolates.opening import open_session
+from facets.isolates.tails import Delivery, Tail
 from facets.isolates.target import IsolateActor
 from facets.packages.pins import Lock
 from facets.packages.wanted import Wanted
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.opening import AnySession
     from facets.packages.bundle import Bundle
 
 Source = sources.Source
@@ -37,7 +44,7 @@ class Isolate:
 
     def __init__(
         self,
-        owner: Activation,
+        owner: Isolates,
         identity: object,
         code: Code | Factory,
         main: str | None,
@@ -45,16 +52,23 @@ class Isolate:
         env: Mapping[str, Any],
         limits: Limits,
         packages: Packages = (),
+        tails: Iterable[Tail] = (),
     ) -> None:
         self.env = env
         self.limits = limits
-        self.owner = owner
+        self.owner = owner._activation
         self._identity = identity
         self._given = packages
         self._wanted = Wanted(packages, code) if isinstance(code, Code) else None
+        self._sinks = tuple([Delivery(self.owner, tail).add for tail in tails])
+        if owner.log.on:
+            self._sinks += (owner.log.add,)
+        self._room = owner.room
         self._main = main
         self._language = language
         self._code = code
+        self._factory = None if isinstance(code, Code) else code
+        """What to ask again if the code it gave does not load; None once some did."""
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
 
@@ -78,10 +92,10 @@ class Isolate:
         """An Actor class of this code, to be started as a facet.
 
         `interface` is a class whose async methods it must have, and whose return annotations
-        results are converted to; `props` is what the facet sees as `self.props`; `limits`
-        replace the isolate's own.
+        results are converted to; `props` is what the facet sees as `self.props`; `limits` lower
+        the isolate's own, where they are set and less.
         """
-        return IsolateActor(self, name, Interface(interface), props, limits or self.limits)
+        return IsolateActor(self, name, Interface(interface), props, self.limits.lowered(limits))
 
     def entrypoint(
         self, name: str | None = None, props: Any = None, limits: Limits | None = None
@@ -89,10 +103,11 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main". Of raw WebAssembly it names an exported function,
-        or an interface of a component; without one, all exported functions are methods.
+        methods are. `name` defaults to "main", and `limits` lower the isolate's own. Of raw
+        WebAssembly it names an exported function, or an interface of a component; without one,
+        all exported functions are methods.
         """
-        limits = limits or self.limits
+        limits = self.limits.lowered(limits)
         key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
@@ -113,6 +128,36 @@ class Isolate:
             if self._loading is not None and self._loading.done():
                 self._loading = None
 
+    async def open(self, target: str, facet: str | None = None, **options: Any) -> AnySession:
+        """A new sandbox with the code in it; the options are those of `Session.open`.
+
+        Code that a factory gave and that does not load is forgotten: it is asked again.
+        """
+        code = await self.code()
+        target = target or code.entry
+        try:
+            session = await open_session(
+                code,
+                await self.packages(),
+                target=target,
+                env=self.env,
+                meter=self._meter(code, target, facet),
+                room=self._room,
+                **options,
+            )
+        except LoadError:
+            if self._factory is not None and self._code is code:
+                self._code = self._factory
+            raise
+        self._factory = None
+        return session
+
+    def _meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
+        """What counts a new sandbox of this code; None if nobody wants to know."""
+        if not self._sinks:
+            return None
+        return Meter(Subject(self.label, code.hash, facet, target), self._sinks)
+
     async def _load(self, factory: Factory) -> Code:
         made = factory()
         code = Code.of(await made if isawaitable(made) else made, self._main, self._language)
@@ -132,6 +177,9 @@ class Isolates:
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
         self._cached: dict[object, Isolate] = {}
+        self.log = InvocationLog(activation, activation.node.host.options.isolates)
+        """What they did lately."""
+        self.room = Room(activation.node.host.options.isolates)
 
     def load(
         self,
@@ -142,6 +190,7 @@ class Isolates:
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         packages: Packages = (),
+        tails: Sequence[Tail] = (),
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
@@ -153,15 +202,18 @@ class Isolates:
 
         `env` is plain data and capabilities, which the code sees as `self.env`. `packages` are
         requirements, or a `packages.Lock`, of pure Python packages; those that a `# /// script`
-        block of the main module names are added, and a lock must have them. Nothing runs and
-        nothing is fetched yet: source that does not parse fails at its first use, with
-        `LoadError`, and packages that cannot be had with a `PackageError`.
+        block of the main module names are added, and a lock must have them. Each of `tails` is
+        given the `Invocation` of every load, call and stream after it is over (see
+        `tails.Delivery`); `self.isolates.log` has them too.
+
+        Nothing runs and nothing is fetched yet: source that does not parse fails at its first
+        use, with `LoadError`, and packages that cannot be had with a `PackageError`.
         """
         code = Code.of(source, main, language)
         env = _private(env)
         identity = _identity(code, env)
         return Isolate(
-            self._activation, identity, code, main, language, env, limits or Limits(), packages
+            self, identity, code, main, language, env, limits or Limits(), packages, tails
         )
 
     def get(
@@ -174,6 +226,7 @@ class Isolates:
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         packages: Packages = (),
+        tails: Sequence[Tail] = (),
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
 
@@ -187,14 +240,14 @@ class Isolates:
         given = packages if isinstance(packages, Lock) else tuple(packages)
         if factory is None:
             made = Code.of(source, main, language)
-            key: object = (_identity(made, env), limits, given)
+            key: object = (_identity(made, env), limits, given, tuple(tails))
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
             found = self._cached[key] = Isolate(
-                self._activation, identity, made, main, language, env, limits, packages
+                self, identity, made, main, language, env, limits, packages, tails
             )
         return found
 
@@ -212,10 +265,13 @@ class Isolates:
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         packages: Packages = (),
+        tails: Sequence[Tail] = (),
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, language=language, env=env, limits=limits, packages=packages)
+        isolate = self.load(
+            source, language=language, env=env, limits=limits, packages=packages, tails=tails
+        )
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

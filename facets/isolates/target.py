@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -49,16 +48,14 @@ class IsolateActor:
         """Mint a sandbox and load the code into it."""
         body = IsolateBody(activation, self.interface, self.isolate.owner)
         node = activation.node
-        session = await open_session(
-            await self.isolate.code(),
-            target=self.name,
+        session = await self.isolate.open(
+            self.name,
+            node.name,
             actor=True,
             identity={"id": activation.id, "name": node.name, "kind": node.kind},
             props=activation.start.props,
-            env=self.isolate.env,
             limits=self.limits,
             services=body,
-            packages=await self.isolate.packages(),
         )
         try:
             body.attach(session, self.name)
