@@ -99,16 +99,16 @@ class Store:
         database.settle(0, True)
         try:
             self.catalogue = Catalogue(database)
+            clear(self)
+            local = FolderStore(layout.objects, disk)
+            where = local if opening is None else opening.objects(local, layout.objects)
+            self.objects = Spilled(where, disk, layout.root)
+            """Where large contents of files are."""
         except BaseException:
             database.close()
             self._journal.close()
             raise
-        clear(self)
         self.files = files
-        local = FolderStore(layout.objects, disk)
-        where = local if opening is None else opening.objects(local, layout.objects)
-        self.objects = Spilled(where, disk, layout.root)
-        """Where large contents of files are."""
         self.replica: Shipper | None = None
         """Where records go besides the disk, if anywhere."""
         self.call: Callable[[Callable[[], Any]], Any] = _directly
