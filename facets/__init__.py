@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facets.egress.rules import Rule as Rule
     from facets.isolates.invocation import Invocation as Invocation
     from facets.isolates.limits import Limits as Limits
-    from facets.isolates.loader import Isolate as Isolate
+    from facets.isolates.isolate import Isolate as Isolate
 
 __all__ = [
     "Actor",
@@ -78,7 +78,7 @@ _LAZY = {
     "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
     "Invocation": "facets.isolates.invocation",
-    "Isolate": "facets.isolates.loader",
+    "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
