@@ -2,6 +2,7 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
@@ -31,6 +32,7 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets import images as images
     from facets import packages as packages
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
@@ -55,6 +57,7 @@ __all__ = [
     "Stub",
     "errors",
     "exclusive",
+    "images",
     "packages",
 ]
 __version__ = "0.1.0"
@@ -65,7 +68,7 @@ _LAZY = {
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
 }
-_MODULES = ("packages",)
+_MODULES = ("images", "packages")
 
 
 def __getattr__(name: str) -> Any:

@@ -63,6 +63,7 @@ class Entrypoint:
                 limits=self._limits,
                 services=_Stateless(self),
                 packages=await self._isolate.packages(),
+                guest=self._isolate.guest,
             )
             return self._session
         finally:

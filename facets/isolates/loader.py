@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from actors.values import copy
+from facets import images
 from facets.isolates.code import Code
 from facets.isolates.entrypoint import Entrypoint
 from facets.isolates.errors import NotTransferable
+from facets.isolates.image import WASM
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.target import IsolateActor
@@ -44,12 +47,14 @@ class Isolate:
         env: Mapping[str, Any],
         limits: Limits,
         packages: Packages = (),
+        image: str | None = None,
     ) -> None:
+        self._built = images.find(image) if image is not None else None
         self.env = env
         self.limits = limits
         self._identity = identity
         self._given = packages
-        self._wanted = Wanted(packages, code) if isinstance(code, Code) else None
+        self._wanted = self._want(code) if isinstance(code, Code) else None
         self._owner = owner
         self._main = main
         self._code = code
@@ -57,9 +62,15 @@ class Isolate:
         self._entrypoints: dict[object, Entrypoint] = {}
 
     @property
-    def identity(self) -> tuple[object, object]:
-        """What is the same for isolates that run the same: content or key, and packages."""
-        return self._identity, self._wanted.identity if self._wanted else self._given
+    def identity(self) -> tuple[object, ...]:
+        """What is the same for isolates that run the same: content or key, packages, image."""
+        packages = self._wanted.identity if self._wanted else self._given
+        return self._identity, packages, self._built.key if self._built else None
+
+    @property
+    def guest(self) -> Path:
+        """The WebAssembly file that it runs in."""
+        return self._built.path if self._built else WASM
 
     @property
     def label(self) -> str:
@@ -113,9 +124,12 @@ class Isolate:
     async def _load(self, factory: Factory) -> Code:
         made = factory()
         code = Code.of(await made if isawaitable(made) else made, self._main)
-        self._wanted = Wanted(self._given, code)
+        self._wanted = self._want(code)
         self._code = code
         return code
+
+    def _want(self, code: Code) -> Wanted:
+        return Wanted(self._given, code, self._built.lock if self._built else None)
 
     async def packages(self) -> Bundle | None:
         """The files of its packages, resolved and fetched if they are not on this machine yet."""
@@ -135,6 +149,7 @@ class Isolates:
         source: Source,
         *,
         main: str | None = None,
+        image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         packages: Packages = (),
@@ -143,16 +158,19 @@ class Isolates:
 
         Modules are Python text by dotted name or path, and other files, text or bytes, by path;
         `isolates.modules` says how they are told apart and how code inside reads them.
-        `env` is plain data that the code sees as `self.env`. `packages` are requirements, or a
-        `packages.Lock`, of pure Python packages; those that a `# /// script` block of the main
-        module names are added, and a lock must have them. Nothing runs and nothing is fetched
-        yet: source that does not parse fails at its first use, with `LoadError`, and packages
-        that cannot be had with a `PackageError`.
+        `image` is the name of one that `facets.images.build` made. `env` is plain data that the
+        code sees as `self.env`. `packages` are requirements, or a `packages.Lock`, of pure Python
+        packages; those that a `# /// script` block of the main module names are added, and a
+        lock or an image must have them. Nothing runs and nothing is fetched yet: source that
+        does not parse fails at its first use, with `LoadError`, and packages that cannot be had
+        with a `PackageError`.
         """
         code = Code.of(source, main)
         env = _private(env)
         identity = _identity(code, env)
-        return Isolate(self._activation, identity, code, main, env, limits or Limits(), packages)
+        return Isolate(
+            self._activation, identity, code, main, env, limits or Limits(), packages, image
+        )
 
     def get(
         self,
@@ -160,6 +178,7 @@ class Isolates:
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         packages: Packages = (),
@@ -176,13 +195,13 @@ class Isolates:
         given = packages if isinstance(packages, Lock) else tuple(packages)
         if factory is None:
             made = Code.of(source, main)
-            key: object = (_identity(made, env), limits, given)
+            key: object = (_identity(made, env), limits, given, image)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = Isolate(self._activation, identity, made, main, env, limits, packages)
+            found = Isolate(self._activation, identity, made, main, env, limits, packages, image)
             self._cached[key] = found
         return found
 
@@ -191,13 +210,14 @@ class Isolates:
         source: Source,
         *args: Any,
         entry: str = "main",
+        image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         packages: Packages = (),
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits, packages=packages)
+        isolate = self.load(source, image=image, env=env, limits=limits, packages=packages)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

@@ -21,6 +21,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
@@ -115,18 +116,19 @@ class Session:
         limits: Limits,
         services: Services,
         packages: Bundle | None = None,
+        guest: Path = image.WASM,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported
-        like modules of the code. Raises LoadError if the code does not load, IsolateDead if
-        loading crosses a limit.
+        like modules of the code; `guest` is the WebAssembly file to run it in. Raises LoadError if
+        the code does not load, IsolateDead if loading crosses a limit.
         """
-        found = image.loaded()
+        found = image.loaded(guest)
         if found is None:
-            found = await asyncio.to_thread(image.load)
+            found = await asyncio.to_thread(image.load, guest)
         compiled = found.code.get(code)
         files = Files(code, packages, found.code)
         order = loading.order(

@@ -59,6 +59,7 @@ class IsolateActor:
             limits=self.limits,
             services=body,
             packages=await self.isolate.packages(),
+            guest=self.isolate.guest,
         )
         try:
             body.attach(session, self.name)
