@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from facets import images
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
 from facets.isolates.errors import LoadError
+from facets.isolates.image import WASM
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.meter import Meter, Subject
@@ -48,7 +50,8 @@ class Isolate:
         self.owner = owner.activation
         self._recipe = recipe
         self._identity = identity
-        self._wanted = Wanted(recipe.packages, code) if isinstance(code, Code) else None
+        self._built = images.find(recipe.image) if recipe.image is not None else None
+        self._wanted = self._want(code) if isinstance(code, Code) else None
         self._sinks = tuple([Delivery(self.owner, tail).add for tail in recipe.tails])
         if owner.log.on:
             self._sinks += (owner.log.add,)
@@ -60,9 +63,10 @@ class Isolate:
         self._entrypoints: dict[object, Entrypoint] = {}
 
     @property
-    def identity(self) -> tuple[object, object]:
-        """What is the same for isolates that run the same: content or key, and packages."""
-        return self._identity, self._wanted.identity if self._wanted else self._recipe.packages
+    def identity(self) -> tuple[object, ...]:
+        """What is the same for isolates that run the same: content or key, packages, image."""
+        packages = self._wanted.identity if self._wanted else self._recipe.packages
+        return self._identity, packages, self._built.key if self._built else None
 
     @property
     def label(self) -> str:
@@ -126,6 +130,7 @@ class Isolate:
             session = await open_session(
                 code,
                 await self.packages(),
+                self._built.path if self._built else WASM,
                 target=target,
                 env=self._recipe.env,
                 meter=self._meter(code, target, facet),
@@ -149,9 +154,14 @@ class Isolate:
         made = factory()
         source = await made if isawaitable(made) else made
         code = Code.of(source, self._recipe.main, self._recipe.language)
-        self._wanted = Wanted(self._recipe.packages, code)
+        self._wanted = self._want(code)
         self._code = code
         return code
+
+    def _want(self, code: Code) -> Wanted:
+        if self._built is not None and code.language != "python":
+            raise ValueError(f"image={self._built.name!r} runs Python, not {code.language}")
+        return Wanted(self._recipe.packages, code, self._built.lock if self._built else None)
 
     async def packages(self) -> Bundle | None:
         """The files of its packages, resolved and fetched if they are not on this machine yet."""

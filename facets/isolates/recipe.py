@@ -24,13 +24,15 @@ class Options(TypedDict, total=False):
     language: str | None
     """ "python", "javascript" or "typescript"; left out, the endings of module names say it, and
     otherwise it is Python."""
+    image: str | None
+    """The name of an image that `facets.images.build` made, to run Python in."""
     env: Mapping[str, Any] | None
     """Plain data and capabilities, which the code sees as `self.env`."""
     limits: Limits | None
     """What each sandbox may use."""
     packages: Packages
     """Requirements, or a `packages.Lock`, of pure Python packages. Those that a `# /// script`
-    block of the main module names are added, and a lock must have them."""
+    block of the main module names are added, and a lock or an image must have them."""
     tails: Sequence[Tail]
     """Each is given the `Invocation` of every load, call and stream after it is over (see
     `tails.Delivery`); `self.isolates.log` has them too."""
@@ -42,6 +44,7 @@ class Recipe:
 
     main: str | None = None
     language: str | None = None
+    image: str | None = None
     env: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     packages: Packages = ()
@@ -67,4 +70,6 @@ class Recipe:
     @property
     def key(self) -> object:
         """Equal for recipes that say the same."""
-        return self.main, self.language, self.data, self.limits, self.packages, self.tails
+        return (
+            self.main, self.language, self.image, self.data, self.limits, self.packages, self.tails,
+        )  # fmt: skip
