@@ -2,6 +2,7 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    capabilities/  what code in a sandbox may call
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
@@ -30,6 +31,8 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
     from facets.isolates.limits import Limits as Limits
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "Capability",
     "Egress",
     "FacetStat",
     "FileLimits",
@@ -51,12 +55,15 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "capability",
     "errors",
     "exclusive",
 ]
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Capability": "facets.capabilities.capability",
+    "capability": "facets.capabilities.marked",
     "Egress": "facets.egress.egress",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",

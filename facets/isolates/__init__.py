@@ -4,6 +4,9 @@
     session     one isolate with code in it       services  what it needs from its owner
     errors      everything that goes wrong        raised    what a guest raised, outside
     codec       values across the boundary        steps     storage operations and transactions
+    serving     calls out of it, under way        using     as whose code those run
+    grants      what it was handed, by number     exports   what it handed out
+    content     env and props as a key            eager     tasks that begin at once
     calls       calls under way                   runner    a fiber: loop first, then threads
     instance    one minted guest                  image     its native code, cached
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import

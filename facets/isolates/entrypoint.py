@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from actors.call import CURRENT, Call
 from actors.tasks import spawn
+from facets.capabilities.capability import Capability
+from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
 from facets.isolates.session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from facets.isolates.loader import Isolate
+    from facets.isolates.serving import Asked
 
 
 class Entrypoint:
@@ -29,18 +35,23 @@ class Entrypoint:
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        session = await self._open()
-        return await session.call("", args, kwargs)
+        return await self._call("", args, kwargs)
 
     def __getattr__(self, method: str) -> Any:
         if method.startswith("_"):
             raise AttributeError(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            session = await self._open()
-            return await session.call(method, args, kwargs)
+            return await self._call(method, args, kwargs)
 
         return call
+
+    async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        session = await self._open()
+        call = CURRENT.get()
+        if call is not None:
+            call.activation.leave()  # the code inside may act for it before this returns
+        return await session.call(method, args, kwargs, call)
 
     async def _open(self) -> Session:
         if self.ended is not None:
@@ -83,8 +94,20 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
+    own: Capability | None = None
+
     def __init__(self, entrypoint: Entrypoint) -> None:
         self._entrypoint = entrypoint
+        self.home = self.giver = entrypoint._isolate.owner
+
+    def granter(self, cause: Call | None) -> Any:
+        return None if cause is None else cause.activation
+
+    async def use(self, asked: Asked) -> Any:
+        return await using.use(asked, self.home)
+
+    def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
+        return using.iterate(asked, self.home)
 
     def storage(self, op: str, args: list[Any]) -> object:
         raise IsolateError(

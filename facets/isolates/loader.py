@@ -7,12 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from actors.values import copy
 from facets.isolates.code import Code
+from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import NotTransferable
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.target import IsolateActor
@@ -44,7 +42,7 @@ class Isolate:
         self.identity = identity
         self.env = env
         self.limits = limits
-        self._owner = owner
+        self.owner = owner
         self._main = main
         self._language = language
         self._code = code
@@ -80,11 +78,11 @@ class Isolate:
         methods are. `name` defaults to "main".
         """
         limits = limits or self.limits
-        key = (name, _content(props, "props"), limits)
+        key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
             found = Entrypoint(self, name or "main", props, limits)
-            self._owner.on_end.append(found.kill)
+            self.owner.on_end.append(found.kill)
             self._entrypoints[key] = found
         return found
 
@@ -125,9 +123,9 @@ class Isolates:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
         `language` is "python", "javascript" or "typescript"; left out, the endings of module
-        names say it, and otherwise it is Python.
-        `env` is plain data that the code sees as `self.env`. Nothing runs yet: source that
-        does not parse fails at its first use, with `LoadError`.
+        names say it, and otherwise it is Python. `env` is plain data and capabilities, which
+        the code sees as `self.env`. Nothing runs yet: source that does not parse fails at its
+        first use, with `LoadError`.
         """
         code = Code.of(source, main, language)
         env = _private(env)
@@ -184,18 +182,11 @@ class Isolates:
             entrypoint.close()
 
 
-def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, bytes]:
-    return code.hash, _content(env, "env")
+def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, object]:
+    return code.hash, content(env, "env")
 
 
 def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A copy that its giver cannot change; `_content` says what may be in it."""
-    _content(dict(env or {}), "env")
+    """A copy that its giver cannot change; `content` says what may be in it."""
+    content(dict(env or {}), "env")
     return copy(dict(env or {}), "env")  # type: ignore[no-any-return]
-
-
-def _content(value: Any, what: str) -> bytes:
-    try:
-        return msgspec.msgpack.encode(value, order="deterministic")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotTransferable(f"{what} is not plain data: {error}", path=what) from error

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from facets.isolates.calls import MethodInfo
 from facets.isolates.code import Code
-from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.codec import Blob, References, lift, lower, pack, unpack
 from facets.isolates.errors import LoadError, ProtocolViolation
 
 Compiled = Mapping[str, str]
@@ -33,12 +33,14 @@ def order(
     env: object,
     output: int,
     compiled: Compiled | None = None,
+    references: References | None = None,
 ) -> bytes:
     """The message to `boot`; NotTransferable if props or env cannot cross.
 
-    `compiled` spares the guest the compilation.
+    `compiled` spares the guest the compilation; `references` is what capabilities in props and
+    env become.
     """
-    blob = Blob()
+    blob = Blob(references)
     content = {
         "proto": [1, 1],
         "output": output,

@@ -22,9 +22,14 @@ class Foreign {
 freeze(Foreign.prototype);
 const foreign = Foreign.lowered;
 
-// The attachments of one message; offsets count code points.
+// The attachments of one message; offsets count code points. References may cross in it or not.
 class Blob {
-  constructor() { this.text = ""; this.size = 0; }
+  constructor(references = false) {
+    this.text = "";
+    this.size = 0;
+    this.references = references;
+    this.given = list();
+  }
   attach(text, tag, points = text.length) {
     const at = this.size;
     this.size += points;
@@ -50,12 +55,13 @@ const dump = (value, blob, what = "value") => {
     case "boolean": return value ? "true" : "false";
     case "undefined": return "null";
   }
-  const text = blob.text, size = blob.size;
+  const text = blob.text, size = blob.size, given = blob.given.length;
   try {
     return dumped(value, blob, 0, what);
   } catch (error) {
     blob.text = text;
     blob.size = size;
+    takeBack(blob, given);
     if (!(error instanceof Refused)) throw error;
     throw new NotTransferable(error.message, {
       hint: "pass plain data: numbers, text, bytes, arrays, objects, Map, Set, Date",
@@ -86,6 +92,10 @@ const dumped = (v, blob, depth, path) => {
       if (v === null) return "null";
       if (depth >= MAX_DEPTH) throw refuse(path, "nested deeper than " + MAX_DEPTH);
       return object(v, blob, depth + 1, path);
+    case "function": {
+      const text = reference(v, blob, path);
+      if (text !== null) return text;
+    }
     default: throw refuse(path, "a " + typeof v + " cannot cross the boundary of an isolate");
   }
 };
@@ -93,9 +103,12 @@ const dumped = (v, blob, depth, path) => {
 const object = (v, blob, depth, path) => {
   if (isArray(v)) return items(v, blob, depth, path);
   const proto = getPrototypeOf(v);
-  if (proto === ObjectPrototype || proto === null) return fields(v, blob, depth, path);
+  if (proto === ObjectPrototype || proto === null) {
+    return reference(v, blob, path) ?? fields(v, blob, depth, path);
+  }
   const make = mapGet(MAKERS, proto) ?? special(v);
-  return make ? make(v, blob, depth, path) : record(v, proto, blob, depth, path);
+  if (make) return make(v, blob, depth, path);
+  return reference(v, blob, path) ?? record(v, proto, blob, depth, path);
 };
 const ObjectPrototype = Object.prototype;
 
@@ -263,6 +276,8 @@ const LIFT = {
   o: (x) => lift(x[2]),
   R: (x) => rowsOf(x[1], lift(x[2]), x[3]),
   w: (x) => rowOf(x[1], lift(x[2])),
+  r: (x) => received(x),
+  g: (x) => returned(x),
 };
 const group = (values) => {
   const made = new Group();

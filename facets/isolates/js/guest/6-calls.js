@@ -5,7 +5,7 @@
 let target = null;
 let longest = 1 << 24;
 let out = "";
-let outBlob = new Blob();
+let outBlob = new Blob(true);
 let now = 0;
 const calls = new Table();
 let turns = list();
@@ -58,10 +58,12 @@ const outbox = () => {
   const due = nextDue();
   if (due !== null) emit('["sleep",' + due + "]");
   flushOutput();
+  emitDropped();
   const text = "[" + out + "]", blob = outBlob;
   out = "";
+  blob.given.length = 0; // it is on its way
   if (!blob.text) return text;
-  outBlob = new Blob();
+  outBlob = new Blob(true);
   return text + "\n" + blob.text;
 };
 
@@ -82,6 +84,12 @@ const take = (message) => {
     }
     case "more": return more(message[1], message[2]);
     case "cancel": return cancel(message[1], message[2]);
+    case "ans": case "err": case "item": case "end":
+      return answered(message[0], message[1], lift(message[2]));
+    case "revoke": return revoked(message[1]);
+    case "drop":
+      for (let i = 0; i < message[1].length; i++) letGo(message[1][i][0], message[1][i][1]);
+      return;
   }
 };
 
@@ -89,8 +97,9 @@ const take = (message) => {
 
 const start = (call, method, args) => {
   try {
-    const result = target.call(method, args);
-    if (target.kind(method) === "stream") {
+    const exported = isArray(method);
+    const result = exported ? callExport(method, args) : target.call(method, args);
+    if ((exported ? exportKind(method) : target.kind(method)) === "stream") {
       call.items = result;
       produce(call);
     } else {
@@ -178,9 +187,9 @@ const more = (id, count) => {
 // What waits for the host, of every call: rejected when the call is cancelled.
 const waits = new Table();
 let waited = 0;
-const wait = (begin) => promise((done, failed) => {
+const wait = (begin, cancel = null) => promise((done, failed) => {
   const key = ++waited;
-  mapSet(waits, key, { __proto__: null, call: turn, failed });
+  mapSet(waits, key, { __proto__: null, call: turn, failed, cancel });
   begin((value) => { mapDelete(waits, key); done(value); },
     (error) => { mapDelete(waits, key); failed(error); });
 });
@@ -197,6 +206,7 @@ const cancel = (id, why) => {
     for (let i = 0; i < mine.length; i++) {
       const one = mapGet(waits, mine[i]);
       mapDelete(waits, mine[i]);
+      if (one.cancel !== null) one.cancel();
       one.failed(new Cancelled(call.cancelled));
     }
     for (let i = 0; i < entering.length; i++) {
