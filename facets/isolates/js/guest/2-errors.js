@@ -68,6 +68,14 @@ const read = (from, name) => {
 
 // The error as a JSON text; of what was thrown nothing is believed.
 const describe = (error) => {
+  try {
+    return described(error === null ? new errors.MemoryError(NOTHING) : error);
+  } catch {
+    return described(new Fault("what was thrown cannot be looked at"));
+  }
+};
+const NOTHING = "null was thrown, as the engine does without memory for an error";
+const described = (error) => {
   const thrown = isObject(error);
   const type = short((thrown && read(error, "name")) || "Error");
   const message = thrown ? short(read(error, "message") ?? "") : short(error);

@@ -8,7 +8,6 @@
 // back as what it was. An object of a class is a record of its own public fields.
 const MAX_DEPTH = 128;
 const LONG = 4096;
-const SAFE = 2 ** 53;
 const quote = (text) => stringify(text);
 
 class Foreign {
@@ -38,7 +37,17 @@ class Blob {
   }
 }
 const PAIR = /[\ud800-\udbff][\udc00-\udfff]/g;
+// Whether every character is a byte, found out at the speed of the engine's own code.
+const isLatin = (text) => {
+  try {
+    fromLatin(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
 const points = (text) => {
+  if (isLatin(text)) return text.length;
   let pairs = 0;
   PAIR.lastIndex = 0;
   while (matches(PAIR, text)) pairs += 1;
@@ -201,22 +210,16 @@ const special = (v) => {
 
 // -- the other direction: the host is trusted ----------------------------------------------------
 
-const BIG = /\d{16}/;
-const exact = (key, value, { source } = {}) =>
-  typeof value === "number" && (value >= SAFE || value <= -SAFE) && source !== undefined &&
-    matches(/^-?\d+$/, source) ? Int(source) : value;
-const decode = (text) => (matches(BIG, text) ? parse(text, exact) : parse(text));
-
 // The header and the attachments of a frame; null for these if no value in it is tagged.
 const receive = (frame) => {
   if (indexOf(frame, '"$"') < 0) {
     tail = null;
-    return decode(frame);
+    return parse(frame);
   }
   const end = indexOf(frame, "\n");
   tail = end < 0 ? "" : slice(frame, end + 1);
-  wide = matches(/[\ud800-\udbff]/, tail) !== null;
-  return decode(end < 0 ? frame : slice(frame, 0, end));
+  wide = !isLatin(tail) && matches(/[\ud800-\udbff]/, tail) !== null;
+  return parse(end < 0 ? frame : slice(frame, 0, end));
 };
 let tail = null;
 let wide = false;

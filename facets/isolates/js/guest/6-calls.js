@@ -103,7 +103,7 @@ const start = (call, method, args) => {
       call.items = result;
       produce(call);
     } else {
-      promiseThen(native(result), (value) => succeed(call, value), (error) => fail(call, error));
+      settled(result, (value) => succeed(call, value), (error) => fail(call, error));
     }
   } catch (error) {
     fail(call, error);
@@ -111,6 +111,14 @@ const start = (call, method, args) => {
 };
 
 const native = (value) => promise((done) => done(value));
+// Not by resolving a promise with it, where it is one: that would ask for its `then`.
+const settled = (value, ok, failed) => {
+  try {
+    promiseThen(value, ok, failed);
+  } catch {
+    promiseThen(native(value), ok, failed);
+  }
+};
 
 const succeed = (call, value) => {
   if (!mapHas(calls, call.id)) return;
@@ -143,12 +151,19 @@ const fail = (call, error) => {
 };
 
 const say = (tag, call, value, what) => {
-  const size = outBlob.text.length;
-  const text = dump(value, outBlob, what);
-  const long = text.length + outBlob.text.length - size;
+  const { text, size, given } = outBlob, known = given.length;
+  const header = dump(value, outBlob, what);
+  const long = header.length + outBlob.text.length - text.length;
   if (long > longest) return emit('["long",' + long + "]");
-  reserve(out.length + outBlob.text.length + text.length);
-  emit('["' + tag + '",' + call.id + "," + text + "]");
+  try {
+    reserve(out.length + outBlob.text.length + header.length);
+    emit('["' + tag + '",' + call.id + "," + header + "]");
+  } catch (error) {
+    outBlob.text = text;
+    outBlob.size = size;
+    takeBack(outBlob, known);
+    throw error;
+  }
 };
 
 // -- streams ---------------------------------------------------------------------------------------
