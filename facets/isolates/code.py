@@ -10,6 +10,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+IMAGES = ("science",)
+"""What `image` may be; without it, code runs in the usual guest of its language."""
+
 
 @dataclass(frozen=True)
 class Code:
@@ -23,18 +26,27 @@ class Code:
     language: str = "python"
     wasm: bytes = b""
     """The one module, if the language is "wasm"."""
+    image: str = ""
+    """The guest it asks for, or ""."""
 
     @classmethod
     def of(
-        cls, source: str | bytes | Mapping[str, str] | Mapping[str, bytes], main: str | None = None
+        cls,
+        source: str | bytes | Mapping[str, str] | Mapping[str, bytes],
+        main: str | None = None,
+        image: str | None = None,
     ) -> Code:
         """One source text (module `main`), or modules by dotted name.
 
         `main` says which module is loaded; it may be left out when one is called "main" or
         there is only one. Bytes, or one module whose name ends in .wasm, are raw WebAssembly.
         """
+        if image not in (None, *IMAGES):
+            raise ValueError(f"there is no image {image!r}; there is {', '.join(IMAGES)}")
         wasm = _wasm(source)
         if wasm is not None:
+            if image is not None:
+                raise ValueError("raw WebAssembly runs in no image")
             return cls(MappingProxyType({}), main or "main.wasm", "wasm", wasm)
         modules: dict[Any, Any] = (
             {main or "main": source} if isinstance(source, str) else dict(source)  # type: ignore[arg-type]
@@ -52,7 +64,7 @@ class Code:
                 )
             if not isinstance(text, str):
                 raise TypeError(f"the source of {name!r} is {type(text).__name__}, not str")
-        return cls(MappingProxyType(modules), main)
+        return cls(MappingProxyType(modules), main, image=image or "")
 
     @property
     def entry(self) -> str:
@@ -63,6 +75,8 @@ class Code:
     def hash(self) -> str:
         """SHA-256 of language, main and modules; the identity of this code."""
         content: list[object] = [self.language, self.main, sorted(self.modules.items())]
+        if self.image:
+            content.append(f"image={self.image}")
         if self.wasm:
             content.append(hashlib.sha256(self.wasm).hexdigest())
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -73,8 +87,8 @@ class Code:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Code) and self.hash == other.hash
 
-    def __reduce__(self) -> tuple[type[Code], tuple[dict[str, str], str, str, bytes]]:
-        return Code, (dict(self.modules), self.main, self.language, self.wasm)
+    def __reduce__(self) -> tuple[type[Code], tuple[dict[str, str], str, str, bytes, str]]:
+        return Code, (dict(self.modules), self.main, self.language, self.wasm, self.image)
 
 
 def _wasm(source: object) -> bytes | None:

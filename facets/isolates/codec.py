@@ -6,7 +6,7 @@
 
     t tuple   e set   f frozenset   d dict with other keys than strings   R Rows   w Row
     i int over 64 bits (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
-    dt datetime   da date   ti time   td timedelta
+    dt datetime   da date   ti time   td timedelta   N, F, S arrays (see `science.arrays`)
     b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
 
 An enum travels as its value, a subclass of a builtin as that builtin, a dataclass or struct as
@@ -29,6 +29,7 @@ from uuid import UUID
 import msgspec
 
 from facets.isolates.errors import NotTransferable
+from facets.isolates.science import arrays
 from storage.rows import Row, Rows, row_type
 
 MAX_DEPTH = 128
@@ -89,9 +90,11 @@ class Record:
 class Blob:
     """The attachments of one frame."""
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("arrays", "parts", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, arrays: bool = False) -> None:
+        self.arrays = arrays
+        """Whether the other side knows arrays and data frames."""
         self.parts: list[str] = []
         self.size = 0
 
@@ -213,6 +216,15 @@ def _struct(v: Any, blob: Blob, depth: int) -> Any:
     return {"$": ["o", type(v).__name__, _fields(fields, blob, depth)]}
 
 
+def _scientific(v: Any, blob: Blob, depth: int) -> Any:
+    parts = arrays.take_apart(v) if blob.arrays else None
+    if parts is None:
+        raise _Refused(f"{type(v).__name__} cannot cross the boundary of this isolate")
+    if parts[0] == "=":
+        return _lower(parts[1], blob, depth)
+    return {"$": [parts[0], *(_lower(part, blob, depth) for part in parts[1:])]}
+
+
 _Lower = Callable[[Any, Blob, int], Any]
 
 
@@ -273,6 +285,8 @@ def _other(v: object) -> _Lower:
         return _dataclass
     if isinstance(v, msgspec.Struct):
         return _struct
+    if arrays.is_ours(v):
+        return _scientific
     name = f"the class {v.__name__}" if isinstance(v, type) else type(v).__name__
     raise _Refused(f"{name} cannot cross the boundary of an isolate")
 
@@ -374,6 +388,10 @@ def _lift_record(x: list[Any], blob: str, depth: int) -> Record:
     return Record(x[1], {str(k): _lift(y, blob, depth) for k, y in x[2].items()})
 
 
+def _lift_scientific(x: list[Any], blob: str, depth: int) -> Any:
+    return arrays.put_together(x[0], [_lift(part, blob, depth) for part in x[1:]], Record)
+
+
 _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "t": lambda x, blob, depth: tuple(_lift_list(x[1], blob, depth)),
     "e": lambda x, blob, depth: set(_lift_list(x[1], blob, depth)),
@@ -394,4 +412,5 @@ _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "o": _lift_record,
     "R": _lift_rows,
     "w": _lift_row,
+    **dict.fromkeys(arrays.TAGS, _lift_scientific),
 }

@@ -39,12 +39,14 @@ class Isolate:
         main: str | None,
         env: Mapping[str, Any],
         limits: Limits,
+        image: str | None = None,
     ) -> None:
         self.identity = identity
         self.env = env
         self.limits = limits
         self._owner = owner
         self._main = main
+        self._image = image
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
@@ -101,7 +103,7 @@ class Isolate:
 
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        self._code = Code.of(await made if isawaitable(made) else made, self._main)
+        self._code = Code.of(await made if isawaitable(made) else made, self._main, self._image)
         return self._code
 
 
@@ -117,6 +119,7 @@ class Isolates:
         source: Source,
         *,
         main: str | None = None,
+        image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
@@ -126,9 +129,10 @@ class Isolates:
         `facets.isolates.wasm`); so is one module whose name ends in .wasm.
 
         `env` is plain data that the code sees as `self.env`. Nothing runs yet: source that
-        does not parse fails at its first use, with `LoadError`.
+        does not parse fails at its first use, with `LoadError`. `image="science"` is a Python
+        with numpy, pandas, scipy, scikit-learn and matplotlib (see `facets.isolates.science`).
         """
-        code = Code.of(source, main)
+        code = Code.of(source, main, image)
         env = _private(env)
         return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
 
@@ -138,6 +142,7 @@ class Isolates:
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
@@ -150,14 +155,16 @@ class Isolates:
         env = _private(env)
         limits = limits or Limits()
         if factory is None:
-            made = Code.of(source, main)
+            made = Code.of(source, main, image)
             key: object = (_identity(made, env), limits)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = self._cached[key] = Isolate(self._activation, identity, made, main, env, limits)
+            found = self._cached[key] = Isolate(
+                self._activation, identity, made, main, env, limits, image
+            )
         return found
 
     async def run(
@@ -165,12 +172,13 @@ class Isolates:
         source: Source,
         *args: Any,
         entry: str = "main",
+        image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, env=env, limits=limits)
+        isolate = self.load(source, image=image, env=env, limits=limits)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

@@ -21,10 +21,10 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import image, loading
+from facets.isolates import images, loading
 from facets.isolates.calls import MethodInfo, Pending
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
@@ -36,6 +36,9 @@ from facets.isolates.raised import raised
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.steps import Steps
+
+if TYPE_CHECKING:
+    from facets.isolates.images import AnyImage
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -49,9 +52,9 @@ class Session:
     """
 
     __slots__ = (
-        "_blob", "_calls", "_cancelling", "_dead", "_due", "_idle", "_inbox", "_instance", "_loop",
-        "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
-        "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
+        "_arrays", "_blob", "_calls", "_cancelling", "_dead", "_due", "_idle", "_inbox",
+        "_instance", "_loop", "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps",
+        "_timer", "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -66,7 +69,13 @@ class Session:
     """Milliseconds: "mint", "load"."""
 
     def __init__(
-        self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services
+        self,
+        found: AnyImage,
+        target: str,
+        actor: bool,
+        limits: Limits,
+        services: Services,
+        arrays: bool = False,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -82,7 +91,8 @@ class Session:
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
         self._inbox: list[list[Any]] = []
-        self._blob = Blob()
+        self._arrays = arrays
+        self._blob = Blob(arrays)
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -112,12 +122,10 @@ class Session:
         `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
         does not load, IsolateDead if loading crosses a limit.
         """
-        found = image.loaded()
-        if found is None:
-            found = await asyncio.to_thread(image.load)
+        found = await images.of(code)
         compiled = found.code.get(code)
         order = loading.order(code, target, actor, identity, props, env, limits.output, compiled)
-        session = cls(found, target, actor, limits, services)
+        session = cls(found, target, actor, limits, services, arrays=code.image == "science")
         try:
             await session._boot(order)
         except BaseException as error:
@@ -347,7 +355,7 @@ class Session:
         self._inbox.clear()
         blob = self._blob
         if blob.parts:
-            self._blob = Blob()
+            self._blob = Blob(self._arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
