@@ -107,7 +107,7 @@ class Files:
         number = next(n for n in range(ROOT + 1, OPEN + ROOT + 2) if n not in self._open)
         opened = self._open[number] = Open(path, content)
         if content is None:
-            opened.names = sorted(self._names(path))
+            opened.names = sorted(set(self._names(path)))
         return number
 
     def make_folder(self, path: str) -> None:
