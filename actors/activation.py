@@ -28,9 +28,9 @@ class Activation:
     """
 
     __slots__ = (
-        "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
-        "idle_since", "methods", "node", "on_end", "remote", "replicated", "start", "suspended",
-        "transaction",
+        "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
+        "id", "idle_since", "methods", "node", "on_end", "remote", "replicated", "start",
+        "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -84,6 +84,7 @@ class Activation:
         self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
+        self.database.owner = self
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""
@@ -118,6 +119,11 @@ class Activation:
         """Control is about to leave for another actor: the step ends here."""
         if self.broken is not None:
             raise self.reason()
+        if not self.body.own_steps:
+            self.end_step()
+
+    def end_step(self) -> None:
+        """Commit the open step, if there is one."""
         if self.database.in_step:
             if self.database.transaction_depth:
                 raise TransactionAcrossAwait(

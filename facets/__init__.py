@@ -2,6 +2,8 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    capabilities/  what code in a sandbox may call
+    packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
+from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.stub import Stub as Stub
 from facets import errors as errors
@@ -30,18 +33,27 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets import packages as packages
+    from facets.capabilities.audit import Used as Used
+    from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.describing import describe as describe
+    from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
+    from facets.isolates.invocation import Invocation as Invocation
     from facets.isolates.limits import Limits as Limits
     from facets.isolates.loader import Isolate as Isolate
 
 __all__ = [
     "Actor",
+    "Capability",
     "Egress",
     "FacetStat",
     "FileLimits",
     "HistoryLimits",
+    "Invocation",
     "Isolate",
+    "IsolateLimits",
     "JournalLimits",
     "Limits",
     "LocalRuntime",
@@ -51,23 +63,35 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Used",
+    "capability",
+    "describe",
     "errors",
     "exclusive",
+    "packages",
 ]
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Capability": "facets.capabilities.capability",
+    "capability": "facets.capabilities.marked",
+    "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
+    "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
+    "Used": "facets.capabilities.audit",
 }
+_MODULES = ("packages",)
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"facets.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'facets' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(module), name)

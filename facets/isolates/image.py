@@ -5,10 +5,12 @@ It is kept in the cache that `native` describes, as python-KEY.native.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import threading
 import time
 from pathlib import Path
+from typing import Protocol
 
 import wasmtime
 from wasmtime.component import Component
@@ -16,15 +18,31 @@ from wasmtime.component import Component
 from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder as cache_folder
 from facets.isolates.native import Progress
-from facets.isolates.native import cache_folder as cache_folder
 from facets.isolates.pool import Pool
 
 EXPECTED = 15.0
 """About how many seconds a compilation takes, for a progress bar."""
 WASM = Path(__file__).parent / "guest" / "python.wasm"
 _loading = threading.Lock()
-_images: dict[Path, Image] = {}
+
+
+class Source(Protocol):
+    """A guest that is not a file. The same object stands for the same guest."""
+
+    stem: str
+    """What its images are called."""
+
+    def identity(self) -> str:
+        """A hash of everything it is made of; cheap. GuestMissing if a part is not there."""
+
+    def content(self) -> bytes:
+        """The component."""
+
+
+Key = Path | Source
+_images: dict[Key, Image] = {}
 
 
 class Image:
@@ -37,7 +55,7 @@ class Image:
         self.engine = made
         self.component = component
         self.identity = identity
-        """Hash of the WebAssembly file."""
+        """Hash of the WebAssembly file, or of what the guest is made of."""
         self.linker = engine.make_linker(made, component)
         self.linker_at = capi.address(self.linker.ptr())
         self.component_at = capi.address(component.ptr())
@@ -47,12 +65,12 @@ class Image:
         self.code = CodeCache(self)
 
 
-def loaded(wasm: Path = WASM) -> Image | None:
+def loaded(wasm: Key = WASM) -> Image | None:
     """The image, if this process has it already."""
     return _images.get(wasm)
 
 
-def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
+def load(wasm: Key = WASM, on_progress: Progress | None = None) -> Image:
     """The image of this guest; the first time on a machine it is compiled, which takes 10-20 s.
 
     Blocks; call it on a thread. Several processes that need it at once wait for one of them.
@@ -64,20 +82,40 @@ def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
         return found
 
 
-def _load(wasm: Path, on_progress: Progress) -> Image:
-    try:
-        content = wasm.read_bytes()
-    except FileNotFoundError:
-        raise GuestMissing(f"{wasm} is missing", path=str(wasm)) from None
-    identity = hashlib.sha256(content).hexdigest()
+async def ready(wasm: Key = WASM) -> Image:
+    """The image of this guest, loaded on a thread if this process does not have it."""
+    found = loaded(wasm)
+    return await asyncio.to_thread(load, wasm) if found is None else found
+
+
+class _File:
+    """A WebAssembly file as a source."""
+
+    def __init__(self, path: Path) -> None:
+        self.stem = path.stem
+        try:
+            self._content = path.read_bytes()
+        except FileNotFoundError:
+            raise GuestMissing(f"{path} is missing", path=str(path)) from None
+
+    def identity(self) -> str:
+        return hashlib.sha256(self._content).hexdigest()
+
+    def content(self) -> bytes:
+        return self._content
+
+
+def _load(wasm: Key, on_progress: Progress) -> Image:
+    source = _File(wasm) if isinstance(wasm, Path) else wasm
+    identity = source.identity()
     made = engine.make_engine()
-    target = cache_folder() / f"{wasm.stem}-{native.key(identity, engine.CONFIG)}.native"
+    target = cache_folder() / f"{source.stem}-{native.key(identity, engine.CONFIG)}.native"
     component = _open(made, target, on_progress)
     if component is None:
         with native.locked(target, on_progress):
             component = _open(made, target, on_progress)
             if component is None:
-                component = _compile(made, content, on_progress)
+                component = _compile(made, source, on_progress)
                 native.store(target, bytes(component.serialize()), on_progress)
                 component = _open(made, target, on_progress) or component
     image = Image(made, component, identity)
@@ -99,9 +137,9 @@ def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Compone
     return component
 
 
-def _compile(made: wasmtime.Engine, content: bytes, on_progress: Progress) -> Component:
+def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Component:
     with native.reported(on_progress):
-        return Component(made, content)
+        return Component(made, source.content())
 
 
 def _silent(_phase: str, _seconds: float) -> None:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from actors.values import copy
+from facets.capabilities.audit import Used, audit_of
+from facets.isolates import sources
+from facets.isolates.caps import Room
 from facets.isolates.code import Code
+from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import NotTransferable
+from facets.isolates.errors import LoadError
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
+from facets.isolates.log import InvocationLog
+from facets.isolates.meter import Meter, Subject
+from facets.isolates.opening import open_session
+from facets.isolates.tails import Delivery, Tail
 from facets.isolates.target import IsolateActor
+from facets.packages.pins import Lock
+from facets.packages.wanted import Wanted
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.opening import AnySession
+    from facets.packages.bundle import Bundle
 
-Source = str | bytes | Mapping[str, str] | Mapping[str, bytes]
+Source = sources.Source
+Packages = Sequence[str] | Lock
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -33,23 +44,40 @@ class Isolate:
 
     def __init__(
         self,
-        owner: Activation,
+        owner: Isolates,
         identity: object,
         code: Code | Factory,
         main: str | None,
+        language: str | None,
         env: Mapping[str, Any],
         limits: Limits,
+        packages: Packages = (),
+        tails: Iterable[Tail] = (),
         image: str | None = None,
     ) -> None:
-        self.identity = identity
         self.env = env
         self.limits = limits
-        self._owner = owner
+        self.owner = owner._activation
+        self._identity = identity
+        self._given = packages
+        self._wanted = Wanted(packages, code) if isinstance(code, Code) else None
+        self._sinks = tuple([Delivery(self.owner, tail).add for tail in tails])
+        if owner.log.on:
+            self._sinks += (owner.log.add,)
+        self._room = owner.room
         self._main = main
-        self._image = image
+        self._language = language
+        self._image = image or ""
         self._code = code
+        self._factory = None if isinstance(code, Code) else code
+        """What to ask again if the code it gave does not load; None once some did."""
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
+
+    @property
+    def identity(self) -> tuple[object, object]:
+        """What is the same for isolates that run the same: content or key, and packages."""
+        return self._identity, self._wanted.identity if self._wanted else self._given
 
     @property
     def label(self) -> str:
@@ -66,10 +94,10 @@ class Isolate:
         """An Actor class of this code, to be started as a facet.
 
         `interface` is a class whose async methods it must have, and whose return annotations
-        results are converted to; `props` is what the facet sees as `self.props`; `limits`
-        replace the isolate's own.
+        results are converted to; `props` is what the facet sees as `self.props`; `limits` lower
+        the isolate's own, where they are set and less.
         """
-        return IsolateActor(self, name, Interface(interface), props, limits or self.limits)
+        return IsolateActor(self, name, Interface(interface), props, self.limits.lowered(limits))
 
     def entrypoint(
         self, name: str | None = None, props: Any = None, limits: Limits | None = None
@@ -77,15 +105,16 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main". Of raw WebAssembly it names an exported function,
-        or an interface of a component; without one, all exported functions are methods.
+        methods are. `name` defaults to "main", and `limits` lower the isolate's own. Of raw
+        WebAssembly it names an exported function, or an interface of a component; without one,
+        all exported functions are methods.
         """
-        limits = limits or self.limits
-        key = (name, _content(props, "props"), limits)
+        limits = self.limits.lowered(limits)
+        key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
             found = Entrypoint(self, name or "", props, limits)
-            self._owner.on_end.append(found.kill)
+            self.owner.on_end.append(found.kill)
             self._entrypoints[key] = found
         return found
 
@@ -101,10 +130,49 @@ class Isolate:
             if self._loading is not None and self._loading.done():
                 self._loading = None
 
+    async def open(self, target: str, facet: str | None = None, **options: Any) -> AnySession:
+        """A new sandbox with the code in it; the options are those of `Session.open`.
+
+        Code that a factory gave and that does not load is forgotten: it is asked again.
+        """
+        code = await self.code()
+        target = target or code.entry
+        try:
+            session = await open_session(
+                code,
+                await self.packages(),
+                target=target,
+                env=self.env,
+                meter=self._meter(code, target, facet),
+                room=self._room,
+                **options,
+            )
+        except LoadError:
+            if self._factory is not None and self._code is code:
+                self._code = self._factory
+            raise
+        self._factory = None
+        return session
+
+    def _meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
+        """What counts a new sandbox of this code; None if nobody wants to know."""
+        if not self._sinks:
+            return None
+        return Meter(Subject(self.label, code.hash, facet, target), self._sinks)
+
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        self._code = Code.of(await made if isawaitable(made) else made, self._main, self._image)
-        return self._code
+        code = Code.of(
+            await made if isawaitable(made) else made, self._main, self._language, self._image
+        )
+        self._wanted = Wanted(self._given, code)
+        self._code = code
+        return code
+
+    async def packages(self) -> Bundle | None:
+        """The files of its packages, resolved and fetched if they are not on this machine yet."""
+        await self.code()
+        return await self._wanted.bundle() if self._wanted else None
 
 
 class Isolates:
@@ -113,28 +181,48 @@ class Isolates:
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
         self._cached: dict[object, Isolate] = {}
+        self.log = InvocationLog(activation, activation.node.host.options.isolates)
+        """What they did lately."""
+        self.room = Room(activation.node.host.options.isolates)
 
     def load(
         self,
         source: Source,
         *,
         main: str | None = None,
+        language: str | None = None,
         image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        packages: Packages = (),
+        tails: Sequence[Tail] = (),
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
-        Bytes are raw WebAssembly, a core module or a component that imports nothing (see
-        `facets.isolates.wasm`); so is one module whose name ends in .wasm.
+        `language` is "python", "javascript" or "typescript"; left out, the endings of module
+        names say it, and otherwise it is Python. Bytes are raw WebAssembly, a core module or a
+        component that imports nothing (see `facets.isolates.wasm`); so is one module whose name
+        ends in .wasm. Modules of Python are text by dotted name or path, and other files, text or
+        bytes, by path; `isolates.modules` says how they are told apart and read inside.
 
-        `env` is plain data that the code sees as `self.env`. Nothing runs yet: source that
-        does not parse fails at its first use, with `LoadError`. `image="science"` is a Python
-        with numpy, pandas, scipy, scikit-learn and matplotlib (see `facets.isolates.science`).
+        `image="science"` is a Python with numpy, pandas, scipy, scikit-learn and matplotlib (see
+        `facets.isolates.science`).
+
+        `env` is plain data and capabilities, which the code sees as `self.env`. `packages` are
+        requirements, or a `packages.Lock`, of pure Python packages; those that a `# /// script`
+        block of the main module names are added, and a lock must have them. Each of `tails` is
+        given the `Invocation` of every load, call and stream after it is over (see
+        `tails.Delivery`); `self.isolates.log` has them too.
+
+        Nothing runs and nothing is fetched yet: source that does not parse fails at its first
+        use, with `LoadError`, and packages that cannot be had with a `PackageError`.
         """
-        code = Code.of(source, main, image)
+        code = Code.of(source, main, language, image or "")
         env = _private(env)
-        return Isolate(self._activation, _identity(code, env), code, main, env, limits or Limits())
+        identity = _identity(code, env)
+        return Isolate(
+            self, identity, code, main, language, env, limits or Limits(), packages, tails, image
+        )
 
     def get(
         self,
@@ -142,43 +230,64 @@ class Isolates:
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        language: str | None = None,
         image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        packages: Packages = (),
+        tails: Sequence[Tail] = (),
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
 
         With `factory`, a sync or async callable that returns source or modules, `source` is a
         key instead, and the factory is called at the first use of that key. A load that fails
-        does not poison its key: the next use tries again.
+        does not poison its key: the next use tries again. An isolate keeps the versions of its
+        packages that its first use found; pass a `packages.Lock` to decide which they are.
         """
         env = _private(env)
         limits = limits or Limits()
+        given = packages if isinstance(packages, Lock) else tuple(packages)
         if factory is None:
-            made = Code.of(source, main, image)
-            key: object = (_identity(made, env), limits)
+            made = Code.of(source, main, language, image or "")
+            key: object = (_identity(made, env), limits, given, tuple(tails))
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
             found = self._cached[key] = Isolate(
-                self._activation, identity, made, main, env, limits, image
+                self, identity, made, main, language, env, limits, packages, tails, image
             )
         return found
+
+    def audit(self, limit: int = 100, *, before: int | None = None) -> list[Used]:
+        """What code in this actor's isolates did with capabilities: the newest `limit` uses,
+        newest first; with `before`, those with a smaller `id`. The last 10,000 are kept."""
+        return audit_of(self._activation).read(limit, before)
 
     async def run(
         self,
         source: Source,
         *args: Any,
         entry: str = "main",
+        language: str | None = None,
         image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
+        packages: Packages = (),
+        tails: Sequence[Tail] = (),
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, image=image, env=env, limits=limits)
+        isolate = self.load(
+            source,
+            language=language,
+            image=image,
+            env=env,
+            limits=limits,
+            packages=packages,
+            tails=tails,
+        )
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)
@@ -186,18 +295,11 @@ class Isolates:
             entrypoint.close()
 
 
-def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, bytes]:
-    return code.hash, _content(env, "env")
+def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, object]:
+    return code.hash, content(env, "env")
 
 
 def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A copy that its giver cannot change; `_content` says what may be in it."""
-    _content(dict(env or {}), "env")
+    """A copy that its giver cannot change; `content` says what may be in it."""
+    content(dict(env or {}), "env")
     return copy(dict(env or {}), "env")  # type: ignore[no-any-return]
-
-
-def _content(value: Any, what: str) -> bytes:
-    try:
-        return msgspec.msgpack.encode(value, order="deterministic")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotTransferable(f"{what} is not plain data: {error}", path=what) from error

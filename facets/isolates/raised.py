@@ -13,6 +13,7 @@ from typing import Any
 
 import actors.errors
 import storage.errors
+from facets.capabilities import errors as capabilities
 from facets.isolates.errors import GuestError, NotTransferable
 
 _REFUSED = (StopIteration, StopAsyncIteration, Warning)
@@ -40,6 +41,7 @@ _OURS: dict[str, type[Exception]] = {
         storage.errors.LinkLoop,
         storage.errors.PathTooLong,
         storage.errors.PathInvalid,
+        storage.errors.FileDenied,
         storage.errors.FileTooLarge,
         storage.errors.FilesQuota,
         storage.errors.FileDamaged,
@@ -47,6 +49,10 @@ _OURS: dict[str, type[Exception]] = {
         storage.errors.StorageError,
         storage.errors.TransactionAcrossAwait,
         actors.errors.ExclusiveReentered,
+        capabilities.CapabilityError,
+        capabilities.CapabilityDenied,
+        capabilities.CapabilityRevoked,
+        capabilities.CapabilityExpired,
     )
 }
 _SHORT = 64 << 10

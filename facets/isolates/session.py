@@ -8,11 +8,21 @@
 Messages, each a JSON array in an array (`codec` has the frame):
 
     host -> guest    [now, ...] then  call id method args kwargs | cancel id why | more id n | tick
+                     ans gid value | err gid error | item gid value | end gid
+                     revoke handle | drop [[export, times] ..]
     guest -> host    ok id value | err id error | item id value | end id | sleep when | again
-                     long size | panic class text
+                     call gid handle method args kwargs id? | more gid n | cancel gid
+                     drop [[handle, times] ..] | long size | panic class text
 
-Ids are the host's. An answer to an id that is not open is a ProtocolViolation and kills, as is
-anything else that this table does not allow.
+`id`s are the host's, `gid`s the guest's; both only rise. An answer to an id that is not open is
+a ProtocolViolation and kills, as is anything else that this table does not allow.
+
+Capabilities: `r` in a value is a handle (`grants`), `g` an export of the guest (`exports`); going
+in, `{"$": ["r", handle, {kind, name, methods}]}`, coming back `{"$": ["r", handle]}`; an export
+the other way round. A `call` to an export has `[export, method]` as its method; a function's
+method is "". A guest's `call` that is followed at once by `more` is a stream; `id` says which call
+of the host's it is made for. After `cancel` the guest may hear of its gid once more, and ignores
+it. Handle 0 is the runtime's own services.
 """
 
 from __future__ import annotations
@@ -20,25 +30,34 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import TYPE_CHECKING, Any, final
 
-from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import images, loading
-from facets.isolates.calls import MethodInfo, Pending
+from actors.call import CURRENT
+from facets.isolates import languages, loading
+from facets.isolates.calls import MethodInfo, Pending, not_callable
+from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
+from facets.isolates.exports import Exports
+from facets.isolates.files import Files
+from facets.isolates.grants import Grants
+from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
+from facets.isolates.meter import Meter
 from facets.isolates.raised import raised
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
+from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.timing import Clock
 
 if TYPE_CHECKING:
-    from facets.isolates.images import AnyImage
+    from facets.packages.bundle import Bundle
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -52,9 +71,10 @@ class Session:
     """
 
     __slots__ = (
-        "_arrays", "_blob", "_calls", "_cancelling", "_dead", "_due", "_idle", "_inbox",
-        "_instance", "_loop", "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps",
-        "_timer", "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
+        "__weakref__", "_arrays", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle",
+        "_inbox", "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
+        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
+        "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -70,11 +90,14 @@ class Session:
 
     def __init__(
         self,
-        found: AnyImage,
+        found: languages.AnyImage,
         target: str,
         actor: bool,
         limits: Limits,
         services: Services,
+        files: Files,
+        meter: Meter | None = None,
+        room: Room | None = None,
         arrays: bool = False,
     ) -> None:
         """Use `Session.open`."""
@@ -83,19 +106,30 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._instance = found.pool.take(limits.memory, limits.output)
+        self._seat = None if room is None else room.enter(limits.memory)
+        try:
+            self._instance = found.pool.take(limits.memory, limits.output)
+        except BaseException:
+            self._leave()
+            raise
         self._runner = Runner(self._instance, self, limits.cpu)
-        self._steps = Steps(services, actor, self._lost)
+        self._meter = meter
+        if meter is not None:
+            meter.runner = self._runner
+        self._steps = Steps(services, actor, self._lost, files)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
-        self._inbox: list[list[Any]] = []
+        self._inbox = Inbox()
+        self._clock = Clock(self._loop, lambda: self._post(["tick"]))
+        exports = Exports(self, services.home)
+        exports.on_drop = self._flush
+        self._grants = Grants(exports, services.own, services.giver)
+        self._serving = Serving(self, self._grants, services, limits.output)
         self._arrays = arrays
-        self._blob = Blob(arrays)
+        self.blob = Blob(self._grants, arrays)
         self._scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
         self.methods, self.migrations = {}, ()
@@ -114,24 +148,40 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
+        packages: Bundle | None = None,
+        meter: Meter | None = None,
+        room: Room | None = None,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
-        `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
-        does not load, IsolateDead if loading crosses a limit.
+        `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
+        modules of the code. `meter` is told of each invocation, the load first; `room` is what it
+        takes up until it ends. Raises LoadError if the code does not load, IsolateDead if loading
+        crosses a limit, IsolateCap if there is no room.
         """
-        found = await images.of(code)
+        found, code = await languages.prepare(code)
         compiled = found.code.get(code)
-        order = loading.order(code, target, actor, identity, props, env, limits.output, compiled)
-        session = cls(found, target, actor, limits, services, arrays=code.image == "science")
+        files = Files(code, packages, found.code)
+        session = cls(
+            found, target, actor, limits, services, files, meter, room, arrays=bool(code.image)
+        )
+        counted = None if meter is None else meter.begin("load", "")
         try:
+            order = loading.order(
+                code, target, actor, identity, props, env, limits.output, compiled,
+                session._grants, files.tops,
+            )  # fmt: skip
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
+            if meter is not None and counted is not None:
+                meter.end(counted, error)
             raise
-        if compiled is None:
+        if meter is not None and counted is not None:
+            meter.end(counted)
+        if compiled is None and code.language == "python":
             found.code.loaded(code)
         return session
 
@@ -161,9 +211,9 @@ class Session:
         """Calls that the guest has not answered."""
         return len(self._calls)
 
-    async def idle(self) -> None:
-        """Return when the guest has answered every call."""
-        while self._calls:
+    async def idle(self, but: Collection[Any] = ()) -> None:
+        """Return when the guest has answered every call, but those caused by one of these."""
+        while any(call.cause not in but for call in self._calls.values()):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -175,28 +225,63 @@ class Session:
                 one.set_result(None)
 
     async def call(
-        self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        method: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        cause: Any = None,
     ) -> Any:
         """Call an `async def` method (or a hook; "" for a function target); its result.
 
         Arguments and result are copied. Raises what the method raised as a GuestError that is
         also that builtin, WallLimit when the time is up, IsolateDead when the isolate is killed.
-        If the caller is cancelled, the method is.
+        If the caller is cancelled, the method is. `cause` is what `Services` get to see as the
+        cause of what the guest does in this call.
         """
-        call = self._send(method, args, kwargs, "call")
+        self._check(method, "call")
+        return await self._answered_call(self._send(method, args, kwargs, False, cause))
+
+    async def call_export(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a method of something that the guest handed out."""
+        sent = self._send([number, method], args, kwargs, False, CURRENT.get())
+        return await self._answered_call(sent)
+
+    async def _answered_call(self, call: Pending) -> Any:
         if not call.done:
             call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
             await self._wait(call)
         return call.result()
 
-    async def stream(
-        self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    def stream(
+        self,
+        method: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        cause: Any = None,
     ) -> AsyncGenerator[Any, None]:
         """The items of an async generator method, each made when it is asked for.
 
         Closing the stream closes the generator. `Limits.wall` bounds the wait for each item.
         """
-        call = self._send(method, args, kwargs, "stream")
+        self._check(method, "stream")
+        return self._items(method, args, kwargs, cause)
+
+    def stream_export(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The items of a method of something that the guest handed out."""
+        return self._items([number, method], args, kwargs, CURRENT.get())
+
+    async def _items(
+        self,
+        method: str | list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        cause: Any,
+    ) -> AsyncGenerator[Any, None]:
+        call = self._send(method, args, kwargs, True, cause)
         items = call.items
         assert items is not None  # noqa: S101 - by its kind
         try:
@@ -221,79 +306,90 @@ class Session:
         if self._dead is not None:
             return
         self._dead = reason
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clock.stop()
         self._runner.stop()
+        self._leave()
         self._steps.abandon()
         self._flush_log()
+        if self._meter is not None:
+            self._meter.dead = True
         for call in [*self._calls.values(), *([self._opened] if self._opened else [])]:
             call.disarm()
             call.finish(error=again(reason))
         self._calls.clear()
+        self._serving.end()
+        self._grants.clear()
         self._wake_idle()
+
+    def _leave(self) -> None:
+        if self._seat is not None:
+            self._seat.leave()
 
     def close(self) -> None:
         """End the isolate without complaint; calls from now on raise IsolateClosed. Idempotent."""
         self.kill(IsolateClosed("the session is closed"))
 
     def _send(
-        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None, kind: str
+        self,
+        method: str | list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        streams: bool,
+        cause: Any,
     ) -> Pending:
         """Queue a call, and let the guest run if it does not already."""
         if self._dead is not None:
             raise again(self._dead)
-        info = self.methods.get(method)
-        if info is None or info.kind != kind:
-            self._check(method, info, kind)
         if self._calls:
+            self._refuse_more()
             self._allow_more()
         else:
             self._allow()
-        blob = self._blob
-        lowered = lower(list(args), blob, "args") if args else []
-        named = lower(kwargs, blob, "kwargs") if kwargs else {}
+        self._grants.home = self._services.granter(cause)
+        lowered = lower(list(args), self.blob, "args") if args else []
+        named = lower(kwargs, self.blob, "kwargs") if kwargs else {}
         self._sent += 1
-        call = Pending(self._sent, kind == "stream")
+        call = Pending(self._sent, streams, cause)
+        if self._meter is not None:
+            name = method if isinstance(method, str) else method[1]
+            started = self._meter.begin("stream" if streams else "call", name)
+            call.meter, call.started = self._meter, started
         self._calls[call.id] = call
-        self._inbox.append(["call", call.id, method, lowered, named])
-        if not self._runner.busy:
-            self._pump()
+        self._post(["call", call.id, method, lowered, named])
         return call
 
-    def _check(self, method: str, info: MethodInfo | None, kind: str) -> None:
-        """Raise why this method cannot be called so; hooks can."""
-        what = f"{self.target or 'the module'}.{method}"
-        fields = {"actor": self.target, "method": method}
-        if info is not None:
-            better = "iterate it: `async for`" if info.kind == "stream" else "await it"
-            raise NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
+    def _refuse_more(self) -> None:
+        """HostMemoryLimit if what waits takes too much already."""
+        size = self._held()
+        if size > self.limits.host:
+            what = f"{len(self._calls)} calls under way take {size} bytes"
+            raise too_much(size, self.limits.host, what, survived=True)
+
+    def _held(self) -> int:
+        """Bytes of the host's memory that calls and what waits to go in take, about."""
+        return self._inbox.size + self.blob.size + CALL * len(self._calls)
+
+    def _check(self, method: str, kind: str) -> None:
+        """Raise if this method cannot be called so, and why; hooks can."""
+        info = self.methods.get(method)
+        if self._dead is not None:
+            raise again(self._dead)
+        if info is not None and info.kind == kind:
+            return
         if method in self.hooks and kind == "call":
             return
-        if method in self.plain:
-            raise NotCallable(
-                f"{what} is a plain def", hint="make it async def to call it from outside", **fields
-            )
-        if method[:1] == "_":
-            raise NotCallable(
-                f"{what} is private",
-                hint="names with an underscore are never called from outside",
-                **fields,
-            )
-        raise NoSuchMethod(
-            f"{what} does not exist",
-            hint=f"there is {', '.join(self.methods) or 'nothing'}",
-            **fields,
-        )
+        raise not_callable(self.target, method, info, method in self.plain, self.methods)
 
     def _allow(self) -> None:
         """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
         steps, instance = self._steps, self._instance
-        steps.served = instance.log_bytes = 0
-        steps.allowed = self.limits.calls
+        steps.served = instance.log_bytes = instance.log_calls = 0
+        steps.allowed = instance.log_calls_allowed = self.limits.calls
         instance.logs_allowed = self.limits.logs
 
     def _allow_more(self) -> None:
         self._steps.allowed += self.limits.calls
+        self._instance.log_calls_allowed += self.limits.calls
         self._instance.logs_allowed += self.limits.logs
 
     async def _wait(self, call: Pending) -> None:
@@ -340,22 +436,37 @@ class Session:
 
     # -- the guest --------------------------------------------------------------------------------
 
+    def say(self, message: list[Any]) -> None:
+        """Called by `Serving`: with the next pump, which comes within a turn of the loop."""
+        self._inbox.put(message)
+        size = self._held()
+        if size > self.limits.host:
+            self.fell(too_much(size, self.limits.host, f"answers to it take {size} bytes"))
+            return
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def cause_of(self, number: object) -> Any:
+        """Called by `Serving`: what a call of the host's that is open was caused by."""
+        call = self._calls.get(number) if type(number) is int else None
+        return None if call is None else call.cause
+
     def _post(self, message: list[Any]) -> None:
-        self._inbox.append(message)
+        self._inbox.put(message)
         if not self._runner.busy:
             self._pump()
 
     def _pump(self) -> None:
         """Give the guest its inbox. It may have answered when this returns."""
-        time_ = self._loop.time()
-        now = time_ // 0.001 / 1000  # a guest's clocks tick in milliseconds
-        if now < self._due <= time_:
-            now = self._due
-        header = [now, *self._inbox]
-        self._inbox.clear()
-        blob = self._blob
+        header = self._inbox.take(self._clock.now())
+        if self._grants.exports.dropped:
+            # Last: what goes in with this pump may still name what was let go of since.
+            header.append(["drop", self._grants.exports.take_dropped()])
+        self._grants.sent()
+        blob = self.blob
         if blob.parts:
-            self._blob = Blob(self._arrays)
+            self.blob = Blob(self._grants, self._arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
@@ -370,25 +481,34 @@ class Session:
     def serve(self, message: bytes) -> bytes:
         """Called by the runner: a storage operation."""
         self._flush_log()
+        if self._meter is not None:
+            self._meter.operations += 1
+            self._meter.sent += len(message)
+        weigh(message, self.limits.host)
         return self._steps.serve(message)
 
     def finished(self, answer: bytes) -> None:
         """Called by the runner: the pump returned. Its step is committed before it is heard."""
         self._steps.end()
+        lost = self._steps.take_lost()
         self._flush_log()
         if self._dead is not None:
             return
+        if self._meter is not None:
+            self._meter.sent += len(answer)
         if self._opened is not None:
             self._opened.finish(answer)
             return
         try:
-            header, tail = unpack(answer)
-            more = self._hear(header, tail)
+            weigh(answer, self.limits.host)
+            header, tail = unpack(answer, self._grants)
+            more = self._hear(header, tail, len(answer))
         except IsolateDead as error:
             self.fell(error)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
         else:
+            self._serving.start(lost)
             if (self._inbox or more) and not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon(self._flush)
@@ -407,7 +527,7 @@ class Session:
             if isinstance(error, IsolateDead):
                 self._services.died(error)
 
-    def _hear(self, messages: list[list[Any]], tail: str | None) -> bool:
+    def _hear(self, messages: list[list[Any]], tail: str | None, size: int) -> bool:
         """Act on the outbox of one pump; whether the guest wants to go on at once."""
         more, due = False, math.inf
         for message in messages:
@@ -421,6 +541,17 @@ class Session:
                 self._item(self._calls[message[1]], lift(message[2], tail))
             elif tag == "end":
                 self._answered(message[1], streams=True).finish()
+            elif tag == "call":
+                self._steps.count()
+                if self._meter is not None:
+                    self._meter.calls += 1
+                self._serving.call(message, tail, size)
+            elif tag == "more":
+                self._serving.more(message[1], message[2])
+            elif tag == "cancel":
+                self._serving.cancel(message[1])
+            elif tag == "drop":
+                self._grants.drop(message[1])
             elif tag == "sleep":
                 due = float(message[1])
             elif tag == "again":
@@ -431,8 +562,7 @@ class Session:
                 raise panic(message, self.limits)
             else:
                 raise ValueError(f"unknown tag {tag!r}")
-        if due != self._due:
-            self._arm(due)
+        self._clock.arm(due)
         return more
 
     def _answered(self, number: int, streams: bool = False) -> Pending:
@@ -445,7 +575,7 @@ class Session:
         call = self._calls.pop(number)
         if call.timer is not None or call.grace is not None:
             call.disarm()
-        if self._idle and not self._calls:
+        if self._idle:
             self._wake_idle()
         return call
 
@@ -466,20 +596,10 @@ class Session:
             call.items.append(value)
             call.wake()
 
-    def _arm(self, due: float) -> None:
-        """Wake the guest at `due`, on the loop's clock."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._due = due
-        if due < math.inf:
-            self._timer = self._loop.call_at(due, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._post(["tick"])
-
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
-        for stream, text in logged:
-            self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
+        for number, printed in logged:
+            stream, text = _STREAMS.get(number, "stdout"), printed.decode("utf-8", "replace")
+            if self._meter is not None:
+                self._meter.log(stream, text)
+            self._services.log(stream, text)

@@ -7,6 +7,7 @@ that `native` describes, as science-KEY.native.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import hashlib
 import importlib.util
@@ -22,7 +23,9 @@ import wasmtime
 
 from facets.isolates import capi, engine, native
 from facets.isolates.code import Code
+from facets.isolates.codecache import CodeStore
 from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder
 from facets.isolates.native import Progress
 from facets.isolates.science import instance, setup, wasi
 from facets.isolates.science.files import Library
@@ -58,7 +61,7 @@ class ScienceImage:
         self.identity = HASHES[WASM]
         self.library = library
         self.pool = self
-        self.code = self
+        self.code: CodeStore = _Nothing()
         self._module = module
         self._linker, self._callbacks = _linker(made, module)
         pre = ctypes.c_void_p()
@@ -73,11 +76,16 @@ class ScienceImage:
         """A fresh interpreter."""
         return instance.ScienceInstance(self, memory, output)
 
-    def get(self, code: Code) -> None:
-        """No compiled code is kept: importing takes far longer than compiling here."""
 
-    def loaded(self, code: Code) -> None:
-        """The same."""
+class _Nothing:
+    """No compiled code is kept: here importing takes far longer than compiling."""
+
+    def get(self, code: Code) -> None:
+        return None
+
+    def loaded(self, code: Code) -> None: ...
+
+    def expect(self, code: Code) -> None: ...
 
 
 def loaded() -> ScienceImage | None:
@@ -96,6 +104,12 @@ def load(on_progress: Progress | None = None) -> ScienceImage:
         return _images[0]
 
 
+async def ready() -> ScienceImage:
+    """The image, loaded on a thread if this process does not have it."""
+    found = loaded()
+    return await asyncio.to_thread(load) if found is None else found
+
+
 def find() -> dict[str, Path]:
     """Where the files are; GuestMissing if the package is not installed."""
     try:
@@ -108,7 +122,7 @@ def find() -> dict[str, Path]:
 def _load(on_progress: Progress) -> ScienceImage:
     files = find()
     made = _engine()
-    target = native.cache_folder() / f"science-{native.key(HASHES[WASM], CONFIG)}.native"
+    target = cache_folder() / f"science-{native.key(HASHES[WASM], CONFIG)}.native"
     if not native.is_sound(target):
         with native.locked(target, on_progress):
             if not native.is_sound(target):

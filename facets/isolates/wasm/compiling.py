@@ -22,6 +22,7 @@ from tempfile import TemporaryFile
 
 from facets.isolates import native
 from facets.isolates.errors import LoadError
+from facets.isolates.folder import cache_folder
 from facets.isolates.wasm import compiler, engine
 
 MOST = 16 << 20
@@ -73,7 +74,7 @@ def forget(wasm: bytes) -> None:
 
 def _target(wasm: bytes) -> Path:
     key = native.key(hashlib.sha256(wasm).hexdigest(), engine.CONFIG)
-    return native.cache_folder() / f"raw-{key}.native"
+    return cache_folder() / f"raw-{key}.native"
 
 
 def _remove(path: Path) -> None:

@@ -20,7 +20,7 @@ from wasmtime import WasmtimeError
 from facets.isolates import capi
 from facets.isolates.engine import FUEL, SLICE
 from facets.isolates.errors import GuestError, IsolateDead, LogLimit, OutputLimit
-from facets.isolates.instance import Parked, Trapped
+from facets.isolates.instance import Parked, Trapped, too_often
 from facets.isolates.wasm import capi as core
 from facets.isolates.wasm import engine
 
@@ -47,9 +47,8 @@ class Guest:
 
     __slots__ = (
         "_error", "_failure", "_future", "_home", "_number", "_pace", "_prepared", "_program",
-        "_store",
-        "_trap", "context", "error_at", "fault", "instance", "log_bytes", "logged",
-        "logs_allowed", "outcome", "output", "parked", "trap_at",
+        "_store", "_trap", "context", "error_at", "fault", "instance", "log_bytes", "log_calls",
+        "log_calls_allowed", "logged", "logs_allowed", "outcome", "output", "parked", "trap_at",
     )  # fmt: skip
 
     def __init__(self, made: wasmtime.Engine, memory: int, output: int) -> None:
@@ -57,8 +56,8 @@ class Guest:
         """Nothing ever waits for the host."""
         self.fault: IsolateDead | None = None
         self.logged: list[tuple[int, bytes]] = []
-        self.log_bytes = 0
-        self.logs_allowed = 0
+        self.log_bytes = self.log_calls = 0
+        self.logs_allowed = self.log_calls_allowed = 0
         self.output = output
         self.outcome = Outcome()
         self.instance: Any = None
@@ -159,6 +158,10 @@ class Guest:
             self.fault = LogLimit(
                 f"the isolate printed more than {self.logs_allowed} bytes", limit=self.logs_allowed
             )
+            return False
+        self.log_calls += 1
+        if self.log_calls > self.log_calls_allowed:
+            self.fault = too_often(self.log_calls_allowed)
             return False
         self.logged.append((stream, capi.string_at(text.data, text.size)))
         return True

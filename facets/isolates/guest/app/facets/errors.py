@@ -133,6 +133,12 @@ class PathInvalid(FileError, ValueError):
     code = errno.EINVAL
 
 
+class FileDenied(FileError, PermissionError):
+    """The path leads to a place that this view of the files does not show."""
+
+    code = errno.EACCES
+
+
 class FileTooLarge(FileError):
     """One file would be over its limit."""
 
@@ -169,3 +175,19 @@ class ExclusiveReentered(FacetsError, RuntimeError):
 
 class NotTransferable(FacetsError, TypeError):
     """A value cannot cross the boundary of the isolate. Field: `path`."""
+
+
+class CapabilityError(FacetsError, PermissionError):
+    """A capability cannot be used like this."""
+
+
+class CapabilityDenied(CapabilityError):
+    """It allows other methods or other arguments."""
+
+
+class CapabilityRevoked(CapabilityError):
+    """Whoever gave it has taken it back, or what it stood for has ended."""
+
+
+class CapabilityExpired(CapabilityError):
+    """It was good for a time or a number of calls, and that is over."""

@@ -8,6 +8,7 @@ import traceback
 from facets import errors
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_INTERNAL = (HERE, "<frozen importlib")
 LONGEST = 4096
 FRAMES = 20
 
@@ -66,7 +67,7 @@ def _strip(report, seen):
     if report is None or id(report) in seen:
         return
     seen.add(id(report))
-    frames = [frame for frame in report.stack if not frame.filename.startswith(HERE)]
+    frames = [frame for frame in report.stack if not frame.filename.startswith(_INTERNAL)]
     report.stack[:] = frames[-FRAMES:]
     _strip(report.__cause__, seen)
     _strip(report.__context__, seen)
@@ -78,13 +79,24 @@ def build(description):
     """The exception that a host's answer describes, by the same name."""
     name = description["type"]
     cls = getattr(errors, name, None)
-    if cls is None:
+    if not (isinstance(cls, type) and issubclass(cls, Exception)):
         cls = getattr(builtins, name, None)
         if isinstance(cls, type) and issubclass(cls, Exception):
             return _builtin(cls, description["message"])
-        cls = type(name, (errors.FacetsError,), {"__module__": "facets.errors"})
-        setattr(errors, name, cls)
+        cls = _unknown(name, description.get("kinds", ()))
     return cls(description["message"], hint=description["hint"], **description["fields"])
+
+
+def _unknown(name, kinds):
+    """A class for an error that exists only outside: it is the builtins that it is there."""
+    for kind in kinds:
+        base = getattr(builtins, kind, Exception)
+        if base is not Exception and issubclass(base, Exception):
+            try:
+                return type(name, (errors.FacetsError, base), {"__module__": "facets.errors"})
+            except TypeError:
+                continue  # builtins that do not go together
+    return type(name, (errors.FacetsError,), {"__module__": "facets.errors"})
 
 
 def _builtin(cls, message):
@@ -95,5 +107,6 @@ def _builtin(cls, message):
 
 
 def remember(filename, source):
-    """Let tracebacks show the lines of this source."""
-    linecache.cache[filename] = (lambda: source,)  # it splits the lines when it is asked
+    """Let tracebacks show the lines of this source, which may be a function that gets it."""
+    get = source if callable(source) else lambda: source
+    linecache.cache[filename] = (get,)  # it splits the lines when it is asked
