@@ -18,7 +18,8 @@
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside
     native      native code, cached on disk       opening   a session for any language
-    wasm/       raw WebAssembly
+    wasm/       raw WebAssembly                   science/  CPython with numpy and pandas
+    images      which guest code runs in
 
 Importing this package imports neither wasmtime nor the guest.
 """

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from facets import images
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
@@ -50,7 +49,7 @@ class Isolate:
         self.owner = owner.activation
         self._recipe = recipe
         self._identity = identity
-        self._built = images.find(recipe.image) if recipe.image is not None else None
+        self._built = recipe.built
         self._wanted = self._want(code) if isinstance(code, Code) else None
         self._sinks = tuple([Delivery(self.owner, tail).add for tail in recipe.tails])
         if owner.log.on:
@@ -153,7 +152,7 @@ class Isolate:
     async def _load(self, factory: Factory) -> Code:
         made = factory()
         source = await made if isawaitable(made) else made
-        code = Code.of(source, self._recipe.main, self._recipe.language)
+        code = self._recipe.code(source)
         self._wanted = self._want(code)
         self._code = code
         return code

@@ -40,7 +40,7 @@ class Isolates:
         use, with `LoadError`, and packages that cannot be had with a `PackageError`.
         """
         recipe = Recipe.of(options)
-        code = Code.of(source, recipe.main, recipe.language)
+        code = recipe.code(source)
         return Isolate(self, (code.hash, recipe.data), code, recipe)
 
     def get(
@@ -57,7 +57,7 @@ class Isolates:
         if factory is not None:
             key: object = ("key", source)
             return self._kept(key, key, factory, recipe)
-        code = Code.of(source, recipe.main, recipe.language)
+        code = recipe.code(source)
         return self._kept((code.hash, recipe.key), (code.hash, recipe.data), code, recipe)
 
     def _kept(self, key: object, identity: object, code: Code | Factory, recipe: Recipe) -> Isolate:

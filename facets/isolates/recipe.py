@@ -8,8 +8,12 @@ from functools import cached_property
 from typing import Any, TypedDict
 
 from actors.values import copy
+from facets import images
+from facets.images.names import Built
+from facets.isolates.code import IMAGES, Code
 from facets.isolates.content import content
 from facets.isolates.limits import Limits
+from facets.isolates.sources import Source
 from facets.isolates.tails import Tail
 from facets.packages.pins import Lock
 
@@ -25,7 +29,8 @@ class Options(TypedDict, total=False):
     """ "python", "javascript" or "typescript"; left out, the endings of module names say it, and
     otherwise it is Python."""
     image: str | None
-    """The name of an image that `facets.images.build` made, to run Python in."""
+    """What to run Python in. "science" has numpy, pandas, scipy, scikit-learn and matplotlib (see
+    `facets.isolates.science`); any other name is one that `facets.images.build` made."""
     env: Mapping[str, Any] | None
     """Plain data and capabilities, which the code sees as `self.env`."""
     limits: Limits | None
@@ -61,6 +66,16 @@ class Recipe:
         if not isinstance(packages, Lock | str):  # a text is refused where it is read
             options["packages"] = tuple(packages)
         return cls(**options)
+
+    def code(self, source: Source) -> Code:
+        """The code in this source; see `sources.read`."""
+        ready = self.image if self.image in IMAGES else None
+        return Code.of(source, self.main, self.language, ready or "")
+
+    @cached_property
+    def built(self) -> Built | None:
+        """The image that was built for it, if it asks for one."""
+        return None if self.image is None or self.image in IMAGES else images.find(self.image)
 
     @cached_property
     def data(self) -> object:

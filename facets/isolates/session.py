@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT
-from facets.isolates import image, languages, loading
+from facets.isolates import languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.caps import Room
 from facets.isolates.code import Code
@@ -46,6 +46,7 @@ from facets.isolates.exports import Exports
 from facets.isolates.files import Files
 from facets.isolates.grants import Grants
 from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.image import WASM
 from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
@@ -72,9 +73,9 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
-        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
-        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
+        "__weakref__", "_arrays", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle",
+        "_inbox", "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat",
+        "_sent", "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
         "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
@@ -91,7 +92,7 @@ class Session:
 
     def __init__(
         self,
-        found: image.Image,
+        found: languages.AnyImage,
         target: str,
         actor: bool,
         limits: Limits,
@@ -99,6 +100,7 @@ class Session:
         files: Files,
         meter: Meter | None = None,
         room: Room | None = None,
+        arrays: bool = False,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -127,7 +129,8 @@ class Session:
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
         self._serving = Serving(self, self._grants, services, limits.output)
-        self.blob = Blob(self._grants)
+        self._arrays = arrays
+        self.blob = Blob(self._grants, arrays)
         self._scheduled = False
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
@@ -150,7 +153,7 @@ class Session:
         packages: Bundle | None = None,
         meter: Meter | None = None,
         room: Room | None = None,
-        guest: Path = image.WASM,
+        guest: Path = WASM,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
@@ -165,7 +168,9 @@ class Session:
         found, code = await languages.prepare(code, guest)
         compiled = found.code.get(code)
         files = Files(code, packages, found.code)
-        session = cls(found, target, actor, limits, services, files, meter, room)
+        session = cls(
+            found, target, actor, limits, services, files, meter, room, arrays=bool(code.image)
+        )
         counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
@@ -465,7 +470,7 @@ class Session:
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants)
+            self.blob = Blob(self._grants, self._arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
