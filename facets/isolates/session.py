@@ -91,7 +91,6 @@ class Session:
         self.target = target
         self._instance = found.pool.take(limits.memory, limits.output)
         self._runner = Runner(self._instance, self, limits.cpu)
-        self._steps = Steps(services, actor, self._lost)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
@@ -100,6 +99,7 @@ class Session:
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
+        self._steps = Steps(services, actor, self._lost, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = False
@@ -408,6 +408,11 @@ class Session:
         """Called by `Serving`: what a call of the host's that is open was caused by."""
         call = self._calls.get(number) if type(number) is int else None
         return None if call is None else call.cause
+
+    def _own(self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One of the runtime's own services, called in the middle of a step."""
+        self._grants.home = self._services.home
+        return self._services.own_now(self.cause_of(number), method, args, kwargs)
 
     def _post(self, message: list[Any]) -> None:
         self._inbox.append(message)

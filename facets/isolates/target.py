@@ -47,7 +47,7 @@ class IsolateActor:
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        body = IsolateBody(activation, self.interface, self.isolate.owner)
+        body = IsolateBody(activation, self)
         node = activation.node
         session = await Session.open(
             await self.isolate.code(),
