@@ -8,6 +8,7 @@
     codec       values across the boundary        steps     storage operations and transactions
     serving     calls out of it, under way        using     as whose code those run
     grants      what it was handed, by number     exports   what it handed out
+    own         the runtime's services, handle 0  nested    self.facets inside
     content     env and props as a key            eager     tasks that begin at once
     calls       calls under way                   runner    a fiber: loop first, then threads
     instance    one minted guest                  image     its native code, cached

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
-from facets.capabilities.capability import Capability
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
 from facets.isolates.printed import Printed
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
+    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -99,7 +99,7 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
-    own: Capability | None = None
+    own: Own | None = None
 
     def __init__(self, entrypoint: Entrypoint) -> None:
         self._entrypoint = entrypoint
@@ -109,6 +109,11 @@ class _Stateless:
 
     def granter(self, cause: Call | None) -> Any:
         return None if cause is None else cause.activation
+
+    def own_now(
+        self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        raise PermissionError(f"an entrypoint has no {method}")
 
     async def use(self, asked: Asked) -> Any:
         return await self._desk.use(asked)

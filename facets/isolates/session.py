@@ -118,7 +118,6 @@ class Session:
         self._meter = meter
         if meter is not None:
             meter.runner = self._runner
-        self._steps = Steps(services, actor, self._lost, files)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
@@ -128,6 +127,7 @@ class Session:
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
+        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
         self._arrays = arrays
         self.blob = Blob(self._grants, arrays)
@@ -455,6 +455,11 @@ class Session:
         """Called by `Serving`: what a call of the host's that is open was caused by."""
         call = self._calls.get(number) if type(number) is int else None
         return None if call is None else call.cause
+
+    def _own(self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One of the runtime's own services, called in the middle of a step."""
+        self._grants.home = self._services.home
+        return self._services.own_now(self.cause_of(number), method, args, kwargs)
 
     def _post(self, message: list[Any]) -> None:
         self._inbox.put(message)

@@ -46,7 +46,7 @@ class IsolateActor:
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        body = IsolateBody(activation, self.interface, self.isolate.owner)
+        body = IsolateBody(activation, self)
         node = activation.node
         session = await self.isolate.open(
             self.name,

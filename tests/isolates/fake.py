@@ -38,6 +38,9 @@ class Owner:
     def granter(self, cause: Any) -> Any:
         return None
 
+    def own_now(self, cause: Any, method: str, args: Any, kwargs: Any) -> Any:
+        return self.own.now(method, args, kwargs)
+
     async def use(self, asked: Any) -> Any:
         self.asked.append(asked)
         self.events.append("use")
