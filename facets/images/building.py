@@ -85,15 +85,20 @@ def _baked(built: Built, bundle: Bundle) -> bytes:
         try:
             guest.bake(wasm, folder, SECONDS)
         except (RuntimeError, TimeoutError, ValueError) as error:
-            said = str(error)[-LONGEST:]
-            last = said.strip().rpartition("\n")[2][:300]
-            raise BuildFailed(
-                f"image {built.name!r} cannot be built: {last}",
-                hint="the end of what the build printed is in `output`",
-                name=built.name,
-                output=said,
-            ) from None
+            raise _failed(built, str(error)) from None
         return wasm.read_bytes()
+
+
+def _failed(built: Built, said: str) -> BuildFailed:
+    """The builder prints the traceback inside, the exception as the cause, and its own stack."""
+    said = said.partition("\nStack backtrace:")[0].strip()
+    last = said.rpartition("\n")[2].strip()
+    return BuildFailed(
+        f"image {built.name!r} cannot be built: {last[:300]}",
+        hint="what the build printed is in `output`",
+        name=built.name,
+        output=said[-LONGEST:],
+    )
 
 
 def _lay_out(folder: Path, built: Built, bundle: Bundle) -> None:
