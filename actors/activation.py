@@ -118,6 +118,11 @@ class Activation:
         """Control is about to leave for another actor: the step ends here."""
         if self.broken is not None:
             raise self.reason()
+        if not self.body.own_steps:
+            self.end_step()
+
+    def end_step(self) -> None:
+        """Commit the open step, if there is one."""
         if self.database.in_step:
             if self.database.transaction_depth:
                 raise TransactionAcrossAwait(

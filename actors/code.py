@@ -36,6 +36,8 @@ class Body(Protocol):
     """Code in one activation. Methods are checked against `contract` before a call."""
 
     contract: Contract
+    own_steps: bool
+    """It says itself where its steps end: a call it makes to another actor does not end one."""
 
     def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the first step of `call.method`: its result, or a `Waiting` for the rest of it.
@@ -126,6 +128,7 @@ class ObjectBody:
     """A Python object of this process."""
 
     __slots__ = ("_calls", "actor", "contract")
+    own_steps = False
 
     def __init__(self, cls: type[Actor], activation: Activation) -> None:
         self.contract = contract_of(cls, _base_of(cls))

@@ -102,6 +102,7 @@ class Transaction:
             self.check()  # each time: it may have ended while this call waited
             if held is None:
                 activation.leave()
+                activation.end_step()
                 activation.transaction = self
                 activation.database.defer()
                 self._participants.append(activation)

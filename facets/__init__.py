@@ -2,6 +2,7 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    capabilities/  what code in a sandbox may call
     images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
@@ -34,6 +35,8 @@ from storage.rows import Rows as Rows
 if TYPE_CHECKING:
     from facets import images as images
     from facets import packages as packages
+    from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
     from facets.isolates.limits import Limits as Limits
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "Capability",
     "Egress",
     "FacetStat",
     "FileLimits",
@@ -55,6 +59,7 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "capability",
     "errors",
     "exclusive",
     "images",
@@ -63,6 +68,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Capability": "facets.capabilities.capability",
+    "capability": "facets.capabilities.marked",
     "Egress": "facets.egress.egress",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",

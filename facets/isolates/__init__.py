@@ -6,10 +6,15 @@
     files       what a guest reads by name        loading   the order to a guest, its answer
     errors      everything that goes wrong        raised    what a guest raised, outside
     codec       values across the boundary        steps     storage operations and transactions
+    serving     calls out of it, under way        using     as whose code those run
+    grants      what it was handed, by number     exports   what it handed out
+    content     env and props as a key            eager     tasks that begin at once
     calls       calls under way                   runner    a fiber: loop first, then threads
     instance    one minted guest                  image     its native code, cached
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside
+    native      native code, cached on disk       opening   a session for any language
+    wasm/       raw WebAssembly
 
 Importing this package imports neither wasmtime nor the guest.
 """

@@ -12,14 +12,17 @@ from actors.actor import RESERVED
 from actors.call import Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
+from facets.capabilities.capability import Capability
+from facets.isolates import using
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
-from facets.isolates.session import Session
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.opening import AnySession
+    from facets.isolates.serving import Asked
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
 """What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""
@@ -34,15 +37,20 @@ class IsolateBody:
     the loop's thread, even while the guest itself computes on a worker.
     """
 
-    def __init__(self, activation: Activation, interface: Interface) -> None:
+    own_steps = True
+
+    def __init__(self, activation: Activation, interface: Interface, giver: Activation) -> None:
         self.contract: Contract
+        self.own: Capability | None = None
+        self.home = activation
+        self.giver = giver
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
         self._activation = activation
         self._interface = interface
-        self._session: Session
+        self._session: AnySession
         self._partial: dict[str, str] = {}
 
-    def attach(self, session: Session, name: str) -> None:
+    def attach(self, session: AnySession, name: str) -> None:
         """Take the open session; its code says what may be called."""
         self._session = session
         methods: dict[str, Kind] = {
@@ -63,16 +71,17 @@ class IsolateBody:
 
     def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the method inside; the codec copies both ways."""
-        return Waiting(self._call(call.method, args, kwargs))
+        return Waiting(self._call(call, args, kwargs))
 
-    async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._interface.convert(method, await self._session.call(method, args, kwargs))
+    async def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = await self._session.call(call.method, args, kwargs, call)
+        return self._interface.convert(call.method, result)
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """The items, as the guest yields them."""
-        items = self._session.stream(call.method, args, kwargs)
+        items = self._session.stream(call.method, args, kwargs, call)
         try:
             async for item in items:
                 yield self._interface.convert(call.method, item)
@@ -99,6 +108,19 @@ class IsolateBody:
         self._session.kill(reason)
 
     # -- Services of the session ----------------------------------------------------------
+
+    def granter(self, cause: Call | None) -> Activation | None:
+        """Who called; None if that was nobody of this runtime."""
+        above = None if cause is None else cause.parent
+        return None if above is None else above.activation
+
+    async def use(self, asked: Asked) -> Any:
+        """A call of the guest's to something that it was handed."""
+        return await using.use(asked, self._activation)
+
+    def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
+        """A stream of something that the guest was handed."""
+        return using.iterate(asked, self._activation)
 
     def storage(self, op: str, args: list[Any]) -> object:
         """One storage operation of the guest's open step."""

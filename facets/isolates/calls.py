@@ -19,12 +19,14 @@ class Pending:
     """One call on its way. `done` means that the guest has answered, or that nobody will."""
 
     __slots__ = (
-        "cancelled", "credit", "done", "error", "future", "grace", "id", "items", "overdue",
-        "timer", "value",
+        "cancelled", "cause", "credit", "done", "error", "future", "grace", "id", "items",
+        "overdue", "timer", "value",
     )  # fmt: skip
 
-    def __init__(self, number: int, streams: bool) -> None:
+    def __init__(self, number: int, streams: bool, cause: Any = None) -> None:
         self.id = number
+        self.cause = cause
+        """The actor's call that this one is the inside of."""
         self.done = False
         self.cancelled = False
         """Told to stop."""

@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
-from facets.isolates.modules import Sorted, sort
+from facets.isolates import sources
 from facets.isolates.tree import Tree
 
 
@@ -17,45 +16,35 @@ from facets.isolates.tree import Tree
 class Code:
     """Modules by name, which of them is the main one, and other files. Equal by content.
 
-    Tracebacks name a module's lines as `NAME.py`, and those of packages as `NAME/__init__.py`.
+    Python modules have dotted names, and tracebacks name their lines as `NAME.py`, or
+    `NAME/__init__.py` for packages. Modules of JavaScript and TypeScript have the names of files,
+    with `/` between folders.
     """
 
     modules: Mapping[str, str]
     main: str
     language: str = "python"
+    wasm: bytes = b""
+    """The one module, if the language is "wasm"."""
     paths: Mapping[str, str] = field(default_factory=dict)
-    """Where modules stand that do not stand at `NAME.py`."""
+    """Where Python modules stand that do not stand at `NAME.py`."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """What is not Python, by path."""
+    """What is no module, by path."""
 
     @classmethod
-    def of(cls, source: str | Mapping[str, str | bytes], main: str | None = None) -> Code:
-        """One source text (module `main`), or modules and files by name; see `modules.sort`.
+    def of(
+        cls, source: sources.Source, main: str | None = None, language: str | None = None
+    ) -> Code:
+        """The code in `source`; see `sources.read`."""
+        return cls(*sources.read(source, main, language))
 
-        `main` says which module is loaded; it may be left out when one is called "main" or
-        there is only one. Raises BadModules for a name or a content that cannot be loaded,
-        ModulesTooLarge over `modules.MOST` bytes.
-        """
-        found = sort({main or "main": source} if isinstance(source, str) else source)
-        modules = found.modules
-        if main is None:
-            main = "main" if "main" in modules or len(modules) != 1 else next(iter(modules))
-        if main not in modules:
-            raise ValueError(f"there is no module {main!r} among {sorted(modules)}; pass main=")
-        return cls.sorted(found, main)
-
-    @classmethod
-    def sorted(cls, found: Sorted, main: str) -> Code:
-        """Code of what `sort` found."""
-        return cls(
-            MappingProxyType(found.modules),
-            main,
-            paths=MappingProxyType(found.paths),
-            files=MappingProxyType(found.files),
-        )
+    @property
+    def entry(self) -> str:
+        """What is called if nothing is named: "main", or "" for all that a module exports."""
+        return "" if self.language == "wasm" else "main"
 
     def path(self, name: str) -> str:
-        """Where this module stands."""
+        """Where this Python module stands."""
         return self.paths.get(name) or name.replace(".", "/") + ".py"
 
     @cached_property
@@ -72,7 +61,9 @@ class Code:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of language, main, modules and files; the identity of this code."""
-        content = [self.language, self.main, sorted(self.modules.items())]
+        content: list[object] = [self.language, self.main, sorted(self.modules.items())]
+        if self.wasm:
+            content.append(hashlib.sha256(self.wasm).hexdigest())
         if self.files or self.paths:
             files = sorted((k, hashlib.sha256(v).hexdigest()) for k, v in self.files.items())
             content += [sorted(self.paths.items()), files]
@@ -85,5 +76,7 @@ class Code:
         return isinstance(other, Code) and self.hash == other.hash
 
     def __reduce__(self) -> tuple[object, ...]:
-        values = dict(self.modules), self.main, self.language, dict(self.paths), dict(self.files)
-        return Code, values
+        return Code, (
+            dict(self.modules), self.main, self.language, self.wasm, dict(self.paths),
+            dict(self.files),
+        )  # fmt: skip

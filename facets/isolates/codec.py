@@ -5,9 +5,10 @@
     BLOB    the attachments end to end; offsets and lengths count code points
 
     t tuple   e set   f frozenset   d dict with other keys than strings   R Rows   w Row
-    i int over 64 bits (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
+    i large int (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
     dt datetime   da date   ti time   td timedelta
     b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
+    r capability of the host   g export of the guest (both need a `References`; `grants`)
 
 An enum travels as its value, a subclass of a builtin as that builtin, a dataclass or struct as
 a `Record`. Anything else is NotTransferable, which says where it stands. Nothing that a guest
@@ -23,15 +24,18 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from typing import Any, final
+from typing import Any, Protocol, final
 from uuid import UUID
 
 import msgspec
 
+from facets.capabilities.reference import is_capability
 from facets.isolates.errors import NotTransferable
 from storage.rows import Row, Rows, row_type
 
 MAX_DEPTH = 128
+SAFE = 2**53
+"""Integers from here on are tagged on their way in: a guest's JSON may have only doubles."""
 LONG = 4096
 """Text longer than this is attached: JSON would escape and scan it twice."""
 _SINGLE = frozenset({bool, type(None)})
@@ -86,14 +90,36 @@ class Record:
         return Record, (self._kind, self._fields)
 
 
+class References(Protocol):
+    """What values that travel by reference become, and what references from the guest mean."""
+
+    def grant(self, value: object) -> dict[str, Any] | None:
+        """The tagged value that stands for this one; None if it is mere data."""
+
+    def take_back(self, mark: int) -> None:
+        """Nothing that was granted since `mark` is sent after all."""
+
+    @property
+    def mark(self) -> int:
+        """Grants so far."""
+
+    def granted(self, tagged: list[Any]) -> object:
+        """What the guest means by an `r`; ValueError if it was not given that."""
+
+    def exported(self, tagged: list[Any]) -> object:
+        """What a `g` of the guest stands for; ValueError if it is malformed."""
+
+
 class Blob:
     """The attachments of one frame."""
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("parts", "references", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, references: References | None = None) -> None:
         self.parts: list[str] = []
         self.size = 0
+        self.references = references
+        """None where only data may cross."""
 
     def attach(self, text: str, tag: str) -> dict[str, Any]:
         """Append `text`; the tagged value that stands for it."""
@@ -111,6 +137,13 @@ class Blob:
         return self.attach(text, "s")
 
 
+class Tail(str):
+    """The attachments of a frame that came in, and what references in it mean."""
+
+    __slots__ = ("references",)
+    references: References | None
+
+
 class _Refused(Exception):
     pass
 
@@ -126,7 +159,7 @@ def pack(header: object, blob: Blob | None = None) -> bytes:
     return b"".join((data, b"\n", "".join(blob.parts).encode()))
 
 
-def unpack(frame: bytes) -> tuple[Any, str | None]:
+def unpack(frame: bytes, references: References | None = None) -> tuple[Any, str | None]:
     """Header and attachments of a frame; ValueError if it is none.
 
     The attachments are None if no value in the header is tagged; there is nothing to lift then.
@@ -136,7 +169,11 @@ def unpack(frame: bytes) -> tuple[Any, str | None]:
         header = _from_json(head)
     except (msgspec.DecodeError, RecursionError):
         header = _unpack_slowly(head)
-    return header, tail.decode() if b'"$"' in head else None
+    if b'"$"' not in head:
+        return header, None
+    attached = Tail(tail.decode())
+    attached.references = references
+    return header, attached
 
 
 def _unpack_slowly(head: bytes) -> Any:
@@ -149,10 +186,15 @@ def _unpack_slowly(head: bytes) -> Any:
 
 def lower(value: object, blob: Blob, what: str = "value") -> Any:
     """`value` as JSON and attachments; NotTransferable says what cannot cross, and where."""
+    references = blob.references
+    mark = 0 if references is None else references.mark
     try:
         return _lower(value, blob, 0)
     except _Refused as refused:
-        path, reason = _locate(value, what, 0) or (what, str(refused))
+        if references is not None:
+            references.take_back(mark)
+        probe = None if references is None else _Probe()
+        path, reason = _locate(value, what, 0, probe) or (what, str(refused))
     raise NotTransferable(
         f"{path}: {reason}",
         hint="pass plain data: numbers, text, bytes, containers, dates, dataclasses",
@@ -165,7 +207,7 @@ def _lower(v: Any, blob: Blob, depth: int) -> Any:
     if kind is str:
         return v if len(v) <= LONG else blob.text(v)
     if kind is int:
-        return v if -(2**63) <= v < 2**63 else {"$": ["i", hex(v)]}
+        return v if -SAFE < v < SAFE else {"$": ["i", hex(v)]}
     if kind is float:
         return v if v - v == 0.0 else {"$": ["n", repr(v)]}
     if kind in _SINGLE:
@@ -260,6 +302,8 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 def _other(v: object) -> _Lower:
     """How to lower a value whose class is not exactly one of those in the table."""
+    if is_capability(v):
+        return _reference
     if isinstance(v, enum.Enum):
         return _as(lambda member: member.value)
     if isinstance(v, Row):
@@ -277,16 +321,38 @@ def _other(v: object) -> _Lower:
     raise _Refused(f"{name} cannot cross the boundary of an isolate")
 
 
-def _locate(v: object, path: str, depth: int) -> tuple[str, str] | None:
+def _reference(v: object, blob: Blob, depth: int) -> Any:
+    tagged = None if blob.references is None else blob.references.grant(v)
+    if tagged is None:
+        raise _Refused("a capability is not data, and only data has a place here")
+    return tagged
+
+
+class _Probe:
+    """References that lead nowhere, to find out what else cannot cross."""
+
+    mark = 0
+
+    def grant(self, value: object) -> dict[str, Any]:
+        return {}
+
+    def take_back(self, mark: int) -> None: ...
+
+    def granted(self, tagged: list[Any]) -> object: ...
+
+    def exported(self, tagged: list[Any]) -> object: ...
+
+
+def _locate(v: object, path: str, depth: int, probe: References | None) -> tuple[str, str] | None:
     """Where the first value stands that cannot cross, and why; only after `lower` failed."""
     try:
-        _lower(v, Blob(), depth)
+        _lower(v, Blob(probe), depth)
     except _Refused as refused:
         reason = str(refused)
     else:
         return None
     for name, child in _children(v):
-        found = _locate(child, path + name, depth + 1) if depth < MAX_DEPTH else None
+        found = _locate(child, path + name, depth + 1, probe) if depth < MAX_DEPTH else None
         if found:
             return found
     return path, reason
@@ -374,6 +440,13 @@ def _lift_record(x: list[Any], blob: str, depth: int) -> Record:
     return Record(x[1], {str(k): _lift(y, blob, depth) for k, y in x[2].items()})
 
 
+def _references(blob: str) -> References:
+    found = blob.references if isinstance(blob, Tail) else None
+    if found is None:
+        raise ValueError("a reference where only data has a place")
+    return found
+
+
 _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "t": lambda x, blob, depth: tuple(_lift_list(x[1], blob, depth)),
     "e": lambda x, blob, depth: set(_lift_list(x[1], blob, depth)),
@@ -394,4 +467,6 @@ _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "o": _lift_record,
     "R": _lift_rows,
     "w": _lift_row,
+    "r": lambda x, blob, depth: _references(blob).granted(x),
+    "g": lambda x, blob, depth: _references(blob).exported(x),
 }

@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from actors.call import CURRENT, Call
 from actors.tasks import spawn
+from facets.capabilities.capability import Capability
+from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
-from facets.isolates.session import Session
+from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from facets.isolates.loader import Isolate
+    from facets.isolates.opening import AnySession
+    from facets.isolates.serving import Asked
 
 
 class Entrypoint:
@@ -22,27 +29,32 @@ class Entrypoint:
         self._name = name
         self._props = props
         self._limits = limits
-        self._opening: asyncio.Task[Session] | None = None
-        self._session: Session | None = None
+        self._opening: asyncio.Task[AnySession] | None = None
+        self._session: AnySession | None = None
         self.ended: BaseException | None = None
         self.output: list[str] = []
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
-        session = await self._open()
-        return await session.call("", args, kwargs)
+        return await self._call("", args, kwargs)
 
     def __getattr__(self, method: str) -> Any:
         if method.startswith("_"):
             raise AttributeError(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            session = await self._open()
-            return await session.call(method, args, kwargs)
+            return await self._call(method, args, kwargs)
 
         return call
 
-    async def _open(self) -> Session:
+    async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        session = await self._open()
+        call = CURRENT.get()
+        if call is not None:
+            call.activation.leave()  # the code inside may act for it before this returns
+        return await session.call(method, args, kwargs, call)
+
+    async def _open(self) -> AnySession:
         if self.ended is not None:
             raise self.ended
         if self._session is not None:
@@ -51,11 +63,12 @@ class Entrypoint:
             self._opening = spawn(self._start())
         return await asyncio.shield(self._opening)
 
-    async def _start(self) -> Session:
+    async def _start(self) -> AnySession:
         try:
-            self._session = await Session.open(
-                await self._isolate.code(),
-                target=self._name,
+            code = await self._isolate.code()
+            self._session = await open_session(
+                code,
+                target=self._name or code.entry,
                 actor=False,
                 identity=None,
                 props=self._props,
@@ -85,8 +98,20 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
+    own: Capability | None = None
+
     def __init__(self, entrypoint: Entrypoint) -> None:
         self._entrypoint = entrypoint
+        self.home = self.giver = entrypoint._isolate.owner
+
+    def granter(self, cause: Call | None) -> Any:
+        return None if cause is None else cause.activation
+
+    async def use(self, asked: Asked) -> Any:
+        return await using.use(asked, self.home)
+
+    def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
+        return using.iterate(asked, self.home)
 
     def storage(self, op: str, args: list[Any]) -> object:
         raise IsolateError(

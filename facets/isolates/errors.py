@@ -18,7 +18,8 @@
             ├── OutputLimit       a message it sent is too large
             ├── LogLimit          it printed too much
             ├── StackLimit        it recursed too deeply inside the interpreter (RecursionError)
-            ├── GuestAborted      the interpreter ended itself (`os.abort()`, `os._exit()`)
+            ├── GuestAborted      the interpreter ended itself (`os.abort()`, `os._exit()`), or raw
+            │                     WebAssembly trapped
             └── ProtocolViolation it sent what no honest guest sends
 
 You do not get an `IsolateDead` for an exception: a method that raises leaves its isolate in
@@ -110,7 +111,8 @@ class StackLimit(IsolateDead, RecursionError):
 
 
 class GuestAborted(IsolateDead):
-    """The interpreter ended itself, or called something that an isolate does not have.
+    """The interpreter ended itself, or called something that an isolate does not have; or raw
+    WebAssembly trapped.
 
     Field: `trap`, what WebAssembly said.
     """

@@ -18,7 +18,7 @@ class Limits:
     | memory | the isolate, interpreter included | 64 MiB | MemoryError inside; killed if the interpreter does not survive it | `MemoryLimit` |
     | cpu    | one uninterrupted stretch     | 5 s     | killed                              | `CpuLimit`    |
     | wall   | one call, from start to end   | 30 s    | call cancelled; killed 1 s later if it goes on | `WallLimit` |
-    | calls  | storage and log operations per call | 100,000 | killed                        | `CallLimit`   |
+    | calls  | storage operations and calls to capabilities per call | 100,000 | killed      | `CallLimit`   |
     | output | bytes of one message that leaves (results, stream items, arguments of storage) | 16 MiB | killed | `OutputLimit` |
     | logs   | bytes printed per call        | 1 MiB   | killed                              | `LogLimit`    |
 

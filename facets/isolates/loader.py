@@ -8,13 +8,12 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from actors.values import copy
 from facets import images
+from facets.isolates import sources
 from facets.isolates.code import Code
+from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import NotTransferable
 from facets.isolates.image import WASM
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from actors.activation import Activation
     from facets.packages.bundle import Bundle
 
-Source = str | Mapping[str, str | bytes]
+Source = sources.Source
 Packages = Sequence[str] | Lock
 Factory = Callable[[], Source | Awaitable[Source]]
 
@@ -44,19 +43,21 @@ class Isolate:
         identity: object,
         code: Code | Factory,
         main: str | None,
+        language: str | None,
         env: Mapping[str, Any],
-        limits: Limits,
+        limits: Limits | None,
         packages: Packages = (),
         image: str | None = None,
     ) -> None:
         self._built = images.find(image) if image is not None else None
         self.env = env
-        self.limits = limits
+        self.limits = limits or (self._built.limits if self._built else Limits())
+        self.owner = owner
         self._identity = identity
         self._given = packages
         self._wanted = self._want(code) if isinstance(code, Code) else None
-        self._owner = owner
         self._main = main
+        self._language = language
         self._code = code
         self._loading: asyncio.Future[Code] | None = None
         self._entrypoints: dict[object, Entrypoint] = {}
@@ -98,14 +99,15 @@ class Isolate:
         """A function or a class of this code without storage, called in a shared sandbox.
 
         A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main".
+        methods are. `name` defaults to "main". Of raw WebAssembly it names an exported function,
+        or an interface of a component; without one, all exported functions are methods.
         """
         limits = limits or self.limits
-        key = (name, _content(props, "props"), limits)
+        key = (name, content(props, "props"), limits)
         found = self._entrypoints.get(key)
         if found is None or found.ended:
-            found = Entrypoint(self, name or "main", props, limits)
-            self._owner.on_end.append(found.kill)
+            found = Entrypoint(self, name or "", props, limits)
+            self.owner.on_end.append(found.kill)
             self._entrypoints[key] = found
         return found
 
@@ -123,12 +125,14 @@ class Isolate:
 
     async def _load(self, factory: Factory) -> Code:
         made = factory()
-        code = Code.of(await made if isawaitable(made) else made, self._main)
+        code = Code.of(await made if isawaitable(made) else made, self._main, self._language)
         self._wanted = self._want(code)
         self._code = code
         return code
 
     def _want(self, code: Code) -> Wanted:
+        if self._built is not None and code.language != "python":
+            raise ValueError(f"image {self._built.name!r} is for Python, not {code.language}")
         return Wanted(self._given, code, self._built.lock if self._built else None)
 
     async def packages(self) -> Bundle | None:
@@ -149,6 +153,7 @@ class Isolates:
         source: Source,
         *,
         main: str | None = None,
+        language: str | None = None,
         image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
@@ -156,28 +161,34 @@ class Isolates:
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
-        Modules are Python text by dotted name or path, and other files, text or bytes, by path;
-        `isolates.modules` says how they are told apart and how code inside reads them.
-        `image` is the name of one that `facets.images.build` made. `env` is plain data that the
-        code sees as `self.env`. `packages` are requirements, or a `packages.Lock`, of pure Python
-        packages; those that a `# /// script` block of the main module names are added, and a
-        lock or an image must have them. Nothing runs and nothing is fetched yet: source that
-        does not parse fails at its first use, with `LoadError`, and packages that cannot be had
-        with a `PackageError`.
+        `language` is "python", "javascript" or "typescript"; left out, the endings of module
+        names say it, and otherwise it is Python. Bytes are raw WebAssembly, a core module or a
+        component that imports nothing (see `facets.isolates.wasm`); so is one module whose name
+        ends in .wasm. Modules of Python are text by dotted name or path, and other files, text or
+        bytes, by path; `isolates.modules` says how they are told apart and read inside.
+
+        `image` is the name of one that `facets.images.build` made. `env` is plain data and
+        capabilities, which the code sees as `self.env`. `packages` are requirements, or a
+        `packages.Lock`, of pure Python packages; those that a `# /// script` block of the main
+        module names are added, and a lock or an image must have them. Nothing runs and nothing is
+        fetched yet: source that does not parse fails at its first use, with `LoadError`, and
+        packages that cannot be had with a `PackageError`. Without `limits`, memory is what an
+        image takes and as much again as code without packages has.
         """
-        code = Code.of(source, main)
+        code = Code.of(source, main, language)
         env = _private(env)
         identity = _identity(code, env)
         return Isolate(
-            self._activation, identity, code, main, env, limits or Limits(), packages, image
+            self._activation, identity, code, main, language, env, limits, packages, image
         )
 
     def get(
         self,
-        source: Source | str,
+        source: Source,
         factory: Factory | None = None,
         *,
         main: str | None = None,
+        language: str | None = None,
         image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
@@ -191,18 +202,18 @@ class Isolates:
         packages that its first use found; pass a `packages.Lock` to decide which they are.
         """
         env = _private(env)
-        limits = limits or Limits()
         given = packages if isinstance(packages, Lock) else tuple(packages)
         if factory is None:
-            made = Code.of(source, main)
+            made = Code.of(source, main, language)
             key: object = (_identity(made, env), limits, given, image)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = Isolate(self._activation, identity, made, main, env, limits, packages, image)
-            self._cached[key] = found
+            found = self._cached[key] = Isolate(
+                self._activation, identity, made, main, language, env, limits, packages, image
+            )
         return found
 
     async def run(
@@ -210,6 +221,7 @@ class Isolates:
         source: Source,
         *args: Any,
         entry: str = "main",
+        language: str | None = None,
         image: str | None = None,
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
@@ -217,7 +229,9 @@ class Isolates:
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, image=image, env=env, limits=limits, packages=packages)
+        isolate = self.load(
+            source, language=language, image=image, env=env, limits=limits, packages=packages
+        )
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)
@@ -225,18 +239,11 @@ class Isolates:
             entrypoint.close()
 
 
-def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, bytes]:
-    return code.hash, _content(env, "env")
+def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, object]:
+    return code.hash, content(env, "env")
 
 
 def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A copy that its giver cannot change; `_content` says what may be in it."""
-    _content(dict(env or {}), "env")
+    """A copy that its giver cannot change; `content` says what may be in it."""
+    content(dict(env or {}), "env")
     return copy(dict(env or {}), "env")  # type: ignore[no-any-return]
-
-
-def _content(value: Any, what: str) -> bytes:
-    try:
-        return msgspec.msgpack.encode(value, order="deterministic")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise NotTransferable(f"{what} is not plain data: {error}", path=what) from error

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from facets.isolates.calls import MethodInfo
 from facets.isolates.code import Code
-from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.codec import Blob, References, lift, lower, pack, unpack
 from facets.isolates.errors import LoadError, ProtocolViolation
 
 Compiled = Mapping[str, str]
@@ -33,14 +33,16 @@ def order(
     env: object,
     output: int,
     compiled: Compiled | None = None,
+    references: References | None = None,
     tops: Sequence[str] = (),
 ) -> bytes:
     """The message to `boot`; NotTransferable if props or env cannot cross.
 
-    `compiled` spares the guest the compilation. `tops` are the first parts of the names of
-    modules that it may ask for, besides those it gets.
+    `compiled` spares the guest the compilation; `references` is what capabilities in props and
+    env become. `tops` are the first parts of the names of modules that it may ask for, besides
+    those it gets.
     """
-    blob = Blob()
+    blob = Blob(references)
     content = {
         "proto": [1, 1],
         "output": output,

@@ -40,11 +40,7 @@ def sort(given: Mapping[str, str | bytes]) -> Sorted:
     for name, content in given.items():
         size += _put(name, content, found)
         if size > MOST:
-            raise ModulesTooLarge(
-                f"the modules have more than {MOST} bytes",
-                hint="hand large data over as an argument, in parts, or keep it in self.fs",
-                limit=MOST,
-            )
+            raise too_large()
     for name in found.modules:
         package = name.rpartition(".")[0]
         if package in found.modules:
@@ -123,3 +119,12 @@ def _check_places(found: Sorted) -> None:
 def _bad(name: object, what: str) -> BadModules:
     shown = repr(name)
     return BadModules(f"{shown[:200]} {what}", name=shown[:200])
+
+
+def too_large() -> ModulesTooLarge:
+    """The error for modules over `MOST` bytes."""
+    return ModulesTooLarge(
+        f"the modules have more than {MOST} bytes",
+        hint="hand large data over as an argument, in parts, or keep it in self.fs",
+        limit=MOST,
+    )

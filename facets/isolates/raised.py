@@ -13,6 +13,7 @@ from typing import Any
 
 import actors.errors
 import storage.errors
+from facets.capabilities import errors as capabilities
 from facets.isolates.errors import GuestError, NotTransferable
 
 _REFUSED = (StopIteration, StopAsyncIteration, Warning)
@@ -47,6 +48,10 @@ _OURS: dict[str, type[Exception]] = {
         storage.errors.StorageError,
         storage.errors.TransactionAcrossAwait,
         actors.errors.ExclusiveReentered,
+        capabilities.CapabilityError,
+        capabilities.CapabilityDenied,
+        capabilities.CapabilityRevoked,
+        capabilities.CapabilityExpired,
     )
 }
 _SHORT = 64 << 10

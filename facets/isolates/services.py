@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any, Protocol
 
+from facets.capabilities.capability import Capability
 from facets.isolates.errors import IsolateDead
+
+if TYPE_CHECKING:
+    from facets.isolates.serving import Asked
 
 
 class Services(Protocol):
@@ -14,6 +19,22 @@ class Services(Protocol):
     a step may open a transaction; `commit` or `rollback` ends the step, exactly one of them and
     exactly once for each step that did an operation. No other step begins before.
     """
+
+    own: Capability | None
+    """What handle 0 stands for; None if the runtime offers nothing."""
+    home: Any
+    """The activation that the guest's code belongs to: where its exports run; None without one."""
+    giver: Any
+    """The activation that gave `env` and `props`; None without one."""
+
+    def granter(self, cause: Any) -> Any:
+        """The activation whose code passes the arguments of the call `cause`."""
+
+    async def use(self, asked: Asked) -> Any:
+        """Run a call to a capability; what it returns, or raises, is the guest's to see."""
+
+    def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
+        """The items of a stream of a capability."""
 
     def storage(self, op: str, args: list[Any]) -> object:
         """Run one operation of the current step.

@@ -8,11 +8,21 @@
 Messages, each a JSON array in an array (`codec` has the frame):
 
     host -> guest    [now, ...] then  call id method args kwargs | cancel id why | more id n | tick
+                     ans gid value | err gid error | item gid value | end gid
+                     revoke handle | drop [[export, times] ..]
     guest -> host    ok id value | err id error | item id value | end id | sleep when | again
-                     long size | panic class text
+                     call gid handle method args kwargs id? | more gid n | cancel gid
+                     drop [[handle, times] ..] | long size | panic class text
 
-Ids are the host's. An answer to an id that is not open is a ProtocolViolation and kills, as is
-anything else that this table does not allow.
+`id`s are the host's, `gid`s the guest's; both only rise. An answer to an id that is not open is
+a ProtocolViolation and kills, as is anything else that this table does not allow.
+
+Capabilities: `r` in a value is a handle (`grants`), `g` an export of the guest (`exports`); going
+in, `{"$": ["r", handle, {kind, name, methods}]}`, coming back `{"$": ["r", handle]}`; an export
+the other way round. A `call` to an export has `[export, method]` as its method; a function's
+method is "". A guest's `call` that is followed at once by `more` is a stream; `id` says which call
+of the host's it is made for. After `cancel` the guest may hear of its gid once more, and ignores
+it. Handle 0 is the runtime's own services.
 """
 
 from __future__ import annotations
@@ -24,19 +34,23 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from actors.call import CURRENT
 from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import image, loading
+from facets.isolates import image, languages, loading
 from facets.isolates.calls import MethodInfo, Pending
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
-from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
+from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError, ProtocolViolation
+from facets.isolates.exports import Exports
 from facets.isolates.files import Files
+from facets.isolates.grants import Grants
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.raised import raised
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
+from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
 
 if TYPE_CHECKING:
@@ -54,9 +68,10 @@ class Session:
     """
 
     __slots__ = (
-        "_blob", "_calls", "_cancelling", "_dead", "_due", "_idle", "_inbox", "_instance", "_loop",
-        "_opened", "_runner", "_scheduled", "_sent", "_services", "_steps", "_timer",
-        "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
+        "__weakref__", "_calls", "_cancelling", "_dead", "_due", "_grants", "_idle", "_inbox",
+        "_instance", "_loop", "_opened", "_runner", "_scheduled", "_sent", "_services", "_serving",
+        "_steps", "_timer", "blob", "hooks", "limits", "methods", "migrations", "plain",
+        "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -93,7 +108,11 @@ class Session:
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
         self._inbox: list[list[Any]] = []
-        self._blob = Blob()
+        exports = Exports(self, services.home)
+        exports.on_drop = self._flush
+        self._grants = Grants(exports, services.own, services.giver)
+        self._serving = Serving(self, self._grants, services, limits.output)
+        self.blob = Blob(self._grants)
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -126,21 +145,21 @@ class Session:
         like modules of the code; `guest` is the WebAssembly file to run it in. Raises LoadError if
         the code does not load, IsolateDead if loading crosses a limit.
         """
-        found = image.loaded(guest)
-        if found is None:
-            found = await asyncio.to_thread(image.load, guest)
+        found, code = await languages.prepare(code, guest)
+        _check_room(limits, found)
         compiled = found.code.get(code)
         files = Files(code, packages, found.code)
-        order = loading.order(
-            code, target, actor, identity, props, env, limits.output, compiled, files.tops
-        )
         session = cls(found, target, actor, limits, services, files)
         try:
+            order = loading.order(
+                code, target, actor, identity, props, env, limits.output, compiled,
+                session._grants, files.tops,
+            )  # fmt: skip
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
             raise
-        if compiled is None:
+        if compiled is None and code.language == "python":
             found.code.loaded(code)
         return session
 
@@ -184,28 +203,63 @@ class Session:
                 one.set_result(None)
 
     async def call(
-        self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        method: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        cause: Any = None,
     ) -> Any:
         """Call an `async def` method (or a hook; "" for a function target); its result.
 
         Arguments and result are copied. Raises what the method raised as a GuestError that is
         also that builtin, WallLimit when the time is up, IsolateDead when the isolate is killed.
-        If the caller is cancelled, the method is.
+        If the caller is cancelled, the method is. `cause` is what `Services` get to see as the
+        cause of what the guest does in this call.
         """
-        call = self._send(method, args, kwargs, "call")
+        self._check(method, "call")
+        return await self._answered_call(self._send(method, args, kwargs, False, cause))
+
+    async def call_export(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a method of something that the guest handed out."""
+        sent = self._send([number, method], args, kwargs, False, CURRENT.get())
+        return await self._answered_call(sent)
+
+    async def _answered_call(self, call: Pending) -> Any:
         if not call.done:
             call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
             await self._wait(call)
         return call.result()
 
-    async def stream(
-        self, method: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    def stream(
+        self,
+        method: str,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        cause: Any = None,
     ) -> AsyncGenerator[Any, None]:
         """The items of an async generator method, each made when it is asked for.
 
         Closing the stream closes the generator. `Limits.wall` bounds the wait for each item.
         """
-        call = self._send(method, args, kwargs, "stream")
+        self._check(method, "stream")
+        return self._items(method, args, kwargs, cause)
+
+    def stream_export(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The items of a method of something that the guest handed out."""
+        return self._items([number, method], args, kwargs, CURRENT.get())
+
+    async def _items(
+        self,
+        method: str | list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        cause: Any,
+    ) -> AsyncGenerator[Any, None]:
+        call = self._send(method, args, kwargs, True, cause)
         items = call.items
         assert items is not None  # noqa: S101 - by its kind
         try:
@@ -239,6 +293,8 @@ class Session:
             call.disarm()
             call.finish(error=again(reason))
         self._calls.clear()
+        self._serving.end()
+        self._grants.clear()
         self._wake_idle()
 
     def close(self) -> None:
@@ -246,31 +302,38 @@ class Session:
         self.kill(IsolateClosed("the session is closed"))
 
     def _send(
-        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None, kind: str
+        self,
+        method: str | list[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        streams: bool,
+        cause: Any,
     ) -> Pending:
         """Queue a call, and let the guest run if it does not already."""
         if self._dead is not None:
             raise again(self._dead)
-        info = self.methods.get(method)
-        if info is None or info.kind != kind:
-            self._check(method, info, kind)
         if self._calls:
             self._allow_more()
         else:
             self._allow()
-        blob = self._blob
-        lowered = lower(list(args), blob, "args") if args else []
-        named = lower(kwargs, blob, "kwargs") if kwargs else {}
+        self._grants.home = self._services.granter(cause)
+        lowered = lower(list(args), self.blob, "args") if args else []
+        named = lower(kwargs, self.blob, "kwargs") if kwargs else {}
         self._sent += 1
-        call = Pending(self._sent, kind == "stream")
+        call = Pending(self._sent, streams, cause)
         self._calls[call.id] = call
         self._inbox.append(["call", call.id, method, lowered, named])
         if not self._runner.busy:
             self._pump()
         return call
 
-    def _check(self, method: str, info: MethodInfo | None, kind: str) -> None:
-        """Raise why this method cannot be called so; hooks can."""
+    def _check(self, method: str, kind: str) -> None:
+        """Raise if this method cannot be called so, and why; hooks can."""
+        info = self.methods.get(method)
+        if self._dead is not None:
+            raise again(self._dead)
+        if info is not None and info.kind == kind:
+            return
         what = f"{self.target or 'the module'}.{method}"
         fields = {"actor": self.target, "method": method}
         if info is not None:
@@ -349,6 +412,18 @@ class Session:
 
     # -- the guest --------------------------------------------------------------------------------
 
+    def say(self, message: list[Any]) -> None:
+        """Called by `Serving`: with the next pump, which comes within a turn of the loop."""
+        self._inbox.append(message)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def cause_of(self, number: object) -> Any:
+        """Called by `Serving`: what a call of the host's that is open was caused by."""
+        call = self._calls.get(number) if type(number) is int else None
+        return None if call is None else call.cause
+
     def _post(self, message: list[Any]) -> None:
         self._inbox.append(message)
         if not self._runner.busy:
@@ -361,10 +436,14 @@ class Session:
         if now < self._due <= time_:
             now = self._due
         header = [now, *self._inbox]
+        if self._grants.exports.dropped:
+            # Last: what goes in with this pump may still name what was let go of since.
+            header.append(["drop", self._grants.exports.take_dropped()])
         self._inbox.clear()
-        blob = self._blob
+        self._grants.sent()
+        blob = self.blob
         if blob.parts:
-            self._blob = Blob()
+            self.blob = Blob(self._grants)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
@@ -384,6 +463,7 @@ class Session:
     def finished(self, answer: bytes) -> None:
         """Called by the runner: the pump returned. Its step is committed before it is heard."""
         self._steps.end()
+        lost = self._steps.take_lost()
         self._flush_log()
         if self._dead is not None:
             return
@@ -391,13 +471,14 @@ class Session:
             self._opened.finish(answer)
             return
         try:
-            header, tail = unpack(answer)
-            more = self._hear(header, tail)
+            header, tail = unpack(answer, self._grants)
+            more = self._hear(header, tail, len(answer))
         except IsolateDead as error:
             self.fell(error)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
         else:
+            self._serving.start(lost)
             if (self._inbox or more) and not self._scheduled:
                 self._scheduled = True
                 self._loop.call_soon(self._flush)
@@ -416,7 +497,7 @@ class Session:
             if isinstance(error, IsolateDead):
                 self._services.died(error)
 
-    def _hear(self, messages: list[list[Any]], tail: str | None) -> bool:
+    def _hear(self, messages: list[list[Any]], tail: str | None, size: int) -> bool:
         """Act on the outbox of one pump; whether the guest wants to go on at once."""
         more, due = False, math.inf
         for message in messages:
@@ -430,6 +511,15 @@ class Session:
                 self._item(self._calls[message[1]], lift(message[2], tail))
             elif tag == "end":
                 self._answered(message[1], streams=True).finish()
+            elif tag == "call":
+                self._steps.count()
+                self._serving.call(message, tail, size)
+            elif tag == "more":
+                self._serving.more(message[1], message[2])
+            elif tag == "cancel":
+                self._serving.cancel(message[1])
+            elif tag == "drop":
+                self._grants.drop(message[1])
             elif tag == "sleep":
                 due = float(message[1])
             elif tag == "again":
@@ -492,3 +582,12 @@ class Session:
         logged, self._instance.logged = self._instance.logged, []
         for stream, text in logged:
             self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
+
+
+def _check_room(limits: Limits, found: image.Image) -> None:
+    if limits.memory < found.memory:
+        raise IsolateError(
+            f"memory={limits.memory} leaves nothing: with its packages, this image takes"
+            f" {found.memory} bytes",
+            hint="raise Limits(memory=...)",
+        )

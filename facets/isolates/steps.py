@@ -27,7 +27,7 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_calls", "_failed", "_files", "_open", "_services", "_stores", "allowed", "served",
+        "_calls", "_failed", "_files", "_open", "_services", "_stores", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -47,16 +47,12 @@ class Steps:
         self.served = 0
         self.allowed = 0
         """Operations after which the isolate is killed."""
+        self.lost: Exception | None = None
+        """Why a step could not be committed, since whoever reads this last took it."""
 
     def serve(self, message: bytes) -> bytes:
         """Run one operation; the answer is the value or the error to raise in the guest."""
-        self.served += 1
-        if self.served > self.allowed:
-            raise CallLimit(
-                f"the isolate made more than {self.allowed} storage operations in one call",
-                hint="use sql.many or kv.update, or raise Limits(calls=...)",
-                limit=self.allowed,
-            )
+        self.count()
         step, call, op, args = _parse(message)
         if op == "undo":
             if step == self._open:
@@ -72,6 +68,16 @@ class Steps:
             raise
         except Exception as error:
             return _refusal(error)
+
+    def count(self) -> None:
+        """One more operation, or call to a capability; CallLimit if that is too much."""
+        self.served += 1
+        if self.served > self.allowed:
+            raise CallLimit(
+                f"the isolate made more than {self.allowed} calls to the host in one call",
+                hint="use sql.many or kv.update, or raise Limits(calls=...)",
+                limit=self.allowed,
+            )
 
     def _enter(self, step: int, call: int) -> None:
         if not self._stores:
@@ -90,8 +96,14 @@ class Steps:
         try:
             self._services.commit()
         except Exception as error:
+            self.lost = error
             for call in calls:
                 self._failed(call, error)
+
+    def take_lost(self) -> Exception | None:
+        """Why a step of the last pump was not committed; None if all were."""
+        lost, self.lost = self.lost, None
+        return lost
 
     def abandon(self) -> None:
         """Roll back the open step, if there is one."""
@@ -115,13 +127,23 @@ def _parse(message: bytes) -> tuple[int, int, str, list[Any]]:
 
 
 def _refusal(error: Exception) -> bytes:
-    """The error as data, for the guest to raise by the same name."""
+    said = describe(error)
+    if isinstance(error, NotTransferable):
+        said["type"] = "NotStorable"
+    blob = Blob()
+    return pack([False, lower(said, blob)], blob)
+
+
+def describe(error: Exception) -> dict[str, Any]:
+    """The error as data, for the guest to raise by the same name.
+
+    `kinds` are the builtins that it is, for an error that the guest does not know by name.
+    """
     if isinstance(error, FacetsError):
         fields = {k: v for k, v in error.fields.items() if isinstance(v, _PLAIN)}
         said = {"message": error.message, "hint": error.hint, "fields": fields}
     else:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         said = {"message": text, "hint": "", "fields": {}}
-    name = "NotStorable" if isinstance(error, NotTransferable) else type(error).__name__
-    blob = Blob()
-    return pack([False, {"type": name} | lower(said, blob)])
+    kinds = [cls.__name__ for cls in type(error).__mro__ if cls.__module__ == "builtins"]
+    return {"type": type(error).__name__, "kinds": kinds} | said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.session import Session
+from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -47,9 +47,9 @@ class IsolateActor:
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        body = IsolateBody(activation, self.interface)
+        body = IsolateBody(activation, self.interface, self.isolate.owner)
         node = activation.node
-        session = await Session.open(
+        session = await open_session(
             await self.isolate.code(),
             target=self.name,
             actor=True,

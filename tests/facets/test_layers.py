@@ -11,6 +11,7 @@ import pytest
 
 import actors.errors
 import facets
+import facets.capabilities.errors
 import facets.egress.errors
 import facets.errors
 import facets.isolates.errors
@@ -58,7 +59,7 @@ def test_every_exported_name_is_there() -> None:
 
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
-    branches = (facets.egress.errors, facets.isolates.errors)
+    branches = (facets.capabilities.errors, facets.egress.errors, facets.isolates.errors)
     for module in (storage.errors, actors.errors, *branches, facets.errors):
         for name, found in vars(module).items():
             if isinstance(found, type) and issubclass(found, Exception):

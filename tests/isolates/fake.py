@@ -21,6 +21,10 @@ class Owner:
         self.deaths: list[IsolateDead] = []
         self.fail_commit: Exception | None = None
         self.on_storage: Any = None
+        self.own: Any = None
+        self.home: Any = None
+        self.giver: Any = None
+        self.asked: list[Any] = []
 
     @property
     def text(self) -> str:
@@ -30,6 +34,19 @@ class Owner:
         return [row[0] for row in self.db.execute(query)]
 
     # -- services -------------------------------------------------------------------------------
+
+    def granter(self, cause: Any) -> Any:
+        return None
+
+    async def use(self, asked: Any) -> Any:
+        self.asked.append(asked)
+        self.events.append("use")
+        return await asked.grant.capability.call(asked.method, asked.args, asked.kwargs)
+
+    def iterate(self, asked: Any) -> Any:
+        self.asked.append(asked)
+        self.events.append("use")
+        return asked.grant.capability.stream(asked.method, asked.args, asked.kwargs)
 
     def storage(self, op: str, args: list[Any]) -> object:
         if self.on_storage is not None:

@@ -169,3 +169,19 @@ class ExclusiveReentered(FacetsError, RuntimeError):
 
 class NotTransferable(FacetsError, TypeError):
     """A value cannot cross the boundary of the isolate. Field: `path`."""
+
+
+class CapabilityError(FacetsError, PermissionError):
+    """A capability cannot be used like this."""
+
+
+class CapabilityDenied(CapabilityError):
+    """It allows other methods or other arguments."""
+
+
+class CapabilityRevoked(CapabilityError):
+    """Whoever gave it has taken it back, or what it stood for has ended."""
+
+
+class CapabilityExpired(CapabilityError):
+    """It was good for a time or a number of calls, and that is over."""

@@ -1,16 +1,21 @@
 """One isolate's calls: messages in, tasks, messages out. `session.py` has the table of messages."""
 
 import asyncio
+import traceback
 import types
 from asyncio import events
 
 from isolate import output, storage
+from isolate.capabilities import Outside
 from isolate.failures import describe
 from isolate.loop import Loop
-from isolate.values import Blob, dump, encode, lift, receive, reserve
+from isolate.values import Blob, dump, encode, lift, lower, receive, reserve
 
 SMALL = 2**63
 COROUTINE = types.CoroutineType
+NO_MEMORY = '["panic","MemoryError",""]'
+_ANSWERS = frozenset({"ans", "err", "item", "end", "revoke", "drop"})
+"""What is about references, and not about the calls of the host."""
 
 
 class TooLong(BaseException):
@@ -26,7 +31,8 @@ class Calls:
         self.loop = Loop(storage.after_step)
         storage.bind(self.loop)
         self.out = []
-        self.blob = Blob()
+        self.outside = Outside(self)
+        self.blob = Blob(self.outside)
         self.tasks = {}
         self.streams = {}
 
@@ -38,10 +44,13 @@ class Calls:
         events._set_running_loop(loop)
         try:
             for message in messages:
-                if message[0] == "call":
+                tag = message[0]
+                if tag == "call":
                     self._start(message, tail)
+                elif tag in _ANSWERS:
+                    getattr(self.outside, tag)(tail, *message[1:])
                 else:
-                    getattr(self, "_" + message[0])(*message[1:])
+                    getattr(self, "_" + tag)(*message[1:])
             if loop._ready or loop._scheduled:
                 loop.spin()
         finally:
@@ -52,6 +61,9 @@ class Calls:
     def _outbox(self):
         out, blob = self.out, self.blob
         self.out = []
+        if self.outside.dropped:
+            out.append(f'["drop",{encode(self.outside.dropped)}]')
+            self.outside.dropped = []
         if self.loop._ready:
             out.append('["again"]')
         if self.loop._scheduled:
@@ -61,32 +73,36 @@ class Calls:
         text = f"[{','.join(out)}]"
         if not blob.parts:
             return text
-        self.blob = Blob()
+        self.blob = Blob(self.outside)
         return blob.frame(text)
 
     def _start(self, message, tail):
         _, call, method, args, kwargs = message
         self.loop.step += 1
         try:
-            function = self.target.find(method)
+            if type(method) is list:
+                function, streams = self.outside.export(*method)
+            else:
+                function = self.target.find(method)
+                streams = self.target.methods.get(method) == "stream"
             if tail is not None:
                 args, kwargs = lift(args, tail), lift(kwargs, tail)
         except BaseException as error:
             self._failed(call, error)
             return
-        run = self._run(call, method, function, args, kwargs)
+        run = self._run(call, streams, function, args, kwargs)
         task = asyncio.Task(run, loop=self.loop, eager_start=True)
         if not task.done():
             self.tasks[call] = task
         storage.after_step()
 
-    async def _run(self, call, method, function, args, kwargs):
+    async def _run(self, call, streams, function, args, kwargs):
         storage.call_id.set(call)
         try:
             result = function(*args, **kwargs)
             if type(result) is COROUTINE:
                 result = await result
-            elif self.target.methods.get(method) == "stream":
+            elif streams:
                 await self._produce(call, result)
                 return
             if result is None:
@@ -102,6 +118,19 @@ class Calls:
         finally:
             if self.tasks:
                 self.tasks.pop(call, None)
+
+    def lowered(self, named):
+        """The JSON of several values, each with its name, for one message."""
+        blob = self.blob
+        parts, size = len(blob.parts), blob.size
+        try:
+            text = ",".join([encode(lower(value, blob, what)) for what, value in named])
+            reserve(text, blob.parts[parts:])
+        except BaseException:
+            del blob.parts[parts:]
+            blob.size = size
+            raise
+        return text
 
     def _say(self, tag, call, value, what):
         blob = self.blob
@@ -120,6 +149,17 @@ class Calls:
         self.out.append(f'["{tag}",{call},{text}]')
 
     def _failed(self, call, error):
+        try:
+            try:
+                self._err(call, error)
+            except MemoryError:
+                # What filled the memory is held by the frames that the error came through.
+                traceback.clear_frames(error.__traceback__)
+                self._err(call, error)
+        except BaseException:
+            self.out.append(NO_MEMORY)  # an answer that nobody hears of would be waited for
+
+    def _err(self, call, error):
         storage.undo()
         self.out.append(f'["err",{call},{encode(describe(error))}]')
 

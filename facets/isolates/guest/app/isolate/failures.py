@@ -79,13 +79,24 @@ def build(description):
     """The exception that a host's answer describes, by the same name."""
     name = description["type"]
     cls = getattr(errors, name, None)
-    if cls is None:
+    if not (isinstance(cls, type) and issubclass(cls, Exception)):
         cls = getattr(builtins, name, None)
         if isinstance(cls, type) and issubclass(cls, Exception):
             return _builtin(cls, description["message"])
-        cls = type(name, (errors.FacetsError,), {"__module__": "facets.errors"})
-        setattr(errors, name, cls)
+        cls = _unknown(name, description.get("kinds", ()))
     return cls(description["message"], hint=description["hint"], **description["fields"])
+
+
+def _unknown(name, kinds):
+    """A class for an error that exists only outside: it is the builtins that it is there."""
+    for kind in kinds:
+        base = getattr(builtins, kind, Exception)
+        if base is not Exception and issubclass(base, Exception):
+            try:
+                return type(name, (errors.FacetsError, base), {"__module__": "facets.errors"})
+            except TypeError:
+                continue  # builtins that do not go together
+    return type(name, (errors.FacetsError,), {"__module__": "facets.errors"})
 
 
 def _builtin(cls, message):

@@ -32,11 +32,12 @@ def encode(value):
 class Blob:
     """The attachments of one message, end to end; offsets count code points."""
 
-    __slots__ = ("parts", "size")
+    __slots__ = ("parts", "references", "size")
 
-    def __init__(self):
+    def __init__(self, references=None):
         self.parts = []
         self.size = 0
+        self.references = references  # None where only data may cross
 
     def attach(self, text, tag):
         """Append `text` and return the reference to it."""
@@ -92,7 +93,7 @@ def lower(value, blob, what="value"):
     try:
         return _lower(value, blob, 0)
     except Refused as refused:
-        path, reason = _locate(value, what, 0) or (what, str(refused))
+        path, reason = _locate(value, what, 0, blob.references and _Probe) or (what, str(refused))
     raise NotTransferable(f"{path}: {reason}", path=path)
 
 
@@ -215,6 +216,8 @@ _BASES = (str, int, float, dict, list, set, frozenset, bytes)
 
 def _other(v):
     """How to lower a value whose class is not one of the exact ones."""
+    if is_marked(v):
+        return lower_marked
     if isinstance(v, enum.Enum):
         return lambda v, blob, depth: _lower(v.value, blob, depth)
     if isinstance(v, Row):
@@ -238,16 +241,28 @@ def _plain(base, v):
     )
 
 
-def _locate(v, path, depth):
+is_marked = lower_marked = None
+"""Set by `capabilities`: what leaves as a reference, and how."""
+
+
+class _Probe:
+    """References that lead nowhere, to find out what else cannot cross."""
+
+    @staticmethod
+    def reference(value):
+        return {}
+
+
+def _locate(v, path, depth, probe):
     """Where the first value stands that cannot cross, and why."""
     try:
-        _lower(v, Blob(), depth)
+        _lower(v, Blob(probe), depth)
     except Refused as refused:
         reason = str(refused)
     else:
         return None
     for name, child in _children(v):
-        found = _locate(child, path + name, depth + 1) if depth < MAX_DEPTH else None
+        found = _locate(child, path + name, depth + 1, probe) if depth < MAX_DEPTH else None
         if found:
             return found
     return path, reason

@@ -10,7 +10,7 @@ import linecache
 import sys
 
 from isolate import boot as booting
-from isolate import modules, output
+from isolate import capabilities, modules, output
 from isolate.calls import Calls
 from isolate.values import encode
 
@@ -155,6 +155,7 @@ def rehearse():
     _load("rehearsal", REHEARSAL).pump(encode([0.0, ["call", 1, "run", [1], {}]]))
     del sys.modules["rehearsal"]
     linecache.cache.clear()
+    capabilities.forget()
     gc.collect()
 
 

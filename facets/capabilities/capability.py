@@ -1,0 +1,116 @@
+"""What a capability is: something that may be called, and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from weakref import WeakSet
+
+from actors.call import CURRENT
+from actors.errors import NoSuchMethod, NotCallable
+from actors.values import pass_by_reference
+from facets.capabilities.errors import CapabilityRevoked
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+
+Kind = Literal["call", "stream"]
+
+
+class Holder(Protocol):
+    """Whoever handed a capability on. Compared by identity."""
+
+    def lost(self, capability: Capability) -> None:
+        """It was taken back."""
+
+
+class Capability:
+    """A reference to something that others may call, and that shows nothing else of it.
+
+    Travels by reference between actors and into isolates; cannot be stored or pickled.
+    `revoke` takes it back from everyone at once. Belongs to the loop of its runtime.
+    """
+
+    __slots__ = ("__weakref__", "_holders", "_over", "home", "name")
+
+    kind: ClassVar[Literal["object", "function"]] = "object"
+    at_home: ClassVar[bool] = True
+    """Its code runs as steps of `home`; False if what it stands for sees to that itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        call = CURRENT.get()
+        self.home: Activation | None = None if call is None else call.activation
+        """The actor that made it; None if none did: whoever hands it on stands in."""
+        self._holders: WeakSet[Any] = WeakSet()
+        self._over: CapabilityRevoked | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        pass_by_reference(cls)
+
+    @property
+    def methods(self) -> Mapping[str, Kind]:
+        """How each method is called; a function has one, "". Empty where that is not known."""
+        raise NotImplementedError
+
+    async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method and return what it returns."""
+        raise NotImplementedError
+
+    def stream(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The items of a streaming method."""
+        raise NotImplementedError
+
+    def admit(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise if it may not be used so; counts the use. Once for each use, before it."""
+        del args, kwargs
+        if self._over is not None:
+            raise self.ended(method)
+
+    def ended(self, method: str = "") -> CapabilityRevoked:
+        """The error for a use of `method` after it was taken back."""
+        message = self._over.message if self._over else f"{self.name} has ended"
+        return CapabilityRevoked(message, capability=self.name, method=method)
+
+    def revoke(self, reason: str = "it was revoked") -> None:
+        """Take it back from everyone who holds it, and from those it was narrowed for.
+
+        Calls in progress are cancelled, later ones raise CapabilityRevoked. Idempotent; there
+        is no way back.
+        """
+        if self._over is None:
+            self._over = CapabilityRevoked(f"{self.name}: {reason}", capability=self.name)
+            for holder in list(self._holders):
+                holder.lost(self)
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it was taken back."""
+        return self._over is not None
+
+    def held_by(self, holder: Holder) -> None:
+        """Tell `holder` when it is taken back; it is not kept alive for that."""
+        self._holders.add(holder)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} is a reference; it cannot be stored or pickled")
+
+    def __repr__(self) -> str:
+        return f"<capability {self.name}>"
+
+
+def check_kind(capability: Capability, method: str, kind: Kind) -> None:
+    """Raise unless `method` is there and called this way."""
+    found = capability.methods.get(method)
+    if found == kind:
+        return
+    shown = f"{capability.name}.{method}" if method else f"{capability.name}()"
+    fields = {"actor": capability.name, "method": method}
+    if found is not None:
+        hint = "use `async for`, not `await`" if found == "stream" else "use `await`"
+        raise NotCallable(f"{shown} is a {found}", hint=hint, **fields)
+    there = ", ".join(filter(None, capability.methods)) or "no method: call it directly"
+    raise NoSuchMethod(f"{shown} is not open to callers", hint=f"there is {there}", **fields)

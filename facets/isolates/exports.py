@@ -1,0 +1,201 @@
+"""What an isolate handed out: functions and objects of the guest, as capabilities outside.
+
+They live as long as the isolate; after it each use raises CapabilityRevoked. The guest keeps an
+export until every reference to it outside is gone, which the host says in batches (`drop`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from typing import Any, Protocol, final
+from weakref import WeakValueDictionary
+
+from facets.capabilities.capability import Capability, Kind
+from facets.capabilities.visit import visit, visit_stream
+
+MOST = 10_000
+"""Exports of one isolate that may be held outside at a time."""
+_METHODS = 1_000
+_NAME = 200
+
+
+class Guest(Protocol):
+    """The session, as its exports know it."""
+
+    async def call_export(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a method of an export."""
+
+    def stream_export(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Iterate a method of an export."""
+
+
+class Exports:
+    """The exports of one isolate that somebody outside holds."""
+
+    def __init__(self, guest: Guest, home: Any) -> None:
+        self.guest = guest
+        self.home = home
+        """The activation that runs the isolate; None without one."""
+        self.over = False
+        self.dropped: list[list[int]] = []
+        self.on_drop: Callable[[], None] = lambda: None
+        self._loop = asyncio.get_running_loop()
+        self._held: WeakValueDictionary[int, Export] = WeakValueDictionary()
+
+    def received(self, number: object, description: object) -> Export:
+        """What stands for an export outside; ValueError if the guest's words make no sense."""
+        if type(number) is not int or number < 1:
+            raise ValueError("an export has a number")
+        name, kind, methods = _read(description)
+        found = self._held.get(number)
+        if found is None:
+            if len(self._held) >= MOST:
+                raise ValueError(f"more than {MOST} exports")
+            made = Function if kind == "function" else Object
+            found = self._held[number] = made(self, number, name, methods)
+        found.times += 1
+        return found
+
+    def let_go(self, number: int, times: int) -> None:
+        """Nobody outside holds it any more. On any thread, in the middle of anything."""
+        self.dropped.append([number, times])
+        if not self.over and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.on_drop)
+
+    def take_dropped(self) -> list[list[int]]:
+        """What was let go of since the last time, to be told to the guest."""
+        dropped, self.dropped = self.dropped, []
+        return dropped
+
+    def end(self) -> None:
+        """The isolate is gone, and with it everything it handed out."""
+        self.over = True
+        for one in list(self._held.values()):
+            one.revoke("the isolate that it lives in has ended")
+
+
+class Export(Capability):
+    """Something of a guest's, callable from outside."""
+
+    __slots__ = ("_methods", "exports", "number", "times")
+
+    at_home = False
+
+    def __init__(
+        self, exports: Exports, number: int, name: str, methods: Mapping[str, Kind]
+    ) -> None:
+        super().__init__(name)
+        self.home = exports.home
+        self.exports = exports
+        self.number = number
+        self.times = 0
+        self._methods = methods
+
+    @property
+    def methods(self) -> Mapping[str, Kind]:
+        """What the guest says."""
+        return self._methods
+
+    async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call it in its isolate; arguments and result are copied."""
+        self.admit(method, args, kwargs)
+        guest = self.exports.guest
+        return await visit(self.home, lambda: guest.call_export(self.number, method, args, kwargs))
+
+    def stream(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Iterate it in its isolate."""
+        self.admit(method, args, kwargs)
+        guest = self.exports.guest
+        return visit_stream(
+            self.home, lambda: guest.stream_export(self.number, method, args, kwargs)
+        )
+
+    def __del__(self) -> None:
+        exports = getattr(self, "exports", None)
+        if exports is not None and self.times:
+            exports.let_go(self.number, self.times)
+
+
+@final
+class Function(Export):
+    """A function of a guest's: `await it(...)`, or `async for` where it is a stream."""
+
+    __slots__ = ()
+
+    kind = "function"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Use:
+        """The call, which runs when it is awaited or iterated."""
+        return Use(self, "", args, kwargs)
+
+
+@final
+class Object(Export):
+    """An object of a guest's: its methods are called like a stub's."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Callable[..., Use]:
+        if name.startswith("_") or name not in self._methods:
+            raise AttributeError(f"{self!r} has no {name!r}")
+        return lambda *args, **kwargs: Use(self, name, args, kwargs)
+
+
+class Use(Coroutine[Any, Any, Any]):
+    """A call before it runs: await it, make a task of it, or iterate it."""
+
+    __slots__ = ("_args", "_capability", "_kwargs", "_method", "_running")
+
+    def __init__(
+        self, capability: Capability, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._capability = capability
+        self._method = method
+        self._args = args
+        self._kwargs = kwargs
+        self._running: Coroutine[Any, Any, Any] | None = None
+
+    def _begin(self) -> Coroutine[Any, Any, Any]:
+        if self._running is None:
+            self._running = self._capability.call(self._method, self._args, self._kwargs)
+        return self._running
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._begin().__await__()
+
+    def __aiter__(self) -> AsyncGenerator[Any, None]:
+        return self._capability.stream(self._method, self._args, self._kwargs)
+
+    def send(self, value: Any) -> Any:
+        """Part of the coroutine protocol, for tasks."""
+        return self._begin().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Part of the coroutine protocol, for tasks."""
+        return self._begin().throw(*error)
+
+    def close(self) -> None:
+        """Part of the coroutine protocol: give the call up."""
+        if self._running is not None:
+            self._running.close()
+
+
+def _read(description: object) -> tuple[str, str, dict[str, Kind]]:
+    if type(description) is not dict:
+        raise ValueError("an export is described")
+    name, kind, methods = description["name"], description["kind"], description["methods"]
+    if type(name) is not str or kind not in ("function", "object") or type(methods) is not dict:
+        raise ValueError("an export's description is malformed")
+    for method, how in methods.items():
+        if how not in ("call", "stream") or len(method) > _NAME:
+            raise ValueError("an export's method is malformed")
+    if len(methods) > _METHODS or len(name) > _NAME:
+        raise ValueError("an export's description is too long")
+    return name, kind, methods

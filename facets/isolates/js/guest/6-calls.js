@@ -1,0 +1,295 @@
+// One isolate's calls: messages in, turns, messages out. `session.py` has the table of messages.
+//
+// `pump` queues what the inbox asks for and takes the first turn; the driver then runs all jobs
+// and calls `next`, which takes the following turn, until there is none and it returns the outbox.
+let target = null;
+let longest = 1 << 24;
+let out = "";
+let outBlob = new Blob();
+let now = 0;
+const calls = new Table();
+let turns = list();
+let taken = 0;
+
+const emit = (text) => { out += out ? "," + text : text; };
+// A turn for this call; `skipped` is called in its place if the call is cancelled before.
+const schedule = (call, work, skipped = null) =>
+  add(turns, { __proto__: null, call, work, skipped });
+
+const pump = (inbox) => {
+  const messages = receive(inbox);
+  now = messages[0];
+  for (let i = 1; i < messages.length; i++) take(messages[i]);
+  dueTimers();
+  return taken < turns.length ? next() : undefined; // jobs may be left from the last time
+};
+
+const next = () => {
+  while (taken < turns.length) {
+    const one = turns[taken];
+    turns[taken++] = null;
+    const skip = one.call && cancelled(one.call);
+    if (skip && one.skipped === null) continue;
+    turn = one.call;
+    step += 1;
+    try {
+      skip ? one.skipped() : one.work();
+    } catch (error) {
+      uncaught(error);
+    }
+    return undefined;
+  }
+  turns = list();
+  taken = 0;
+  const said = booted();
+  if (said !== undefined) return said;
+  abandon();
+  return outbox();
+};
+
+// There are jobs without end: the host has its turn, so that a cancellation gets in.
+const again = () => {
+  if (answer !== undefined) return undefined;
+  emit('["again"]');
+  return outbox();
+};
+
+const outbox = () => {
+  const due = nextDue();
+  if (due !== null) emit('["sleep",' + due + "]");
+  flushOutput();
+  const text = "[" + out + "]", blob = outBlob;
+  out = "";
+  if (!blob.text) return text;
+  outBlob = new Blob();
+  return text + "\n" + blob.text;
+};
+
+const cancelled = (id) => {
+  const call = mapGet(calls, id);
+  return call !== undefined && call.cancelled !== null;
+};
+
+const take = (message) => {
+  switch (message[0]) {
+    case "call": {
+      const args = lift(message[3]), named_ = lift(message[4]);
+      if (keys(named_).length) args[args.length] = named_;
+      const call = { __proto__: null, id: message[1], cancelled: null, credit: 1, items: null,
+        busy: false };
+      mapSet(calls, call.id, call);
+      return schedule(call.id, () => start(call, message[2], args));
+    }
+    case "more": return more(message[1], message[2]);
+    case "cancel": return cancel(message[1], message[2]);
+  }
+};
+
+// -- calls -----------------------------------------------------------------------------------------
+
+const start = (call, method, args) => {
+  try {
+    const result = target.call(method, args);
+    if (target.kind(method) === "stream") {
+      call.items = result;
+      produce(call);
+    } else {
+      promiseThen(native(result), (value) => succeed(call, value), (error) => fail(call, error));
+    }
+  } catch (error) {
+    fail(call, error);
+  }
+};
+
+const native = (value) => promise((done) => done(value));
+
+const succeed = (call, value) => {
+  if (!mapHas(calls, call.id)) return;
+  try {
+    say("ok", call, value, "result");
+  } catch (error) {
+    return fail(call, error);
+  }
+  close(call);
+};
+
+const close = (call) => {
+  mapDelete(calls, call.id);
+  step += 1; // what it wrote is no longer undone by others
+};
+
+const fail = (call, error) => {
+  if (!mapHas(calls, call.id)) return;
+  const others = undo();
+  emit('["err",' + call.id + "," + describe(error) + "]");
+  close(call);
+  for (let i = 0; i < others.length; i++) {
+    const other = mapGet(calls, others[i]);
+    if (other) {
+      emit('["err",' + other.id + "," + describe(new StorageError(
+        "its step was undone with that of a call which it had woken and which failed")) + "]");
+      close(other);
+    }
+  }
+};
+
+const say = (tag, call, value, what) => {
+  const size = outBlob.text.length;
+  const text = dump(value, outBlob, what);
+  const long = text.length + outBlob.text.length - size;
+  if (long > longest) return emit('["long",' + long + "]");
+  reserve(out.length + outBlob.text.length + text.length);
+  emit('["' + tag + '",' + call.id + "," + text + "]");
+};
+
+// -- streams ---------------------------------------------------------------------------------------
+
+// Run the generator on for each item that was asked for, and no further.
+const produce = (call) => {
+  if (call.busy || call.credit <= 0) return;
+  call.busy = true;
+  call.credit -= 1;
+  promiseThen(generatorNext(call.items), (result) => {
+    call.busy = false;
+    if (!mapHas(calls, call.id)) return;
+    if (result.done) {
+      emit('["end",' + call.id + "]");
+      return close(call);
+    }
+    try {
+      say("item", call, result.value, "item");
+      step += 1; // an item leaves: what was written before it is committed
+    } catch (error) {
+      return fail(call, error);
+    }
+    if (call.credit > 0) schedule(call.id, () => produce(call));
+  }, (error) => fail(call, error));
+};
+
+const more = (id, count) => {
+  const call = mapGet(calls, id);
+  if (!call) return;
+  call.credit += count;
+  if (!call.busy) schedule(id, () => produce(call));
+};
+
+// -- cancelling ------------------------------------------------------------------------------------
+
+// What waits for the host, of every call: rejected when the call is cancelled.
+const waits = new Table();
+let waited = 0;
+const wait = (begin) => promise((done, failed) => {
+  const key = ++waited;
+  mapSet(waits, key, { __proto__: null, call: turn, failed });
+  begin((value) => { mapDelete(waits, key); done(value); },
+    (error) => { mapDelete(waits, key); failed(error); });
+});
+
+const cancel = (id, why) => {
+  const call = mapGet(calls, id);
+  if (!call || call.cancelled !== null) return;
+  call.cancelled = why;
+  schedule(0, () => {
+    turn = id;
+    dropTimers(id);
+    const mine = list();
+    mapEach(waits, (one, key) => { if (one.call === id) add(mine, key); });
+    for (let i = 0; i < mine.length; i++) {
+      const one = mapGet(waits, mine[i]);
+      mapDelete(waits, mine[i]);
+      one.failed(new Cancelled(call.cancelled));
+    }
+    for (let i = 0; i < entering.length; i++) {
+      const one = entering[i];
+      if (one !== null && one.call === id) {
+        entering[i] = null;
+        one.failed(new Cancelled(call.cancelled));
+      }
+    }
+    if (call.items !== null) {
+      promiseThen(generatorReturn(call.items), () => {
+        if (mapHas(calls, id)) {
+          emit('["end",' + id + "]");
+          close(call);
+        }
+      }, (error) => fail(call, error));
+    }
+  });
+};
+
+// Nothing is ready any more: calls that were cancelled and still wait, wait for nothing that
+// would ever come.
+const abandon = () => {
+  const left = list();
+  mapEach(calls, (call) => { if (call.cancelled !== null) add(left, call); });
+  for (let i = 0; i < left.length; i++) fail(left[i], new Cancelled(left[i].cancelled));
+};
+
+// -- timers: a heap by time, then by number --------------------------------------------------------
+
+const heap = list();
+const timers = new Table();
+let timed = 0;
+
+const before = (a, b) => (a.due === b.due ? a.id < b.id : a.due < b.due);
+const swap = (i, j) => { const x = heap[i]; heap[i] = heap[j]; heap[j] = x; };
+const arm = (timer) => {
+  mapSet(timers, timer.id, timer);
+  add(heap, timer);
+  for (let i = heap.length - 1; i > 0;) {
+    const up = (i - 1) >> 1;
+    if (!before(heap[i], heap[up])) break;
+    swap(i, up);
+    i = up;
+  }
+};
+const popTimer = () => {
+  const first = heap[0];
+  heap.length -= 1;
+  heap[0] = heap[heap.length];
+  heap[heap.length] = undefined;
+  for (let i = 0;;) {
+    let least = i;
+    for (let child = 2 * i + 1; child <= 2 * i + 2; child++) {
+      if (child < heap.length && before(heap[child], heap[least])) least = child;
+    }
+    if (least === i) return first;
+    swap(i, least);
+    i = least;
+  }
+};
+const alive = (timer) => mapGet(timers, timer.id) === timer;
+const nextDue = () => {
+  while (heap.length && !alive(heap[0])) popTimer();
+  return heap.length ? heap[0].due : null;
+};
+const dueTimers = () => {
+  for (;;) {
+    const due = nextDue();
+    if (due === null || due > now) return;
+    const timer = popTimer();
+    if (timer.every === null) mapDelete(timers, timer.id);
+    schedule(timer.call, () => {
+      if (timer.every !== null && alive(timer)) {
+        timer.due = now + timer.every;
+        arm(timer);
+      }
+      timer.work();
+    });
+  }
+};
+const dropTimers = (id) => {
+  const mine = list();
+  mapEach(timers, (timer) => { if (timer.call === id) add(mine, timer.id); });
+  for (let i = 0; i < mine.length; i++) mapDelete(timers, mine[i]);
+};
+const addTimer = (work, milliseconds, every) => {
+  const seconds = max(0, +milliseconds || 0) / 1000;
+  const timer = { __proto__: null, id: ++timed, call: turn, due: now + seconds,
+    every: every ? max(seconds, 0.001) : null, work };
+  arm(timer);
+  return timer.id;
+};
+
+// Wait for so many milliseconds by the host's clock.
+const sleep = (milliseconds) => wait((done) => addTimer(() => done(), milliseconds, false));
