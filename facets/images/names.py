@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from facets.images.errors import ImageMissing
-from facets.isolates.folder import cache_folder, is_ours, replace
+from facets.isolates.folder import cache_folder, is_ours
+from facets.isolates.folder import replace as put
 from facets.isolates.guest import build as guest
+from facets.isolates.limits import Limits
 from facets.packages.errors import BadLock
 from facets.packages.pins import Lock
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+RESERVED = ("python", "science")
+"""Names that are not of images built here."""
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -36,6 +40,14 @@ class Built:
     """The packages in it."""
     modules: tuple[str, ...]
     """Modules that were asked to be imported, besides those of `lock`."""
+    memory: int
+    """Bytes that an isolate of it begins with."""
+
+    @property
+    def limits(self) -> Limits:
+        """What its isolates may use by default: as much memory more as other isolates have."""
+        usual = Limits()
+        return replace(usual, memory=max(usual.memory, self.memory + usual.memory // 2))
 
     @property
     def path(self) -> Path:
@@ -65,8 +77,9 @@ def keep(built: Built) -> None:
         "guest": guest_hash(),
         "lock": built.lock.dump(),
         "modules": built.modules,
+        "memory": built.memory,
     }
-    replace(_path(built.name), json.dumps(said).encode())
+    put(_path(built.name), json.dumps(said).encode())
 
 
 @cache
@@ -76,9 +89,9 @@ def guest_hash() -> str:
 
 
 def _path(name: str) -> Path:
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name in RESERVED:
         raise ImageMissing(
-            f"{name[:80]!r} is not the name of an image; names are like 'data'", name=name[:80]
+            f"{name[:80]!r} is not a name for an image; write one like 'data'", name=name[:80]
         )
     return cache_folder("images") / f"{name}.json"
 
@@ -87,7 +100,7 @@ def _built(name: str, said: Any) -> Built:
     if not _KEY.fullmatch(said["key"]):
         raise ValueError(said["key"])
     modules = tuple(str(one) for one in said["modules"])
-    return Built(name, said["key"], Lock.parse(said["lock"]), modules)
+    return Built(name, said["key"], Lock.parse(said["lock"]), modules, int(said["memory"]))
 
 
 def _missing(name: str, text: str) -> ImageMissing:

@@ -45,7 +45,7 @@ class Isolate:
         recipe: Recipe,
     ) -> None:
         """Use `Isolates`."""
-        self.limits = recipe.limits
+        self.limits = recipe.most
         self.owner = owner.activation
         self._recipe = recipe
         self._identity = identity

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from facets.isolates import image
 from facets.isolates.code import Code
+from facets.isolates.errors import IsolateError
+from facets.isolates.limits import Limits
 
 if TYPE_CHECKING:
     from facets.isolates.science.image import ScienceImage
@@ -34,3 +36,13 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
     if code.language == "typescript":
         code = await typescript.stripped(code)
     return await image.ready(guests.JAVASCRIPT), code
+
+
+def check_room(limits: Limits, found: AnyImage) -> None:
+    """Raise IsolateError if the image does not fit into the memory limit."""
+    if isinstance(found, image.Image) and limits.memory < found.memory:
+        raise IsolateError(
+            f"memory={limits.memory} leaves nothing: with its packages, this image takes"
+            f" {found.memory} bytes",
+            hint="raise Limits(memory=...)",
+        )

@@ -34,7 +34,8 @@ class Options(TypedDict, total=False):
     env: Mapping[str, Any] | None
     """Plain data and capabilities, which the code sees as `self.env`."""
     limits: Limits | None
-    """What each sandbox may use."""
+    """What each sandbox may use. Without it, memory is what an image takes and as much again as
+    code without packages has."""
     packages: Packages
     """Requirements, or a `packages.Lock`, of pure Python packages. Those that a `# /// script`
     block of the main module names are added, and a lock or an image must have them."""
@@ -51,7 +52,7 @@ class Recipe:
     language: str | None = None
     image: str | None = None
     env: Mapping[str, Any] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits | None = None
     packages: Packages = ()
     tails: Sequence[Tail] = ()
 
@@ -76,6 +77,11 @@ class Recipe:
     def built(self) -> Built | None:
         """The image that was built for it, if it asks for one."""
         return None if self.image is None or self.image in IMAGES else images.find(self.image)
+
+    @property
+    def most(self) -> Limits:
+        """`limits`, or those that its image is made for."""
+        return self.limits or (self.built.limits if self.built else Limits())
 
     @cached_property
     def data(self) -> object:

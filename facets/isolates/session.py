@@ -166,6 +166,7 @@ class Session:
         room.
         """
         found, code = await languages.prepare(code, guest)
+        languages.check_room(limits, found)
         compiled = found.code.get(code)
         files = Files(code, packages, found.code)
         session = cls(
