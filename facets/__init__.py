@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from facets.isolates.invocation import Invocation as Invocation
     from facets.isolates.limits import Limits as Limits
     from facets.isolates.loader import Isolate as Isolate
+    from facets.isolates.recording import Recording as Recording
+    from facets.isolates.replaying import Replayed as Replayed
+    from facets.isolates.replaying import replay as replay
 
 __all__ = [
     "Actor",
@@ -53,6 +56,8 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Recording",
+    "Replayed",
     "Row",
     "Rows",
     "Rule",
@@ -62,6 +67,7 @@ __all__ = [
     "capability",
     "errors",
     "exclusive",
+    "replay",
 ]
 __version__ = "0.1.0"
 
@@ -72,6 +78,9 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.loader",
     "Limits": "facets.isolates.limits",
+    "Recording": "facets.isolates.recording",
+    "Replayed": "facets.isolates.replaying",
+    "replay": "facets.isolates.replaying",
     "Rule": "facets.egress.rules",
 }
 

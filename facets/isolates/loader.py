@@ -8,16 +8,19 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from actors.values import copy
+from facets.isolates.ambient import seed_of
 from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import LoadError
+from facets.isolates.errors import LoadError, RecordingError
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.log import InvocationLog
 from facets.isolates.meter import Meter, Subject
+from facets.isolates.minting import Oversight
 from facets.isolates.opening import open_session
+from facets.isolates.recording import Recorder, Recording
 from facets.isolates.tails import Delivery, Tail
 from facets.isolates.target import IsolateActor
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from facets.isolates.opening import AnySession
 
 Source = str | bytes | Mapping[str, str] | Mapping[str, bytes]
+Seed = int | str | bytes
+RECORDINGS = 16
+"""Sandboxes of one isolate whose recordings are kept."""
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -46,6 +52,7 @@ class Isolate:
         env: Mapping[str, Any],
         limits: Limits,
         tails: Iterable[Tail] = (),
+        deterministic: Seed | None = None,
     ) -> None:
         self.identity = identity
         self.env = env
@@ -55,6 +62,8 @@ class Isolate:
         if owner.log.on:
             self._sinks += (owner.log.add,)
         self._room = owner.room
+        self._seed = None if deterministic is None else seed_of(deterministic)
+        self._recorders: dict[str, Recorder] = {}
         self._main = main
         self._language = language
         self._code = code
@@ -121,13 +130,13 @@ class Isolate:
         """
         code = await self.code()
         target = target or code.entry
+        recorder = self._recorder(code, facet or target)
         try:
             session = await open_session(
                 code,
                 target=target,
                 env=self.env,
-                meter=self._meter(code, target, facet),
-                room=self._room,
+                oversight=Oversight(self._meter(code, target, facet), self._room, recorder),
                 **options,
             )
         except LoadError:
@@ -136,6 +145,31 @@ class Isolate:
             raise
         self._factory = None
         return session
+
+    def recording(self, name: str | None = None) -> Recording:
+        """What went in and came out of a sandbox of this isolate, to be given to `replay`.
+
+        `name` is that of a facet, or of an entrypoint's class or function; without one, it is of
+        the sandbox that was minted last. It is as of now, and is there still when the sandbox
+        has ended, until another of that name is minted; those of the last 16 names are kept.
+        RecordingError if there is none: only isolates made with `deterministic=` are recorded.
+        """
+        found = self._recorders.get(name or next(reversed(self._recorders), ""))
+        if found is None:
+            raise RecordingError(
+                f"{self.label} has no recording{f' of {name!r}' if name else ''}",
+                hint="make it with deterministic=SEED, and call something of it first",
+            )
+        return found.recording()
+
+    def _recorder(self, code: Code, name: str) -> Recorder | None:
+        if self._seed is None:
+            return None
+        self._recorders.pop(name, None)
+        made = self._recorders[name] = Recorder(self._seed, code.language)
+        if len(self._recorders) > RECORDINGS:
+            del self._recorders[next(iter(self._recorders))]
+        return made
 
     def _meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
         """What counts a new sandbox of this code; None if nobody wants to know."""
@@ -168,6 +202,7 @@ class Isolates:
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         tails: Sequence[Tail] = (),
+        deterministic: Seed | None = None,
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
 
@@ -180,11 +215,19 @@ class Isolates:
         is given the `Invocation` of every load, call and stream after it is over (see
         `tails.Delivery`); `self.isolates.log` has them too. Nothing runs yet: source that does
         not parse fails at its first use, with `LoadError`.
+
+        With `deterministic`, a seed, each sandbox has a clock that stands still but for the waits
+        of its code, and random bytes that follow from the seed; the same inputs give the same
+        outputs. It is recorded, see `Isolate.recording` and `facets.replay`. It is minted when
+        it is needed, and its `cpu` counts fuel: two billion units a second, for each message
+        that goes in.
         """
         code = Code.of(source, main, language)
         env = _private(env)
         identity = _identity(code, env)
-        return Isolate(self, identity, code, main, language, env, limits or Limits(), tails)
+        return Isolate(
+            self, identity, code, main, language, env, limits or Limits(), tails, deterministic
+        )
 
     def get(
         self,
@@ -196,6 +239,7 @@ class Isolates:
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         tails: Sequence[Tail] = (),
+        deterministic: Seed | None = None,
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
 
@@ -207,13 +251,13 @@ class Isolates:
         limits = limits or Limits()
         if factory is None:
             made = Code.of(source, main, language)
-            key: object = (_identity(made, env), limits, tuple(tails))
+            key: object = (_identity(made, env), limits, tuple(tails), repr(deterministic))
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
             identity = key if factory is not None else _identity(made, env)
-            found = Isolate(self, identity, made, main, language, env, limits, tails)
+            found = Isolate(self, identity, made, main, language, env, limits, tails, deterministic)
             self._cached[key] = found
         return found
 
@@ -226,10 +270,18 @@ class Isolates:
         env: Mapping[str, Any] | None = None,
         limits: Limits | None = None,
         tails: Sequence[Tail] = (),
+        deterministic: Seed | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, language=language, env=env, limits=limits, tails=tails)
+        isolate = self.load(
+            source,
+            language=language,
+            env=env,
+            limits=limits,
+            tails=tails,
+            deterministic=deterministic,
+        )
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)

@@ -280,12 +280,12 @@ async def test_a_load_that_fails_or_is_killed_takes_up_no_room(
     runtime: LocalRuntime, language: str
 ) -> None:
     async def story(lead: Lead) -> None:
+        source: Any = WASM if language == "wasm" else BAD[language]
         for _ in range(3):
-            with pytest.raises((LoadError, CpuLimit)):
-                if language == "wasm":
-                    await lead.isolates.run(WASM, entry="nothing")
-                else:
-                    await lead.isolates.run(BAD[language], language=language)
+            with pytest.raises(LoadError):
+                await lead.isolates.run(source, entry="nothing", language=language)
+        with pytest.raises(CpuLimit):
+            await lead.isolates.run("while True: pass", limits=Limits(cpu=0.05))
         assert lead.isolates.room.count == 0
 
     await run(runtime, story)
