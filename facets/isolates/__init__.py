@@ -16,6 +16,9 @@
     tails       who is told of invocations        log       what is kept of them
     held        what a message takes to read      caps         how many isolates there may be
     inbox       what waits to go in               timing       a guest's clock and its timer
+    ambient     the time and randomness it sees   minting      a guest for a session
+    seeded      a guest that is witnessed         recording    what was witnessed of it
+    replaying   its life again, compared          printed      its newest lines
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside
     native      native code, cached on disk       opening   a session for any language

@@ -17,6 +17,7 @@ from wasmtime import WasmtimeError
 from wasmtime import _ffi as ffi
 
 from facets.isolates import capi
+from facets.isolates.ambient import HOST, Ambient
 from facets.isolates.errors import CallLimit, IsolateDead, LogLimit, OutputLimit
 
 if TYPE_CHECKING:
@@ -57,12 +58,14 @@ class Instance:
     __slots__ = (
         "_argument", "_argument_at", "_context", "_error", "_error_at", "_flag", "_flag_at",
         "_functions", "_future", "_number", "_result", "_result_at", "_returned", "_sent", "_store",
-        "fault", "log_bytes", "log_calls", "log_calls_allowed", "logged", "logs_allowed", "output",
-        "parked",
+        "ambient", "fault", "log_bytes", "log_calls", "log_calls_allowed", "logged",
+        "logs_allowed", "output", "parked",
     )  # fmt: skip
 
-    def __init__(self, image: Image, memory: int, output: int) -> None:
+    def __init__(self, image: Image, memory: int, output: int, ambient: Ambient = HOST) -> None:
         self.parked: Parked | None = None
+        self.ambient = ambient
+        """The clocks and the randomness that the guest sees."""
         self.fault: IsolateDead | None = None
         self.logged: list[tuple[int, bytes]] = []
         self.log_bytes = self.log_calls = 0
@@ -150,6 +153,8 @@ class Instance:
         if parked is None:
             raise RuntimeError("nothing is parked")
         self.parked = None
+        if parked.message is None:
+            self.ambient.slept(parked.seconds)
         if answer is not None:
             capi.put_text(parked.result, answer)
         self._flag[0] = b"\x01"
@@ -222,7 +227,8 @@ def too_large(size: int, limit: int) -> OutputLimit:
     )
 
 
-def _calling(context: int) -> Instance:
+def calling(context: int) -> Instance:
+    """Whose store this is."""
     return _instances[capi.get_data(context)]
 
 
@@ -230,7 +236,7 @@ def _log(_e: int, context: int, _t: int, arguments: int, _n: int, _r: int, _m: i
     try:
         stream = capi.u32_at(arguments + capi.OF).value
         text = capi.text_at(arguments + capi.VAL_SIZE + capi.OF)
-        return 0 if _calling(context).log(stream, text) else int(capi.error_new(b"log limit"))
+        return 0 if calling(context).log(stream, text) else int(capi.error_new(b"log limit"))
     except BaseException:
         return int(capi.error_new(b"host: log"))
 
@@ -240,7 +246,7 @@ def _call(
     error: int, continuation: int,
 ) -> None:  # fmt: skip
     try:
-        instance = _calling(context)
+        instance = calling(context)
         text = capi.text_at(arguments + capi.OF)
         if text.size > instance.output:
             instance.fault = too_large(text.size, instance.output)
@@ -257,7 +263,7 @@ def _wait(
 ) -> None:  # fmt: skip
     try:
         seconds = capi.f64_at(arguments + capi.OF).value
-        _calling(context).park(Parked(None, seconds, 0), continuation)
+        calling(context).park(Parked(None, seconds, 0), continuation)
     except BaseException:
         capi.u64_at(error).value = capi.error_new(b"host: wait")
 

@@ -18,6 +18,7 @@ from facets.isolates.tails import Tail
 from facets.packages.pins import Lock
 
 Packages = Sequence[str] | Lock
+Seed = int | str | bytes
 
 
 class Options(TypedDict, total=False):
@@ -42,6 +43,11 @@ class Options(TypedDict, total=False):
     tails: Sequence[Tail]
     """Each is given the `Invocation` of every load, call and stream after it is over (see
     `tails.Delivery`); `self.isolates.log` has them too."""
+    deterministic: Seed | None
+    """A seed: each sandbox has a clock that stands still but for the waits of its code, and random
+    bytes that follow from the seed; the same inputs give the same outputs. It is recorded, see
+    `Isolate.recording` and `facets.replay`. It is minted when it is needed, and its `cpu` counts
+    fuel: two billion units a second, for each message that goes in."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Recipe:
     limits: Limits | None = None
     packages: Packages = ()
     tails: Sequence[Tail] = ()
+    deterministic: Seed | None = None
 
     @classmethod
     def of(cls, given: Options) -> Recipe:
@@ -93,4 +100,5 @@ class Recipe:
         """Equal for recipes that say the same."""
         return (
             self.main, self.language, self.image, self.data, self.limits, self.packages, self.tails,
+            repr(self.deterministic),
         )  # fmt: skip

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from facets.isolates.errors import CpuLimit, IsolateDead
+from facets.isolates.deaths import too_long
+from facets.isolates.errors import IsolateDead
 from facets.isolates.instance import BOOT, Parked, Trapped
 from facets.isolates.workers import ROUND, pool
 
@@ -180,7 +181,7 @@ class Runner:
         if self._stopped:
             self._instance.close()
         elif self.cpu > self._last:
-            self._owner.fell(_too_long(self._limit))
+            self._owner.fell(too_long(self._limit))
         elif self._instance.parked is not None:
             if self._unpark():
                 self._advance()
@@ -209,11 +210,3 @@ class Runner:
             to()
         except RuntimeError:  # the loop is closed or the process ends: nobody is left to ask
             self._instance.close()
-
-
-def _too_long(limit: float) -> CpuLimit:
-    return CpuLimit(
-        f"the isolate computed for more than {limit} s without a pause",
-        hint="await asyncio.sleep(0) between parts, or raise Limits(cpu=...)",
-        limit=limit,
-    )

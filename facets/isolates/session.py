@@ -37,7 +37,6 @@ from typing import TYPE_CHECKING, Any, final
 from actors.call import CURRENT
 from facets.isolates import languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
-from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
@@ -50,13 +49,11 @@ from facets.isolates.image import WASM
 from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
-from facets.isolates.meter import Meter
+from facets.isolates.minting import NONE, Oversight, mint
 from facets.isolates.raised import raised
-from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
-from facets.isolates.timing import Clock
 
 if TYPE_CHECKING:
     from facets.packages.bundle import Bundle
@@ -98,8 +95,7 @@ class Session:
         limits: Limits,
         services: Services,
         files: Files,
-        meter: Meter | None = None,
-        room: Room | None = None,
+        oversight: Oversight = NONE,
         arrays: bool = False,
     ) -> None:
         """Use `Session.open`."""
@@ -108,22 +104,15 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._seat = None if room is None else room.enter(limits.memory)
-        try:
-            self._instance = found.pool.take(limits.memory, limits.output)
-        except BaseException:
-            self._leave()
-            raise
-        self._runner = Runner(self._instance, self, limits.cpu)
-        self._meter = meter
-        if meter is not None:
-            meter.runner = self._runner
+        self._instance, self._runner, self._clock, self._seat = mint(
+            found, limits, oversight, self, self._tick
+        )
+        self._meter = oversight.meter
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
         self._inbox = Inbox()
-        self._clock = Clock(self._loop, lambda: self._post(["tick"]))
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
@@ -151,27 +140,27 @@ class Session:
         limits: Limits,
         services: Services,
         packages: Bundle | None = None,
-        meter: Meter | None = None,
-        room: Room | None = None,
         guest: Path = WASM,
+        oversight: Oversight = NONE,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
-        modules of the code; `guest` is the WebAssembly file that Python runs in. `meter` is told of
-        each invocation, the load first; `room` is what it takes up until it ends. Raises LoadError
+        modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
         if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
         room.
         """
         found, code = await languages.prepare(code, guest)
         languages.check_room(limits, found)
-        compiled = found.code.get(code)
+        # Compiled code may come at any time, and where objects lie depends on it.
+        compiled = found.code.get(code) if oversight.recorder is None else None
         files = Files(code, packages, found.code)
         session = cls(
-            found, target, actor, limits, services, files, meter, room, arrays=bool(code.image)
+            found, target, actor, limits, services, files, oversight, arrays=bool(code.image)
         )
+        meter = oversight.meter
         counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
@@ -186,7 +175,7 @@ class Session:
             raise
         if meter is not None and counted is not None:
             meter.end(counted)
-        if compiled is None and code.language == "python":
+        if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
 
@@ -313,7 +302,8 @@ class Session:
         self._dead = reason
         self._clock.stop()
         self._runner.stop()
-        self._leave()
+        if self._seat is not None:
+            self._seat.leave()
         self._steps.abandon()
         self._flush_log()
         if self._meter is not None:
@@ -325,10 +315,6 @@ class Session:
         self._serving.end()
         self._grants.clear()
         self._wake_idle()
-
-    def _leave(self) -> None:
-        if self._seat is not None:
-            self._seat.leave()
 
     def close(self) -> None:
         """End the isolate without complaint; calls from now on raise IsolateClosed. Idempotent."""
@@ -605,6 +591,9 @@ class Session:
         if not call.done:
             call.items.append(value)
             call.wake()
+
+    def _tick(self) -> None:
+        self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
