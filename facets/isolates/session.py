@@ -71,10 +71,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_arrays", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle",
-        "_inbox", "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
-        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
-        "migrations", "plain", "target", "timings",
+        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
+        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
+        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods", "migrations",
+        "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -98,7 +98,6 @@ class Session:
         files: Files,
         meter: Meter | None = None,
         room: Room | None = None,
-        arrays: bool = False,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -127,8 +126,7 @@ class Session:
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
         self._serving = Serving(self, self._grants, services, limits.output)
-        self._arrays = arrays
-        self.blob = Blob(self._grants, arrays)
+        self.blob = Blob(self._grants)
         self._scheduled = False
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
@@ -164,9 +162,8 @@ class Session:
         found, code = await languages.prepare(code)
         compiled = found.code.get(code)
         files = Files(code, packages, found.code)
-        session = cls(
-            found, target, actor, limits, services, files, meter, room, arrays=bool(code.image)
-        )
+        session = cls(found, target, actor, limits, services, files, meter, room)
+        session.blob.arrays = code.image != ""
         counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
@@ -466,7 +463,7 @@ class Session:
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants, self._arrays)
+            self.blob = Blob(self._grants, blob.arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
