@@ -3,6 +3,7 @@
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
     capabilities/  what code in a sandbox may call
+    images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
@@ -33,6 +34,7 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets import images as images
     from facets import packages as packages
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
     from facets.isolates.invocation import Invocation as Invocation
+    from facets.isolates.isolate import Isolate as Isolate
     from facets.isolates.limits import Limits as Limits
-    from facets.isolates.loader import Isolate as Isolate
 
 __all__ = [
     "Actor",
@@ -68,6 +70,7 @@ __all__ = [
     "describe",
     "errors",
     "exclusive",
+    "images",
     "packages",
 ]
 __version__ = "0.1.0"
@@ -78,12 +81,12 @@ _LAZY = {
     "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
     "Invocation": "facets.isolates.invocation",
-    "Isolate": "facets.isolates.loader",
+    "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("packages",)
+_MODULES = ("images", "packages")
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from facets.isolates.using import Desk
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facets.isolates import image
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
     AnyImage = image.Image | ScienceImage
 
 
-async def prepare(code: Code) -> tuple[AnyImage, Code]:
+async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]:
     """The image that the code asks for, or of its language, and the code as its guest takes it.
+
+    `guest` is what runs Python that asks for none.
 
     The image is loaded on a thread if this process does not have it; the first time on a machine
     it is compiled. TypeScript becomes JavaScript here; LoadError if it does not parse,
@@ -25,7 +28,7 @@ async def prepare(code: Code) -> tuple[AnyImage, Code]:
 
         return await science.ready(), code
     if code.language == "python":
-        return await image.ready(), code
+        return await image.ready(guest), code
     from facets.isolates.js import guests, typescript
 
     if code.language == "typescript":

@@ -31,6 +31,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT
@@ -45,6 +46,7 @@ from facets.isolates.exports import Exports
 from facets.isolates.files import Files
 from facets.isolates.grants import Grants
 from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.image import WASM
 from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
@@ -149,17 +151,19 @@ class Session:
         packages: Bundle | None = None,
         meter: Meter | None = None,
         room: Room | None = None,
+        guest: Path = WASM,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
-        modules of the code. `meter` is told of each invocation, the load first; `room` is what it
-        takes up until it ends. Raises LoadError if the code does not load, IsolateDead if loading
-        crosses a limit, IsolateCap if there is no room.
+        modules of the code; `guest` is the WebAssembly file that Python runs in. `meter` is told of
+        each invocation, the load first; `room` is what it takes up until it ends. Raises LoadError
+        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
+        room.
         """
-        found, code = await languages.prepare(code)
+        found, code = await languages.prepare(code, guest)
         compiled = found.code.get(code)
         files = Files(code, packages, found.code)
         session = cls(found, target, actor, limits, services, files, meter, room)

@@ -12,7 +12,7 @@ from facets.isolates.limits import Limits
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.code import Code
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import time  # noqa: E402
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import boot, output, shapes, snapshot, warm  # noqa: E402
+from isolate import baked, boot, output, shapes, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -49,7 +49,8 @@ def _sleep(seconds):
 output.install()
 time.sleep = _sleep
 shapes.install()
+scale = 4 if baked.bake() else 1
 warm.warm()
 _running = [Calls()]
 library.adopt()
-snapshot.settle()
+snapshot.settle(scale)
