@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]:
     """The image that the code asks for, or of its language, and the code as its guest takes it.
 
-    `guest` is what runs Python.
+    `guest` is what runs Python that asks for none.
 
     The image is loaded on a thread if this process does not have it; the first time on a machine
     it is compiled. TypeScript becomes JavaScript here; LoadError if it does not parse,

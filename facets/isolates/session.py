@@ -70,10 +70,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_arrays", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle",
-        "_inbox", "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat",
-        "_sent", "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
-        "migrations", "plain", "target", "timings",
+        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
+        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
+        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods", "migrations",
+        "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -96,7 +96,6 @@ class Session:
         services: Services,
         files: Files,
         oversight: Oversight = NONE,
-        arrays: bool = False,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -118,8 +117,7 @@ class Session:
         self._grants = Grants(exports, services.own, services.giver)
         self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
-        self._arrays = arrays
-        self.blob = Blob(self._grants, arrays)
+        self.blob = Blob(self._grants)
         self._scheduled = False
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
@@ -157,9 +155,8 @@ class Session:
         # Compiled code may come at any time, and where objects lie depends on it.
         compiled = found.code.get(code) if oversight.recorder is None else None
         files = Files(code, packages, found.code)
-        session = cls(
-            found, target, actor, limits, services, files, oversight, arrays=bool(code.image)
-        )
+        session = cls(found, target, actor, limits, services, files, oversight)
+        session.blob.arrays = code.image != ""
         meter = oversight.meter
         counted = None if meter is None else meter.begin("load", "")
         try:
@@ -462,7 +459,7 @@ class Session:
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants, self._arrays)
+            self.blob = Blob(self._grants, blob.arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
