@@ -10,7 +10,8 @@
     calls       calls under way                   runner    a fiber: loop first, then threads
     instance    one minted guest                  image     its native code, cached
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
-    capi        the C API, bound                  guest/    what runs inside
+    capi        the C API, bound                  guest/    what runs inside, in Python
+    languages   which guest runs what             js/       JavaScript and TypeScript
 
 Importing this package imports neither wasmtime nor the guest.
 """
