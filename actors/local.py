@@ -16,7 +16,14 @@ from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.stub import Stub
-from actors.trees import bookmark_at, clone_tree, export_tree, import_tree, restore_tree
+from actors.trees import (
+    bookmark_at,
+    clone_tree,
+    export_tree,
+    import_tree,
+    restore_tree,
+    retrieve_tree,
+)
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
@@ -142,10 +149,35 @@ class LocalRuntime:
         """Put an actor and all its facets back to what they were at `bookmark`.
 
         Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
-        bookmark that leads back. `BookmarkGone` if the history does not reach there, `NoState`
-        if there was no such actor then.
+        bookmark that leads back. `BookmarkGone` if the history does not reach there,
+        `BookmarkAhead` if it is newer than now, `NoState` if there was no such actor then.
         """
         return await restore_tree(self._open().root(cls, name), bookmark)
+
+    async def restore_from_replica(
+        self,
+        cls: type[Actor],
+        name: str,
+        at: str | datetime | float | None = None,
+        *,
+        replica: str | ObjectStore | None = None,
+        host: str | None = None,
+    ) -> str:
+        """Put an actor and all its facets back to what a replica has of them.
+
+        Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
+        bookmark that leads back, for `restore`. The replica is read and not touched: it is this
+        runtime's own, or `replica`, with the state of `host`; that host may be alive.
+
+        `at` is the newest state there if None, else a bookmark of that host, or a time (in
+        seconds since 1970 or as a datetime). A replica has only what came since it was
+        compacted: `BookmarkGone` before that, `BookmarkAhead` for a bookmark that it does not
+        have yet. `NoState` if it has no such actor.
+        """
+        found = self._open()
+        when = at.timestamp() if isinstance(at, datetime) else at
+        moment = when if when is None or isinstance(when, str) else int(when * 1e6)
+        return await retrieve_tree(found.root(cls, name), moment, *found.replica(replica, host))
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file (see `storage.archive`)."""

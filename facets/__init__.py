@@ -3,6 +3,7 @@
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
     capabilities/  what code in a sandbox may call
+    packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
@@ -31,6 +32,7 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets import packages as packages
     from facets.capabilities.capability import Capability as Capability
     from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
@@ -58,6 +60,7 @@ __all__ = [
     "capability",
     "errors",
     "exclusive",
+    "packages",
 ]
 __version__ = "0.1.0"
 
@@ -69,12 +72,15 @@ _LAZY = {
     "Limits": "facets.isolates.limits",
     "Rule": "facets.egress.rules",
 }
+_MODULES = ("packages",)
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"facets.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'facets' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(module), name)

@@ -18,6 +18,7 @@ from storage import record
 from storage.catalogue import Row
 from storage.errors import NoState, StorageError
 from storage.layout import remove
+from storage.reading import objects_of
 from storage.record import Entry
 from storage.snapshot import sync_folders
 from storage.succession import began, replaced, stories
@@ -65,6 +66,10 @@ class Graft:
         self._made: list[Path] = []
         self._changed: list[Scion] = []
         """Those that differ from what is there."""
+        self._objects: set[str] = set()
+        """What the new files name."""
+        self._over = False
+        store.objects.hold()
         for one in self._held:
             one.held += 1
 
@@ -80,6 +85,7 @@ class Graft:
             final = store.layout.path(scion.row.uid, scion.row.generation)
             aside = store.layout.staging / final.name
             scion.make(aside)
+            self._objects |= objects_of(aside)
             final.parent.mkdir(exist_ok=True)
             remove(store.disk, final)
             store.disk.rename(aside, final)
@@ -91,6 +97,7 @@ class Graft:
     def finish(self) -> int:
         """Put the subtree in place; the sequence of the record that says so."""
         try:
+            self._store.objects.touch(self._objects)
             sequence = self._bind()
         except BaseException:
             self.cancel()
@@ -112,6 +119,9 @@ class Graft:
         held, self._held = self._held, []
         for one in held:
             one.held -= 1
+        if not self._over:
+            self._over = True
+            self._store.objects.let_go()
 
     def _entries(self, old: Sequence[Row], tree: int) -> list[Entry]:
         """Change the catalogue, as part of its open step; what else the record says. `old` are

@@ -2,6 +2,8 @@
 
     limits      what an isolate may use           code      the source it runs
     session     one isolate with code in it       services  what it needs from its owner
+    modules     what the names of modules say     tree      files by path, and modules in them
+    files       what a guest reads by name        loading   the order to a guest, its answer
     errors      everything that goes wrong        raised    what a guest raised, outside
     codec       values across the boundary        steps     storage operations and transactions
     serving     calls out of it, under way        using     as whose code those run
@@ -12,6 +14,8 @@
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
     capi        the C API, bound                  guest/    what runs inside, in Python
     languages   which guest runs what             js/       JavaScript and TypeScript
+    native      native code, cached on disk       opening   a session for any language
+    wasm/       raw WebAssembly
 
 Importing this package imports neither wasmtime nor the guest.
 """

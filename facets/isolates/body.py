@@ -16,12 +16,12 @@ from facets.capabilities.capability import Capability
 from facets.isolates import using
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
-from facets.isolates.session import Session
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
@@ -47,10 +47,10 @@ class IsolateBody:
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
         self._activation = activation
         self._interface = interface
-        self._session: Session
+        self._session: AnySession
         self._partial: dict[str, str] = {}
 
-    def attach(self, session: Session, name: str) -> None:
+    def attach(self, session: AnySession, name: str) -> None:
         """Take the open session; its code says what may be called."""
         self._session = session
         methods: dict[str, Kind] = {

@@ -70,6 +70,13 @@ class CodeCache:
         if asked is False and sum(map(len, code.modules.values())) <= LONGEST:
             workers.submit(Compilation(self, self._image, code).go_on)
 
+    def expect(self, code: Code) -> None:
+        """This source loaded without compiled code, and will be loaded again: compile it now."""
+        with self._lock:
+            if code.hash not in self._loaded:
+                self._loaded[code.hash] = False
+        self.loaded(code)
+
     def put(self, code: Code, compiled: Compiled) -> None:
         """Keep this, and drop what was not used for longest if it is too much."""
         with self._lock:

@@ -11,12 +11,13 @@ from facets.capabilities.capability import Capability
 from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
-from facets.isolates.session import Session
+from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from facets.isolates.loader import Isolate
+    from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
 
 
@@ -28,8 +29,8 @@ class Entrypoint:
         self._name = name
         self._props = props
         self._limits = limits
-        self._opening: asyncio.Task[Session] | None = None
-        self._session: Session | None = None
+        self._opening: asyncio.Task[AnySession] | None = None
+        self._session: AnySession | None = None
         self.ended: BaseException | None = None
         self.output: list[str] = []
 
@@ -53,7 +54,7 @@ class Entrypoint:
             call.activation.leave()  # the code inside may act for it before this returns
         return await session.call(method, args, kwargs, call)
 
-    async def _open(self) -> Session:
+    async def _open(self) -> AnySession:
         if self.ended is not None:
             raise self.ended
         if self._session is not None:
@@ -62,17 +63,19 @@ class Entrypoint:
             self._opening = spawn(self._start())
         return await asyncio.shield(self._opening)
 
-    async def _start(self) -> Session:
+    async def _start(self) -> AnySession:
         try:
-            self._session = await Session.open(
-                await self._isolate.code(),
-                target=self._name,
+            code = await self._isolate.code()
+            self._session = await open_session(
+                code,
+                target=self._name or code.entry,
                 actor=False,
                 identity=None,
                 props=self._props,
                 env=self._isolate.env,
                 limits=self._limits,
                 services=_Stateless(self),
+                packages=await self._isolate.packages(),
             )
             return self._session
         finally:

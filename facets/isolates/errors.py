@@ -2,6 +2,8 @@
 
     FacetsError
     └── IsolateError
+        ├── BadModules            modules that cannot be loaded whatever they hold (ValueError)
+        ├── ModulesTooLarge       more bytes of modules than an isolate takes (ValueError)
         ├── LoadError             the source cannot be loaded; carries the guest's traceback
         ├── GuestError            code in the isolate raised; also an instance of the builtin or
         │                         storage error it was, so `except ValueError` works
@@ -16,7 +18,8 @@
             ├── OutputLimit       a message it sent is too large
             ├── LogLimit          it printed too much
             ├── StackLimit        it recursed too deeply inside the interpreter (RecursionError)
-            ├── GuestAborted      the interpreter ended itself (`os.abort()`, `os._exit()`)
+            ├── GuestAborted      the interpreter ended itself (`os.abort()`, `os._exit()`), or raw
+            │                     WebAssembly trapped
             └── ProtocolViolation it sent what no honest guest sends
 
 You do not get an `IsolateDead` for an exception: a method that raises leaves its isolate in
@@ -30,6 +33,14 @@ from storage.errors import FacetsError
 
 class IsolateError(FacetsError):
     """Something about code in an isolate."""
+
+
+class BadModules(IsolateError, ValueError):
+    """The name or the kind of a module makes no sense. Field: `name`."""
+
+
+class ModulesTooLarge(IsolateError, ValueError):
+    """The modules and files of an isolate are too large. Field: `limit`, bytes."""
 
 
 class LoadError(IsolateError):
@@ -100,7 +111,8 @@ class StackLimit(IsolateDead, RecursionError):
 
 
 class GuestAborted(IsolateDead):
-    """The interpreter ended itself, or called something that an isolate does not have.
+    """The interpreter ended itself, or called something that an isolate does not have; or raw
+    WebAssembly trapped.
 
     Field: `trap`, what WebAssembly said.
     """

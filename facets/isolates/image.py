@@ -1,42 +1,26 @@
 """The guest as native code, compiled once per user and machine.
 
-    $FACETS_CACHE_DIR, or $XDG_CACHE_HOME/facets, or ~/.cache/facets
-        python-KEY.native           what Wasmtime maps
-        python-KEY.native.sha256    its hash, checked before each use
-        python-KEY.lock             held while it is compiled
-
-KEY covers what the guest is made of (a WebAssembly file, or what a `Source` names), Wasmtime's
-version, the engine's configuration and the processor's features. The image is machine code that
-runs in this process: a file that belongs to someone else, that others may write, or whose hash
-differs is never used. A crash while
-compiling leaves nothing behind that would be taken for an image.
+It is kept in the cache that `native` describes, as python-KEY.native.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
-import os
-import platform
 import threading
 import time
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 import wasmtime
 from wasmtime.component import Component
 
-from facets.isolates import capi, engine
+from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
-from facets.isolates.errors import GuestMissing, IsolateError
+from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder as cache_folder
+from facets.isolates.native import Progress
 from facets.isolates.pool import Pool
-
-Progress = Callable[[str, float], None]
-"""Called with a phase ("wait", "compile", "store", "load", "ready") and its seconds so far."""
 
 EXPECTED = 15.0
 """About how many seconds a compilation takes, for a progress bar."""
@@ -104,21 +88,6 @@ async def ready(wasm: Key = WASM) -> Image:
     return await asyncio.to_thread(load, wasm) if found is None else found
 
 
-def cache_folder() -> Path:
-    """Where native images are kept; made if missing, refused if others may write to it."""
-    own = os.environ.get("FACETS_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(own) if own else Path(base) / "facets"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not _is_ours(folder):
-        raise IsolateError(
-            f"{folder} can be written by others, or belongs to someone else",
-            hint="native code is loaded from it: fix its mode, or set FACETS_CACHE_DIR",
-            path=str(folder),
-        )
-    return folder
-
-
 class _File:
     """A WebAssembly file as a source."""
 
@@ -140,56 +109,32 @@ def _load(wasm: Key, on_progress: Progress) -> Image:
     source = _File(wasm) if isinstance(wasm, Path) else wasm
     identity = source.identity()
     made = engine.make_engine()
-    target = cache_folder() / f"{source.stem}-{_key(identity)}.native"
+    target = cache_folder() / f"{source.stem}-{native.key(identity, engine.CONFIG)}.native"
     component = _open(made, target, on_progress)
     if component is None:
-        with _locked(target, on_progress):
+        with native.locked(target, on_progress):
             component = _open(made, target, on_progress)
             if component is None:
                 component = _compile(made, source, on_progress)
-                _store(target, bytes(component.serialize()), on_progress)
+                native.store(target, bytes(component.serialize()), on_progress)
                 component = _open(made, target, on_progress) or component
     image = Image(made, component, identity)
     on_progress("ready", 0.0)
     return image
 
 
-def _key(identity: str) -> str:
-    parts = (identity, version("wasmtime"), engine.CONFIG, platform.machine(), _processor())
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _processor() -> str:
-    """The features of this processor: a cache on a shared home serves many machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    kept = ("flags", "Features", "model name", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(kept)}))
-
-
 def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Component | None:
     """The stored image, or None if there is none that may be used."""
     began = time.monotonic()
-    stamp = target.with_suffix(".native.sha256")
+    if not native.is_sound(target):
+        return None
+    on_progress("load", 0.0)
     try:
-        if not (_is_ours(target) and _is_ours(stamp)):
-            return None
-        on_progress("load", 0.0)
-        with target.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != stamp.read_text():
-                return None
         component = Component.deserialize_file(made, str(target))
-    except (FileNotFoundError, wasmtime.WasmtimeError):
+    except wasmtime.WasmtimeError:
         return None
     on_progress("load", time.monotonic() - began)
     return component
-
-
-def _is_ours(path: Path) -> bool:
-    status = path.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Component:
@@ -208,47 +153,6 @@ def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Co
     finally:
         done.set()
         reporter.join()
-
-
-def _store(target: Path, native: bytes, on_progress: Progress) -> None:
-    """Write the image, then its hash: an image without a hash is not used."""
-    on_progress("store", 0.0)
-    _replace(target.with_suffix(".native.sha256"), b"")
-    _replace(target, native)
-    _replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
-
-
-def _replace(target: Path, content: bytes) -> None:
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.close()
-            Path(file.name).replace(target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-class _locked:  # noqa: N801 - used as a function
-    """Hold the lock file of an image."""
-
-    def __init__(self, target: Path, on_progress: Progress) -> None:
-        self._path = target.with_suffix(".lock")
-        self._on_progress = on_progress
-
-    def __enter__(self) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        began = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                self._on_progress("wait", time.monotonic() - began)
-                time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
 
 
 def _silent(_phase: str, _seconds: float) -> None:

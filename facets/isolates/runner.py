@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from facets.isolates.errors import CpuLimit, IsolateDead
-from facets.isolates.instance import BOOT, Instance, Trapped
+from facets.isolates.instance import BOOT, Parked, Trapped
 from facets.isolates.workers import ROUND, pool
 
 SLICE = 0.001
@@ -27,6 +27,28 @@ SLICE = 0.001
 LOADING = 0.002
 """The same for `boot`, which happens once: a tool of common size loads within it, and on a busy
 machine the way to a thread and back takes longer than all of the load."""
+
+
+class Fiber(Protocol):
+    """What a runner drives: an instance of some guest. `instance.Instance` says more."""
+
+    parked: Parked | None
+    fault: IsolateDead | None
+
+    def begin(self, export: int, message: bytes) -> None:
+        """Start a call of `BOOT` or `PUMP`; nothing runs before the first poll."""
+
+    def poll(self) -> bool:
+        """Run one slice; whether the call is over."""
+
+    def resume(self, answer: bytes | None) -> None:
+        """Let a parked call go on when it is polled next."""
+
+    def take(self) -> bytes:
+        """What the call returned; `Trapped` or an IsolateDead if it ended otherwise."""
+
+    def close(self) -> None:
+        """Free everything at once."""
 
 
 class Owner(Protocol):
@@ -50,7 +72,7 @@ class Runner:
         "_timer", "busy",
     )  # fmt: skip
 
-    def __init__(self, instance: Instance, owner: Owner, cpu: float) -> None:
+    def __init__(self, instance: Fiber, owner: Owner, cpu: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._instance = instance
         self._owner = owner

@@ -31,7 +31,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT
 from actors.errors import NoSuchMethod, NotCallable
@@ -42,6 +42,7 @@ from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
+from facets.isolates.files import Files
 from facets.isolates.grants import Grants
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
@@ -50,6 +51,9 @@ from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+
+if TYPE_CHECKING:
+    from facets.packages.bundle import Bundle
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -81,7 +85,13 @@ class Session:
     """Milliseconds: "mint", "load"."""
 
     def __init__(
-        self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services
+        self,
+        found: image.Image,
+        target: str,
+        actor: bool,
+        limits: Limits,
+        services: Services,
+        files: Files,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -91,7 +101,7 @@ class Session:
         self.target = target
         self._instance = found.pool.take(limits.memory, limits.output)
         self._runner = Runner(self._instance, self, limits.cpu)
-        self._steps = Steps(services, actor, self._lost)
+        self._steps = Steps(services, actor, self._lost, files)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
@@ -123,21 +133,25 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
+        packages: Bundle | None = None,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
-        `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
-        does not load, IsolateDead if loading crosses a limit.
+        `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported
+        like modules of the code. Raises LoadError if the code does not load, IsolateDead if
+        loading crosses a limit.
         """
         found, code = await languages.prepare(code)
         compiled = found.code.get(code)
-        session = cls(found, target, actor, limits, services)
+        files = Files(code, packages, found.code)
+        session = cls(found, target, actor, limits, services, files)
         try:
             order = loading.order(
-                code, target, actor, identity, props, env, limits.output, compiled, session._grants
-            )
+                code, target, actor, identity, props, env, limits.output, compiled,
+                session._grants, files.tops,
+            )  # fmt: skip
             await session._boot(order)
         except BaseException as error:
             session.kill(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.session import Session
+from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -43,13 +43,13 @@ class IsolateActor:
         return isinstance(other, IsolateActor) and self.same(other) and self.limits == other.limits
 
     def __hash__(self) -> int:
-        return hash((self.isolate.identity, self.name))
+        return hash(self.name)  # the identity says more once packages are resolved
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
         body = IsolateBody(activation, self.interface, self.isolate.owner)
         node = activation.node
-        session = await Session.open(
+        session = await open_session(
             await self.isolate.code(),
             target=self.name,
             actor=True,
@@ -58,6 +58,7 @@ class IsolateActor:
             env=self.isolate.env,
             limits=self.limits,
             services=body,
+            packages=await self.isolate.packages(),
         )
         try:
             body.attach(session, self.name)

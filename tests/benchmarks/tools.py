@@ -63,10 +63,16 @@ class Tool(Actor):
 '''
 """The named tool: 60 lines with what models write, a dataclass, a regular expression, SQL."""
 
-ECHO = """
+PAYLOAD = """
 from facets import Actor
 
 class Tool(Actor):
-    async def nop(self, value):
-        return value
+    async def take(self, text):
+        return len(text)
+
+    async def give(self, n):
+        return "x" * n
+
+    async def echo(self, text):
+        return text
 """

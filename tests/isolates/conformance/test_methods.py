@@ -1,4 +1,4 @@
-"""Methods, streams and waits. Every promise in every guest language."""
+"""What can be called; calls, streams and waits at the same time: in every guest language."""
 
 from __future__ import annotations
 

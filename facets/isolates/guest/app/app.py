@@ -50,4 +50,5 @@ time.sleep = _sleep
 shapes.install()
 warm.warm()
 _running = [Calls()]
+library.adopt()
 snapshot.settle()
