@@ -4,7 +4,7 @@ const OURS = "facets";
 const EXTENSIONS = [".js", ".mjs", ".ts", ".mts", ".json", ".txt"];
 const sources = new Table();
 const facets = { __proto__: null, Actor, Row, Rows, errors: freeze(errors), sleep,
-  capability, named };
+  capability, named, Start, fetch };
 
 // The module that `from` means by `wanted`, or undefined.
 const resolve = (from, wanted) => {
@@ -271,7 +271,7 @@ const kindOf = (value) => {
 };
 // Nothing of theirs is found on, or set through, a prototype that a tool could change.
 for (const type of [Blob, Call, Turn, Target]) Object.setPrototypeOf(type.prototype, null);
-for (const type of [Row, Rows, Foreign, Blob, Named, Call, Turn, Target]) {
+for (const type of [Row, Rows, Foreign, Blob, Named, Start, Headers, Response, Call, Turn, Target]) {
   freeze(type.prototype);
   freeze(type);
 }
