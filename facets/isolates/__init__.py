@@ -20,7 +20,8 @@
     seeded      a guest that is witnessed         recording    what was witnessed of it
     replaying   its life again, compared          printed      its newest lines
     engine      Wasmtime, set up                  wasi      the ten functions a guest may import
-    capi        the C API, bound                  guest/    what runs inside
+    capi        the C API, bound                  guest/    what runs inside, in Python
+    languages   which guest runs what             js/       JavaScript and TypeScript
     native      native code, cached on disk       opening   a session for any language
     wasm/       raw WebAssembly                   science/  CPython with numpy and pandas
     images      which guest code runs in

@@ -15,9 +15,10 @@ from facets.isolates.errors import (
     WallLimit,
 )
 from tests.isolates.conformance.conftest import Guest
+from tests.isolates.conformance.test_capabilities import double
 
 TOOL = """
-import { Actor, errors, sleep, capability } from "facets";
+import { Actor, named, sleep } from "facets";
 const x = new Map([[1, "x"]]);
 %s
 export class Tool extends Actor {
@@ -29,6 +30,7 @@ export class Tool extends Actor {
     console.log("said");
     return [this.sql("select n from t").length, this.kv.get("k")];
   }
+  async ask(cap) { const got = await cap(named({ x: 2 })); return got; }
   async fail() { throw new RangeError("mine"); }
   async *items() { yield 1; yield { a: 2 }; }
 }
@@ -49,7 +51,8 @@ POLLUTION = {
     "setters": "for (let i = 0; i < 5; i++) Object.defineProperty(Array.prototype, i,"
     " { set() { throw 1 }, get() { return 'evil' } });",
     "object getters": "const empty = { __proto__: null, get() { return undefined }, set() {} };"
-    "for (const k of ['$', 'call', 'work', 'id', 'hint', 'value', 'then', 'fields'])"
+    "for (const k of ['$', 'call', 'work', 'id', 'hint', 'value', 'then', 'fields', 'path', 'open',"
+    "'items', 'text', 'methods', 'made', 'length', 'failed', 'due', 'get', 'error', 'type'])"
     " Object.defineProperty(Object.prototype, k, empty);",
     "toJSON": "Object.prototype.toJSON = Array.prototype.toJSON = () => 'evil';"
     " String.prototype.toJSON = Number.prototype.toJSON = () => 'evil';",
@@ -76,6 +79,7 @@ async def test_a_tool_that_changes_the_language_does_not_change_the_runtime(
     with pytest.raises(ValueError, match="mine"):
         await session.call("fail")
     assert [item async for item in session.stream("items")] == [1, {"a": 2}]
+    assert await session.call("ask", (double,)) == 4
     assert guest_js.owner.text == "said\n"
     assert guest_js.owner.values("select n from t") == [5]
 
@@ -111,7 +115,6 @@ NOWHERE = [
     "return typeof process",
     "return typeof std",
     "return typeof os",
-    "return typeof fetch",
     "return typeof WebAssembly",
     "return typeof SharedArrayBuffer",
     "return typeof Atomics",

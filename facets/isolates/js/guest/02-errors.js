@@ -26,7 +26,7 @@ hide(FacetsError.prototype, "name", "FacetsError");
 mapSet(isOurs, FacetsError.prototype, "FacetsError");
 const TREE = {
   FacetsError: ["StorageError", "ExclusiveReentered", "NotTransferable", "Cancelled",
-    "CapabilityError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
+    "CapabilityError", "EgressError", "FacetRunsOtherCode", "ActorError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
     "OSError", "MemoryError", "AttributeError"],
   StorageError: ["SqlError", "ResultTooLarge", "NoRow", "TooManyRows", "NotStorable", "FileError",
     "StorageFull", "TransactionAcrossAwait"],
@@ -35,6 +35,8 @@ const TREE = {
   FileError: ["FileMissing", "FileExists", "IsDirectory", "NotDirectory", "DirectoryNotEmpty",
     "LinkLoop", "PathTooLong", "PathInvalid", "FileTooLarge", "FilesQuota", "FileDamaged"],
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
+  EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
+  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };
