@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from actors.errors import NoSuchMethod, NotCallable
 
 
 class MethodInfo(NamedTuple):
@@ -65,3 +68,23 @@ class Pending:
             if timer is not None:
                 timer.cancel()
         self.timer = self.grace = None
+
+
+def not_open(
+    target: str, method: str, methods: Mapping[str, MethodInfo], plain: bool
+) -> NotCallable | NoSuchMethod:
+    """Why a method cannot be called the way it was."""
+    what = f"{target or 'the module'}.{method}"
+    fields = {"actor": target, "method": method}
+    info = methods.get(method)
+    if info is not None:
+        better = "iterate it: `async for`" if info.kind == "stream" else "await it"
+        return NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
+    if plain:
+        better = "make it async def to call it from outside"
+        return NotCallable(f"{what} is a plain def", hint=better, **fields)
+    if method[:1] == "_":
+        better = "names with an underscore are never called from outside"
+        return NotCallable(f"{what} is private", hint=better, **fields)
+    there = ", ".join(methods) or "nothing"
+    return NoSuchMethod(f"{what} does not exist", hint=f"there is {there}", **fields)

@@ -13,7 +13,7 @@ from facets.isolates.session import Session
 from facets.isolates.using import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from facets.isolates.loader import Isolate
     from facets.isolates.own import Own
@@ -109,6 +109,9 @@ class _Stateless:
         self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         raise PermissionError(f"an entrypoint has no {method}")
+
+    def expect(self, several: Sequence[Asked]) -> None:
+        self._desk.expect(several)
 
     async def use(self, asked: Asked) -> Any:
         return await self._desk.use(asked)

@@ -19,6 +19,7 @@ from facets.isolates.grants import Grant, Grants
 from facets.isolates.steps import describe
 
 if TYPE_CHECKING:
+    from facets.capabilities.capability import Capability
     from facets.isolates.services import Services
 
 PENDING = 1_000
@@ -48,8 +49,8 @@ class Asked:
     """One call of a guest's to a capability."""
 
     __slots__ = (
-        "args", "begun", "cause", "credit", "grant", "kwargs", "method", "number", "over", "size",
-        "streams", "task", "waiter",
+        "args", "begun", "cause", "credit", "entry", "grant", "kwargs", "method", "number", "over",
+        "size", "streams", "task", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +63,8 @@ class Asked:
         self.kwargs = kwargs
         self.cause: Any = None
         """The actor's call that the guest's code runs for; None if that is over."""
+        self.entry: Any = None
+        """Its place in the audit, once it has one."""
         self.size = 0
         self.begun = False
         self.streams = False
@@ -170,6 +173,11 @@ class Serving:
 
     def start(self, failed: Exception | None) -> None:
         """Begin what was heard; with `failed`, the step it belongs to was not committed."""
+        if len(self._heard) > 1 and failed is None:
+            try:
+                self._services.expect(self._heard)
+            except Exception as error:  # what cannot be recorded does not run
+                failed = error
         while self._heard:
             asked = self._heard.popleft()
             asked.begun = True
@@ -215,13 +223,14 @@ class Serving:
         self._asked.pop(asked.number, None)
         self._held -= asked.size
 
-    def lost(self, grant: Grant) -> None:
-        """A capability was taken back: its running calls end, and the guest is told."""
+    def lost(self, capability: Capability, handles: list[int]) -> None:
+        """It was taken back: its running calls end, also of a guest that let go of it since."""
         for asked in list(self._asked.values()):
-            if asked.grant is grant and asked.task is not None:
-                asked.over = grant.capability.ended(asked.method)
+            if asked.grant.capability is capability and asked.task is not None:
+                asked.over = capability.ended(asked.method)
                 asked.task.cancel()
-        self._say(["revoke", grant.handle])
+        for handle in handles:
+            self._say(["revoke", handle])
 
     def end(self) -> None:
         """The isolate is gone: nothing runs for it any more, but for the call that ended it."""

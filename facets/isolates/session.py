@@ -34,9 +34,8 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any, final
 
 from actors.call import CURRENT
-from actors.errors import NoSuchMethod, NotCallable
 from facets.isolates import image, loading
-from facets.isolates.calls import MethodInfo, Pending
+from facets.isolates.calls import MethodInfo, Pending, not_open
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
@@ -46,7 +45,7 @@ from facets.isolates.grants import Grants
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.raised import raised
-from facets.isolates.runner import Runner
+from facets.isolates.runner import SLICE, Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
@@ -63,8 +62,9 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_calls", "_cancelling", "_dead", "_due", "_grants", "_idle", "_inbox",
-        "_instance", "_loop", "_opened", "_runner", "_scheduled", "_sent", "_services", "_serving",
+        "__weakref__", "_began", "_calls", "_cancelling", "_dead", "_due", "_grants", "_hearing",
+        "_idle", "_inbox", "_instance", "_loop", "_more", "_opened", "_runner", "_scheduled",
+        "_sent", "_services", "_serving",
         "_steps", "_timer", "blob", "hooks", "limits", "methods", "migrations", "plain",
         "target", "timings",
     )  # fmt: skip
@@ -102,7 +102,9 @@ class Session:
         self._steps = Steps(services, actor, self._lost, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
-        self._scheduled = False
+        self._scheduled = self._hearing = self._more = False
+        self._began = 0.0
+        """When this turn of the loop began to run the guest."""
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
         self._dead: BaseException | None = None
@@ -307,9 +309,7 @@ class Session:
         self._sent += 1
         call = Pending(self._sent, streams, cause)
         self._calls[call.id] = call
-        self._inbox.append(["call", call.id, method, lowered, named])
-        if not self._runner.busy:
-            self._pump()
+        self._post(["call", call.id, method, lowered, named])
         return call
 
     def _check(self, method: str, kind: str) -> None:
@@ -319,28 +319,9 @@ class Session:
             raise again(self._dead)
         if info is not None and info.kind == kind:
             return
-        what = f"{self.target or 'the module'}.{method}"
-        fields = {"actor": self.target, "method": method}
-        if info is not None:
-            better = "iterate it: `async for`" if info.kind == "stream" else "await it"
-            raise NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
-        if method in self.hooks and kind == "call":
+        if info is None and method in self.hooks and kind == "call":
             return
-        if method in self.plain:
-            raise NotCallable(
-                f"{what} is a plain def", hint="make it async def to call it from outside", **fields
-            )
-        if method[:1] == "_":
-            raise NotCallable(
-                f"{what} is private",
-                hint="names with an underscore are never called from outside",
-                **fields,
-            )
-        raise NoSuchMethod(
-            f"{what} does not exist",
-            hint=f"there is {', '.join(self.methods) or 'nothing'}",
-            **fields,
-        )
+        raise not_open(self.target, method, self.methods, method in self.plain)
 
     def _allow(self) -> None:
         """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
@@ -400,7 +381,7 @@ class Session:
     def say(self, message: list[Any]) -> None:
         """Called by `Serving`: with the next pump, which comes within a turn of the loop."""
         self._inbox.append(message)
-        if not self._scheduled:
+        if not self._scheduled and not self._hearing:
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
@@ -416,7 +397,8 @@ class Session:
 
     def _post(self, message: list[Any]) -> None:
         self._inbox.append(message)
-        if not self._runner.busy:
+        if not self._runner.busy and not self._hearing:
+            self._began = self._loop.time()
             self._pump()
 
     def _pump(self) -> None:
@@ -460,22 +442,34 @@ class Session:
         if self._opened is not None:
             self._opened.finish(answer)
             return
+        self._hearing = True  # what is said meanwhile goes with the next pump
         try:
             header, tail = unpack(answer, self._grants)
-            more = self._hear(header, tail, len(answer))
+            self._more = self._hear(header, tail, len(answer))
+            self._serving.start(lost)
         except IsolateDead as error:
             self.fell(error)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
         else:
-            self._serving.start(lost)
-            if (self._inbox or more) and not self._scheduled:
-                self._scheduled = True
-                self._loop.call_soon(self._flush)
+            self._hearing = False
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Pump again if there is a reason; at once, if this turn of the loop was short so far."""
+        if self._dead is not None or not (self._inbox or self._more):
+            return
+        if self._inbox and self._loop.time() - self._began < SLICE:
+            self._pump()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._dead is None and not self._runner.busy:
+        waits = self._inbox or self._more or self._grants.exports.dropped
+        if waits and self._dead is None and not self._runner.busy and not self._hearing:
+            self._began = self._loop.time()
             self._pump()
 
     def fell(self, error: BaseException) -> None:

@@ -37,6 +37,13 @@ class Tool(Actor):
         @facets.capability
         async def double(x): return 2 * x
         return double
+    async def half(self):
+        self.sql("create table if not exists t(n)")
+        self.sql("insert into t values (1)")
+        for _ in range(2_000_000): pass
+        raise ValueError("no")
+    async def slowly(self, cap):
+        return [item async for item in cap.slowly(10)]
     async def keep(self, cap): self.kept = cap
     async def again(self, *args): return await self.kept(*args)
     async def linger(self, cap):
@@ -60,6 +67,12 @@ class Other(Actor):
 
     async def count(self, n: int) -> AsyncIterator[int]:
         for i in range(n):
+            yield i
+
+    async def slowly(self, n: int) -> AsyncIterator[int]:
+        for i in range(n):
+            for _ in range(20):
+                await asyncio.sleep(0)
             yield i
 
     async def fail(self) -> None:
@@ -196,6 +209,22 @@ class Tool(Actor):
 
         assert await tool.some(2) == ["step 0", "step 1"]
         assert (await lead.log())[:2] == ["step 0", "step 1"]
+
+    await run(runtime, story)
+
+
+async def test_a_stream_that_arrives_does_not_end_a_step_that_runs(runtime: LocalRuntime) -> None:
+    async def story(lead: Lead) -> None:
+        tool, other = lead.tool(), lead.facets.get("other", Other)
+        await tool.write(0)
+
+        items = asyncio.ensure_future(tool.slowly(other))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="no"):
+            await tool.half()
+
+        assert await items == list(range(10))
+        assert await tool.read() == [(0,)]
 
     await run(runtime, story)
 
