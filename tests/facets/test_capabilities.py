@@ -37,6 +37,8 @@ class Tool(Actor):
         @facets.capability
         async def double(x): return 2 * x
         return double
+    async def through(self, cap, method, *args):
+        return await getattr(await cap(), method)(*args)
     async def half(self):
         self.sql("create table if not exists t(n)")
         self.sql("insert into t values (1)")
@@ -343,8 +345,8 @@ async def test_a_marked_object_that_a_capability_returns_is_code_of_the_same_act
             return made
 
         assert await tool.call(open_log) is made
-        said = await tool.on(await tool.call(open_log), "write", "x")
-        assert said == "Lead:a.do -> Lead:a/tool.on -> Lead:a.Log.write"
+        said = await tool.through(open_log, "write", "x")
+        assert said == "Lead:a.do -> Lead:a/tool.through -> Lead:a.Log.write"
         assert await lead.log() == ["x", "x!"]
 
     await run(runtime, story)
