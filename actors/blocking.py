@@ -77,6 +77,11 @@ class BlockingRuntime:
         """Put an actor and all its facets back; the bookmark that leads back."""
         return self.run(self._runtime.restore, cls, name, bookmark)  # type: ignore[no-any-return]
 
+    def restore_from_replica(self, cls: type[Actor], name: str, at: Any = None, **of: Any) -> str:
+        """Put an actor back to what a replica has (see `LocalRuntime.restore_from_replica`)."""
+        work = partial(self._runtime.restore_from_replica, **of)
+        return self.run(work, cls, name, at)  # type: ignore[no-any-return]
+
     def bookmark(self) -> str:
         """This moment."""
         return self.run(_called, self._runtime.bookmark)  # type: ignore[no-any-return]

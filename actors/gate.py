@@ -65,17 +65,16 @@ class Gate:
     async def passed(self, sequence: int, remote: int = 0) -> None:
         """Return once commit `sequence` is durable on the disk, and `remote` in the replica.
 
-        `JournalFailed` if the disk, `LeaseLost` if the replica will never have it.
+        `JournalFailed` if the disk, `LeaseLost` or `ReplicaBehind` if the replica will never
+        have it.
         """
         if sequence > self._store.durable:
             await self._on_disk(sequence)
-        if remote > self._store.replicated or self._store.replica_lost is not None:
+        if not self._store.in_replica(remote):
             await self._in_replica(remote)
 
     async def _in_replica(self, sequence: int) -> None:
-        while sequence > self._store.replicated or self._store.replica_lost is not None:
-            if self._store.replica_lost is not None:
-                raise self._store.replica_lost
+        while not self._store.in_replica(sequence):
             if self._over is not None:
                 raise self._over
             waiter = self._loop.create_future()

@@ -22,6 +22,7 @@ from actors.code import ClassCode, Start
 from actors.contract import Durability
 from actors.errors import KindConflict, NoReplica, RuntimeClosed
 from actors.gate import Gate
+from actors.limits import IsolateLimits
 from actors.names import check_name
 from actors.node import Node
 from actors.tasks import install, spawn, uninstall
@@ -32,8 +33,11 @@ from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimi
 if TYPE_CHECKING:
     from storage import Store
     from storage.objects import ObjectStore
+    from storage.sweep import Sweep
 
 
+SWEEP = 3600.0
+"""Seconds between two sweeps of large contents, and before the first."""
 ENFORCE = 20
 """Sweeps between two looks at the limits of all histories."""
 
@@ -56,6 +60,7 @@ class HostOptions:
     journal: JournalLimits = field(default_factory=JournalLimits)
     history: HistoryLimits = field(default_factory=HistoryLimits)
     files: FileLimits = field(default_factory=FileLimits)
+    isolates: IsolateLimits = field(default_factory=IsolateLimits)
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=MonotonicClock)
@@ -97,6 +102,9 @@ class Host:
         """What must be over before the store closes."""
         self._timer: asyncio.TimerHandle | None = None
         self._sweeps = 0
+        self._swept = self.clock.time()
+        self._sweeping = False
+        self._stopping = threading.Event()
         self._thread = ThreadPoolExecutor(1, "facets-storage")
         store.run_in(self._run_aside)
         store.call = self._call_here
@@ -229,6 +237,11 @@ class Host:
         await self._finished(self.loop.run_in_executor(self._thread, work))
         self.check_open()
 
+    async def elsewhere(self, work: Callable[[], None]) -> None:
+        """The same for work that waits for others, and must not hold up the store's."""
+        await self._finished(self.loop.run_in_executor(None, work))
+        self.check_open()
+
     async def _finished(self, running: asyncio.Future[Any]) -> None:
         try:
             await asyncio.shield(running)
@@ -249,6 +262,22 @@ class Host:
         finally:
             self._jobs.discard(over)
             over.set_result(None)
+
+    def replica(
+        self, replica: str | ObjectStore | None, host: str | None
+    ) -> tuple[ObjectStore, str]:
+        """A replica to read, and a host in it; those of this host where nothing is said."""
+        from storage.objects import open_store
+
+        mine = self.store.replica
+        if replica is None and mine is None:
+            raise NoReplica("nothing says which replica is to be read")
+        if replica is None or replica == self.options.replica:
+            assert mine is not None  # noqa: S101 - the options open it
+            found: ObjectStore = mine.store
+        else:
+            found = open_store(replica) if isinstance(replica, str) else replica
+        return found, host or self.options.name
 
     def stats(self) -> Stats:
         """The present moment."""
@@ -289,7 +318,45 @@ class Host:
         self._sweeps += 1
         if self._sweeps % ENFORCE == 0:
             self._run_aside(self.store.enforce, _raise)
+        if self.clock.time() - self._swept >= SWEEP:
+            self.background(self.sweep_objects())
         self._schedule_sweep()
+
+    async def sweep_objects(self) -> int:
+        """Remove large contents that nothing names, and no past leads back to; how many.
+
+        It also happens by itself. At a bounded pace, so that it costs the others nothing; 0 at
+        once if one is under way. Contents are named until the history forgets them.
+        """
+        from storage.sweep import PACE, Sweep
+
+        if self._sweeping:
+            return 0
+        self._sweeping, self._swept = True, self.clock.time()
+        try:
+            with self.job():
+                return await self._sweep_objects(Sweep(self.store, self._stopping, PACE), PACE)
+        finally:
+            self._sweeping = False
+
+    async def _sweep_objects(self, sweep: Sweep, pace: float) -> int:
+        await self.elsewhere(sweep.begin)
+        if not sweep.due:
+            return 0
+        self.store.tend(everything=True)
+        while rows := sweep.next():
+            for row in rows:
+                while (work := sweep.look(row)) is False:
+                    await asyncio.sleep(pace)
+                if callable(work):
+                    try:
+                        await self.elsewhere(work)
+                    finally:
+                        sweep.leave()
+                await asyncio.sleep(pace)
+        sweep.mark()
+        await self.elsewhere(sweep.end)
+        return sweep.removed
 
     # -- ending -------------------------------------------------------------------------
 
@@ -313,6 +380,7 @@ class Host:
         failed, self._refusal = self._refusal is not None, self._refusal or closed
         if self._timer is not None:
             self._timer.cancel()
+        self._stopping.set()
         await self._stop_all(closed)
         for task in list(self._background):
             task.cancel()
@@ -374,6 +442,7 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         open_databases=options.open_databases,
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,
+        fence="lease" if options.durability == "replicated" else "disk",
     )
 
 

@@ -15,8 +15,16 @@ from actors.clock import Clock, MonotonicClock
 from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
+from actors.limits import IsolateLimits
 from actors.stub import Stub
-from actors.trees import bookmark_at, clone_tree, export_tree, import_tree, restore_tree
+from actors.trees import (
+    bookmark_at,
+    clone_tree,
+    export_tree,
+    import_tree,
+    restore_tree,
+    retrieve_tree,
+)
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
@@ -38,8 +46,9 @@ class LocalRuntime:
 
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
-    `journal` and `history` of the directory, `files` of each actor; `env`, plain data that
-    actors see as `self.env`. They count for the first opener of a directory.
+    `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
+    together; `env`, plain data that actors see as `self.env`. They count for the first opener of
+    a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -61,6 +70,7 @@ class LocalRuntime:
         journal: JournalLimits | None = None,
         history: HistoryLimits | None = None,
         files: FileLimits | None = None,
+        isolates: IsolateLimits | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
         clock: Clock | None = None,
     ) -> None:
@@ -75,6 +85,7 @@ class LocalRuntime:
             journal=journal or JournalLimits(),
             history=history or HistoryLimits(),
             files=files or FileLimits(),
+            isolates=isolates or IsolateLimits(),
             env=env,
             clock=clock or MonotonicClock(),
         )
@@ -142,10 +153,35 @@ class LocalRuntime:
         """Put an actor and all its facets back to what they were at `bookmark`.
 
         Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
-        bookmark that leads back. `BookmarkGone` if the history does not reach there, `NoState`
-        if there was no such actor then.
+        bookmark that leads back. `BookmarkGone` if the history does not reach there,
+        `BookmarkAhead` if it is newer than now, `NoState` if there was no such actor then.
         """
         return await restore_tree(self._open().root(cls, name), bookmark)
+
+    async def restore_from_replica(
+        self,
+        cls: type[Actor],
+        name: str,
+        at: str | datetime | float | None = None,
+        *,
+        replica: str | ObjectStore | None = None,
+        host: str | None = None,
+    ) -> str:
+        """Put an actor and all its facets back to what a replica has of them.
+
+        Calls in progress end with `ActorRestored`. Crash-atomic, and durable when it returns: the
+        bookmark that leads back, for `restore`. The replica is read and not touched: it is this
+        runtime's own, or `replica`, with the state of `host`; that host may be alive.
+
+        `at` is the newest state there if None, else a bookmark of that host, or a time (in
+        seconds since 1970 or as a datetime). A replica has only what came since it was
+        compacted: `BookmarkGone` before that, `BookmarkAhead` for a bookmark that it does not
+        have yet. `NoState` if it has no such actor.
+        """
+        found = self._open()
+        when = at.timestamp() if isinstance(at, datetime) else at
+        moment = when if when is None or isinstance(when, str) else int(when * 1e6)
+        return await retrieve_tree(found.root(cls, name), moment, *found.replica(replica, host))
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file (see `storage.archive`)."""

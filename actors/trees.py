@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from actors.node import Node
     from storage.compact import Compaction
     from storage.graft import Graft
+    from storage.objects import ObjectStore
 
 
 async def clone_tree(source: Node, target: Node) -> None:
@@ -83,6 +84,35 @@ async def restore_tree(target: Node, bookmark: str) -> str:
     return str(made)
 
 
+async def retrieve_tree(
+    target: Node, when: str | int | None, replica: ObjectStore, host: str
+) -> str:
+    """Put a root actor back to what a replica has of it; the bookmark that undoes it.
+
+    With the same promise. The replica is only read.
+    """
+    from storage.history import Bookmark
+    from storage.retrieval import Retrieval
+
+    wanted = Bookmark.parse(when) if isinstance(when, str) else when
+    _ready(target, f"restoring {target.id}")
+    here = target.host
+    with here.job():
+        job = Retrieval(here.store, target.database, replica, host, wanted)
+        try:
+            await here.elsewhere(job.read)
+            await here.aside(job.graft().work)
+            undo = str(here.store.bookmark())
+            error = ActorRestored(f"{target.id} was restored", undo=undo, bookmark=str(when or ""))
+            target.abort(error)
+        except BaseException:
+            job.cancel()
+            raise
+        sequence, made = job.finish()
+    await _left(here, sequence)
+    return str(made)
+
+
 ATTEMPTS = 3
 
 
@@ -114,8 +144,10 @@ async def _compacted(host: Host, job: Compaction) -> int | None:
 
 async def bookmark_at(node: Node, at: float) -> str:
     """The newest bookmark of a node's tree made at or before `at`, in seconds since 1970."""
+    from storage.restore import bookmark_at as find_bookmark
+
     found: list[str] = []
-    find = node.host.store.bookmark_at(node.database, at)
+    find = find_bookmark(node.host.store, node.database, at)
     await node.host.aside(lambda: found.append(str(find())))
     return found[0]
 

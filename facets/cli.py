@@ -29,6 +29,7 @@ app = typer.Typer(
 
 app.command()(state_commands.doctor)
 app.command()(state_commands.export)
+app.command()(state_commands.restore)
 app.command("import")(state_commands.import_)
 
 
@@ -62,14 +63,23 @@ def demo(
 @app.command()
 def bench(
     only: Annotated[str, typer.Option(help="Run only benchmarks whose name contains this.")] = "",
+    peer: Annotated[
+        bool, typer.Option("--peer", help="Beside workerd, a process, and other sandboxes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure this machine: medians with spread, each as a ratio to its reference."""
-    sys.path.insert(0, str(_checkout()))
-    from tests.benchmarks.harness import run_all, table
+    """Measure this machine: medians with spread, each as a ratio to its reference.
 
-    _compile_guest(Console(stderr=True))
-    results = run_all(only)
+    With --peer, the same work is done by others in the same rounds: workerd ($FACETS_WORKERD, or
+    installed by npm), a Python process, pydantic-monty and quickjs-rs; what is absent is skipped.
+    """
+    sys.path.insert(0, str(_checkout()))
+    from tests.benchmarks.harness import OWN, PEERS, run_all, table
+
+    console = Console(stderr=True)
+    _compile_guest(console)
+    with console.status("measuring") as status:
+        results = run_all(only, PEERS if peer else OWN, lambda name: status.update(name))
     if as_json:
         print(json.dumps([one.as_dict() for one in results]))  # noqa: T201 - the output asked for
     else:

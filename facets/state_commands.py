@@ -1,9 +1,9 @@
-"""Commands on a state directory that no process uses: doctor, export, import."""
+"""Commands on a state directory that no process uses: doctor, export, import, restore."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from storage import Database, Store
     from storage.doctor import Report
+    from storage.history import Bookmark
 
 Directory = Annotated[str, typer.Argument(help="The state directory.")]
 Kind = Annotated[str, typer.Argument(help="Kind of the actor: the name of its class.")]
@@ -31,11 +33,11 @@ def doctor(
 ) -> None:
     """Check a state directory: journal, databases, orphans. Changes nothing without --repair.
 
-    The exit code is 0 if everything is sound, 1 otherwise. A repair never deletes: what does
-    not fit is in lost+found afterwards.
+    The exit code is 0 if everything is sound, 1 otherwise. A repair deletes nothing that an actor
+    or its past has: what does not fit is in lost+found afterwards.
     """
     from storage.disk import Disk
-    from storage.doctor import examine
+    from storage.doctor import examine, sweep
     from storage.doctor import repair as mend
     from storage.history import Archive
     from storage.history.lost import tell_lost
@@ -52,6 +54,10 @@ def doctor(
             accept_loss=accept_loss,
             before=lambda records: tell_lost(disk, layout, archive, records),
         )
+        swept = sweep(root) if report.sound else 0
+        if swept:
+            line = f"removed {swept} large contents that nothing names, now or in the past"
+            report = replace(report, done=(*report.done, line))
     else:
         report = examine(root)
     if as_json:
@@ -78,6 +84,66 @@ def export(
         job.close()
     finally:
         store.close()
+
+
+def restore(
+    directory: Directory,
+    kind: Kind,
+    name: Name,
+    at: Annotated[
+        str, typer.Option(help="A bookmark; with --replica the newest state if left out.")
+    ] = "",
+    replica: Annotated[
+        str, typer.Option(help="Url of a replica to take the actor from; it is only read.")
+    ] = "",
+    host: Annotated[str, typer.Option(help="Whose state in the replica.")] = "main",
+) -> None:
+    """Put an actor and all its facets back to what they were; print the bookmark that undoes it."""
+    from storage import Store
+    from storage.history import Bookmark
+
+    if not at and not replica:
+        raise typer.BadParameter("a bookmark is needed, or a replica", param_hint="--at")
+    when = Bookmark.parse(at) if at else None
+    store = Store.open(directory)
+    try:
+        target = store.root(kind, name)
+        undo = (
+            _retrieve(store, target, replica, host, when)
+            if replica
+            else _restore(store, target, Bookmark.parse(at))
+        )
+        print(undo)  # noqa: T201 - the output asked for
+    finally:
+        store.close()
+
+
+def _retrieve(
+    store: Store, target: Database, replica: str, host: str, when: Bookmark | None
+) -> Bookmark:
+    from storage.objects import open_store
+    from storage.retrieval import Retrieval
+
+    job = Retrieval(store, target, open_store(replica), host, when)
+    try:
+        job.read()
+        job.graft().work()
+    except BaseException:
+        job.cancel()
+        raise
+    return job.finish()[1]
+
+
+def _restore(store: Store, target: Database, bookmark: Bookmark) -> Bookmark:
+    from storage.restore import Restore
+
+    job = Restore(store, target, bookmark)
+    try:
+        job.work()
+    except BaseException:
+        job.cancel()
+        raise
+    return job.finish()[1]
 
 
 def import_(

@@ -35,6 +35,7 @@ from storage.files.chunks import digest_of, object_key
 from storage.graft import Graft
 from storage.limits import PAGE_SIZE
 from storage.objects.store import ObjectStore
+from storage.reading import objects_of
 from storage.template import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 256 << 20
 MAX_OBJECT = 16 << 20
-OBJECTS = "select hash from _facets_files_chunks where object = 1"
 _PIECE = 1 << 20
 
 
@@ -80,6 +80,7 @@ class Export:
         self._store = store
         self._path = path
         self.sequence = self._source.sequence
+        store.objects.hold()
         for one in self._source.held:
             one.held += 1
 
@@ -99,7 +100,7 @@ class Export:
                 if make is not None:
                     make(file)
                     files.append(file)
-                    objects |= _objects_of(file)
+                    objects |= objects_of(file)
                 parent = index.get(row.parent) if i else None
                 items.append(_item(i, parent, row, file if make else None))
             _write(new, Manifest(FORMAT, items, sorted(objects)), files, self._store.objects)
@@ -111,6 +112,7 @@ class Export:
 
     def close(self) -> None:
         """Let the databases go."""
+        self._store.objects.let_go()
         for one in self._source.held:
             one.held -= 1
 
@@ -121,22 +123,6 @@ def _item(index: int, parent: int | None, row: Row, file: Path | None) -> Item:
     with file.open("rb") as source:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
     return Item(parent, row.kind, row.name, f"{index}.db", file.stat().st_size, digest)
-
-
-def _objects_of(file: Path) -> set[str]:
-    """Keys of the objects that the files in a database are made of."""
-    db = apsw.Connection(str(file), apsw.SQLITE_OPEN_READONLY)
-    try:
-        return (
-            {object_key(digest) for (digest,) in db.execute(OBJECTS)} if _has_files(db) else set()
-        )
-    finally:
-        db.close()
-
-
-def _has_files(db: apsw.Connection) -> bool:
-    query = "select 1 from sqlite_schema where name = '_facets_files_chunks'"
-    return bool(list(db.execute(query)))
 
 
 def _write(path: Path, manifest: Manifest, files: list[Path], objects: ObjectStore) -> None:

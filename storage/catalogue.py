@@ -28,6 +28,15 @@ create table actors(
 """
 
 
+SUBTREE = """
+with recursive tree(uid) as (
+    values(?) union all select a.uid from actors a join tree t on a.parent = t.uid)
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file
+from tree t join actors a on a.uid = t.uid
+"""
+"""The rows of an actor and all below it, parents before children."""
+
+
 def first_image() -> bytes:
     """The catalogue of a new state directory."""
     return image(SCHEMA)
@@ -82,6 +91,19 @@ class Catalogue:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
 
+    @property
+    def next_uid(self) -> int:
+        """What the next new actor gets, or any later one."""
+        return self._next
+
+    def with_files(self, after: int, limit: int) -> list[Row]:
+        """The first actors behind a uid that have a file, in the order of uids."""
+        query = (
+            "select uid, parent, kind, name, generation, file from actors "
+            "where uid > ? and file order by uid limit ?"
+        )
+        return [Row(*row) for row in self._read(query, after, limit)]
+
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
@@ -89,13 +111,7 @@ class Catalogue:
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        query = (
-            "with recursive tree(uid) as (values(?) "
-            "union all select a.uid from actors a join tree t on a.parent = t.uid) "
-            "select a.uid, a.parent, a.kind, a.name, a.generation, a.file "
-            "from tree t join actors a on a.uid = t.uid"
-        )
-        return [Row(*row) for row in self._read(query, uid)]
+        return [Row(*row) for row in self._read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""

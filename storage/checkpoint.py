@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,17 +70,17 @@ class _Dirty:
     """Its file is new: the name is not durable either."""
 
 
-_Outcome = list[tuple[_Dirty, Exception | None]]
-"""Databases of a round, each with what kept it from being told of."""
+Keeping = Callable[[], dict[int, Exception]]
+"""Work for any thread. It returns what could not be kept, and why, by uid."""
 
 
 class Keeper(Protocol):
     """Keeps older states of databases; see `storage.history`."""
 
-    def keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
-        """Work that makes everything durable that the file is about to lose; None if nothing.
+    def keep(self, databases: Iterable[Database], *, joined: bool = False) -> Keeping | None:
+        """Work that makes everything durable that the files are about to lose; None if nothing.
 
-        `joined`: there is much to do, so all commits of this database count as one."""
+        `joined`: there is much to do, so all commits of each database count as one."""
 
 
 class Checkpointer:
@@ -149,16 +149,16 @@ class Checkpointer:
         if not chosen:
             return False
         joined = sum(one.database.frames for one in chosen) > BUSY
-        telling = [(one, self._keep(one.database, joined=joined)) for one in chosen]
+        keeping = self._keep([one.database for one in chosen], joined=joined)
         self.running = True
-        if all(work is None for _, work in telling):
-            self._move([(one, None) for one in chosen], None)
+        if keeping is None:
+            self._move(chosen, {}, None)
         else:
-            self.background(lambda: _told(telling), self._move)
+            self.background(keeping, lambda refused, error: self._move(chosen, refused, error))
         return True
 
-    def _keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
-        return None if self._keeper is None else self._keeper.keep(database, joined=joined)
+    def _keep(self, databases: Iterable[Database], *, joined: bool = False) -> Keeping | None:
+        return None if self._keeper is None else self._keeper.keep(databases, joined=joined)
 
     def _turn(self) -> None:
         """A journal that is half full in one segment (a record may be larger than all of its
@@ -178,17 +178,18 @@ class Checkpointer:
                 chosen[uid] = one
         return list(chosen.values())
 
-    def _move(self, chosen: _Outcome, error: Exception | None) -> None:
+    def _move(
+        self, chosen: list[_Dirty], refused: dict[int, Exception], error: Exception | None
+    ) -> None:
         moved: list[_Dirty] = []
         try:
             if error is not None:
                 raise error
             self._journal.sync()
-            for one, refusal in chosen:
-                if refusal is not None:
-                    self.refused[one.database.uid or 0] = refusal
-                elif self._move_one(one):
-                    moved.append(one)
+            self.refused |= refused
+            for one in chosen:
+                if one.database.uid not in refused and self._move_one(one):
+                    moved.append(one)  # noqa: PERF401 - what was moved counts if one raises
         except BaseException:
             self._return(moved)
             self.running = False
@@ -214,8 +215,9 @@ class Checkpointer:
         if self._dirty.get(uid) is not one or not database.idle:
             return False
         try:
-            if (rest := self._keep(database)) is not None:
-                rest()  # what was committed while the first stage ran
+            if (rest := self._keep([database])) is not None:
+                for refusal in rest().values():  # what was committed while the first stage ran
+                    raise refusal
             database.backfill()
         except (StorageError, OSError) as error:
             self.refused[uid] = error  # the journal keeps it, and grows
@@ -258,16 +260,3 @@ class Checkpointer:
         if besides is not None:
             firsts.append(besides)
         return min(firsts, default=self._journal.committed + 1)
-
-
-def _told(telling: list[tuple[_Dirty, Callable[[], None] | None]]) -> _Outcome:
-    """Do this work; a database that cannot be told of does not hold up the others."""
-    done: _Outcome = []
-    for one, work in telling:
-        try:
-            if work is not None:
-                work()
-            done.append((one, None))
-        except (StorageError, OSError) as error:
-            done.append((one, error))
-    return done

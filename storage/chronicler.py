@@ -11,9 +11,10 @@ Deleting a root forgets its history; deleting a facet is a part of its tree's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, final
 
 from storage.catalogue import Row
 from storage.endings import Endings
@@ -50,35 +51,36 @@ class Chronicler:
         self.archive = archive
         self.endings = Endings(archive.disk)
 
-    def keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
-        """Work that tells all that is pending of a database, and durable; None if nothing is.
+    def keep(self, databases: Iterable[Database], *, joined: bool = False) -> Telling | None:
+        """Work that tells all that is pending of these databases, and durable; None if nothing is."""
+        trees: dict[int, list[Story]] = {}
+        for one in databases:
+            if one.uid and one.marks and one.marks[-1].sequence > one.told.upto:
+                trees.setdefault(one.tree, []).append(self.story(one))
+        return Telling(self, trees, joined) if trees else None
+
+    def tell(self, tree: int, stories: Sequence[Story], *, joined: bool) -> None:
+        """Tell what is pending, all of it in one append; durable on return. Blocks.
 
         It raises, and tells nothing, while an ending in the tree could not be told."""
-        if database.uid == 0 or not database.marks:
-            return None
-        if database.marks[-1].sequence <= database.told.upto:
-            return None
-        story, tree = self.story(database), database.tree
-
-        def work() -> None:
-            why = self.endings.refused.get(tree)
-            if why is not None:
-                raise StorageError(f"the history cannot be told what came before: {why}") from why
-            with story.known.lock:
-                self._tell(tree, story, joined=joined)
-
-        return work
-
-    def _tell(self, tree: int, story: Story, *, joined: bool) -> None:
-        pending = story.pending
-        if not pending:
-            return
-        if story.size >= MAX_PAGES:
-            self.archive.tree(tree).cut(pending[-1].mark)
-        else:
-            with closing(story.blocks(self._store.disk, joined=joined)) as blocks:
-                self.archive.tree(tree).append(blocks)
-        story.known.upto = pending[-1].mark.bookmark.sequence
+        why = self.endings.refused.get(tree)
+        if why is not None:
+            raise StorageError(f"the history cannot be told what came before: {why}") from why
+        with ExitStack() as stack:
+            for one in _by_uid(stories):
+                stack.enter_context(one.known.lock)
+            newest = [(one, one.pending[-1].mark) for one in stories if one.pending]
+            log = self.archive.tree(tree)
+            for one, mark in newest:
+                if one.size >= MAX_PAGES:
+                    log.cut(mark)
+            parts = [
+                stack.enter_context(closing(one.blocks(self._store.disk, joined=joined)))
+                for one, _ in newest
+            ]
+            log.append(chain.from_iterable(parts))
+            for one, mark in newest:
+                one.known.upto = mark.bookmark.sequence
 
     def story(self, database: Database) -> Story:
         """A database that has a file, as it is now."""
@@ -106,7 +108,8 @@ class Chronicler:
     ) -> Callable[[], None]:
         """Work that tells of a record that replaced rows of a tree, with what their files held.
 
-        A row in both got another file; one only in `new` is new.
+        A row in both got another file; one only in `new` is new. Where a file is too large to
+        have a history, the tree's begins anew.
         """
         before = {row.uid for row, _ in old}
         after = {row.uid: row for row in new}
@@ -121,9 +124,12 @@ class Chronicler:
         def work() -> None:
             stories = [story for _, story in old if story is not None]
             with ExitStack() as stack:
-                for one in stories:
+                for one in _by_uid(stories):
                     stack.enter_context(one.known.lock)
-                self.archive.tree(tree).append(blocks(stack))
+                if any(one.too_large for one in stories) or any(map(self._is_too_large, new)):
+                    self.archive.tree(tree).cut(mark)
+                else:
+                    self.archive.tree(tree).append(blocks(stack))
                 for one in stories:
                     if one.commits:
                         one.known.upto = one.commits[-1].mark.bookmark.sequence
@@ -146,13 +152,354 @@ class Chronicler:
     def _welcome(self, mark: Mark, row: Row) -> Iterator[Block]:
         yield created(row.uid, row.generation, mark, Node(row.parent, row.kind, row.name))
         if row.file:
-            size = self._store.layout.path(row.uid, row.generation).stat().st_size // PAGE_SIZE
-            first = Change(mark, 0, Commit(size, {}))
+            first = Change(mark, 0, Commit(self._pages(row), {}))
             yield from changed(row.uid, row.generation, [first], NOTHING.read)
+
+    def _pages(self, row: Row) -> int:
+        path = self._store.layout.path(row.uid, row.generation)
+        return path.stat().st_size // PAGE_SIZE
+
+    def _is_too_large(self, row: Row) -> bool:
+        return bool(row.file) and self._pages(row) >= MAX_PAGES
 
     def _made(self, row: Row, stack: ExitStack) -> Image:
         path = self._store.layout.path(row.uid, row.generation)
-        size = path.stat().st_size // PAGE_SIZE
         node = Node(row.parent, row.kind, row.name)
-        story = Story(row.uid, row.generation, node, path, size, (), Told())
+        story = Story(row.uid, row.generation, node, path, self._pages(row), (), Told())
         return story.image(self._store.disk, stack)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)
+
+
+@final
+class Telling:
+    """What a history is about to be told, as work for any thread. Call it once."""
+
+    def __init__(self, chronicler: Chronicler, trees: dict[int, list[Story]], joined: bool) -> None:
+        """Use `Chronicler.keep`."""
+        self._chronicler = chronicler
+        self._trees = trees
+        self._joined = joined
+
+    def __call__(self) -> dict[int, Exception]:
+        """Tell it; by uid, what could not be told and why.
+
+        The databases of a tree share one append, and with it one sync. If that fails each is
+        told alone, so that one with a damaged file does not hold up the others.
+        """
+        refused: dict[int, Exception] = {}
+        for tree, stories in self._trees.items():
+            try:
+                self._chronicler.tell(tree, stories, joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= self._each(tree, stories) if len(stories) > 1 else _of(stories[0], error)
+        return refused
+
+    def all(self) -> None:
+        """Tell it; raise what keeps any of it from being told."""
+        for error in self().values():
+            raise error
+
+    def _each(self, tree: int, stories: Sequence[Story]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        for one in stories:
+            try:
+                self._chronicler.tell(tree, [one], joined=self._joined)
+            except (StorageError, OSError) as error:
+                refused |= _of(one, error)
+        return refused
+
+
+def _of(story: Story, error: Exception) -> dict[int, Exception]:
+    return {story.uid: error}
+
+
+def _by_uid(stories: Iterable[Story]) -> list[Story]:
+    """In the order in which locks are taken, so that nobody waits for each other."""
+    return sorted(stories, key=lambda story: story.uid)

@@ -433,6 +433,21 @@ class Database:
         self._connection = Connection(path, self._reader, limits, self._store.disk.vfs)
         return self._connection
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything is in its file, and nobody has that open."""
+        return self._connection is None and not self.marks and not self.unkept
+
+    def peek(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows as of the newest commit, without a step. Not in a step."""
+        was_open = self._connection is not None
+        connection = self._connection or self._open()
+        try:
+            return connection.own(query)
+        finally:
+            if not was_open:
+                self.close()
+
     def limit(self, limits: StorageLimits) -> None:
         """Use these limits from the next step on. Not in a step."""
         if limits != self.limits:

@@ -38,6 +38,7 @@
         ├── JournalFailed             a journal write or sync failed; the host stops
         ├── NotABookmark              a text that no bookmark prints as (ValueError)
         ├── BookmarkGone              older than what the history keeps (LookupError)
+        ├── BookmarkAhead             newer than the newest commit (LookupError)
         ├── HistoryCorrupt            part of a tree's history is damaged
         ├── StateInUse                another live process owns the state directory
         ├── StateStale                the directory is older than its replica
@@ -48,6 +49,8 @@
         ├── ObjectKeyInvalid          not a key that every object store can hold (ValueError)
         ├── ObjectStoreUnknown        not the url of an object store (ValueError)
         ├── LeaseLost                 another incarnation of the host took over, or may have
+        │   └── LeaseLapsed           nobody is known to have, but it was not renewed in time
+        ├── ReplicaBehind             too much waits for a replica whose store fails
         └── ReplicaCorrupt            the replica has a gap or damage where data was acknowledged
 
 Branches follow what a caller can do: an `SqlError` is about one statement, the three
@@ -311,12 +314,19 @@ class NotABookmark(StorageError, ValueError):
 
 
 class BookmarkGone(StorageError, LookupError):
-    """The history does not reach back that far. Field: `oldest`, the oldest bookmark kept.
-
-    Not raised for a bookmark newer than the newest commit: that is the present.
-    """
+    """The history does not reach back that far. Field: `oldest`, the oldest bookmark kept."""
 
     oldest: str
+
+
+class BookmarkAhead(StorageError, LookupError):
+    """Nothing has happened yet at that bookmark. Field: `newest`, the bookmark of the present.
+
+    Nothing was changed. Not raised for a time in the future, which is as good as now.
+    """
+
+    hint = "it is of another host, or of a state directory that went on differently"
+    newest: str
 
 
 class HistoryCorrupt(StorageError):
@@ -389,6 +399,25 @@ class LeaseLost(StorageError):
     hint = "stop serving; to serve again claim a new lease and recover"
     host: str
     token: int
+
+
+class LeaseLapsed(LeaseLost):
+    """The lease was not renewed in time; nobody is known to have taken over.
+
+    A host whose disk is its fence goes on and takes the lease up again; any other one stops.
+    """
+
+
+class ReplicaBehind(StorageError):
+    """While its store failed, too much came together for the replica. Fields: `host`,
+    `acknowledged`, the newest record that is there.
+
+    The disk has everything, and the host goes on; what waits for the replica does not.
+    """
+
+    hint = "open the runtime again when the store is back: the replica is then brought up to date"
+    host: str
+    acknowledged: int
 
 
 class ReplicaCorrupt(StorageError):

@@ -34,7 +34,7 @@ from typing import NoReturn
 from storage.disk import Disk
 from storage.errors import JournalFailed, StorageFull
 from storage.limits import JournalLimits
-from storage.record import HEADER, MAX_BODY, SECTOR, Chain, Entry, Record, encode, now, pack
+from storage.record import HEADER, MAX_BODY, SECTOR, Chain, Entry, Record, Stamp, encode, now, pack
 from storage.segment import START, STEP, Header, Segment
 
 SPARES = 2
@@ -172,7 +172,7 @@ class Journal:
         self.size += len(data)
         self._weigh()
         if self.on_record:
-            self._records.append((sequence, pack(body, count)))
+            self._records.append((sequence, pack(body, count, Stamp(made, at))))
         return sequence
 
     def _begin(self, previous: int, room: int = 0) -> None:

@@ -7,7 +7,8 @@ journal/N.seg       the segments
 catalogue.db        which actors there are
 db/XX/UID.db        their databases, by uid in 256 folders; UID.G.db from generation 2 on
 history/XX/UID/     older states of the tree of root UID
-objects/            large contents of files, by their hash
+objects/            large contents of files, by their hash, where there is no replica
+sweep.json          which of them nobody names any more (`storage.spilled`)
 staging/            files that are not complete; emptied when the directory is opened
 """
 

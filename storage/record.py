@@ -51,6 +51,7 @@ MAX_BODY = (1 << 32) - 1
 HEADER = 64
 _HEADER = struct.Struct("<4sIQQQQIIII")
 _CRC = struct.Struct("<I")
+_PACKED = struct.Struct("<IIQ")
 _HEAD = struct.Struct("<BQIQ")
 _PAGES = struct.Struct("<II")
 _EVENT = struct.Struct("<IQHH")
@@ -173,15 +174,30 @@ def decode(data: bytes, offset: int, epoch: int, nonce: int) -> tuple[Record, in
     return Record(sequence, upto, body, stored, count, at, made, end), previous
 
 
-def pack(body: bytes, count: int) -> bytes:
+class Stamp(NamedTuple):
+    """When a commit was made."""
+
+    epoch: int
+    time: int
+    """Microseconds since 1970."""
+
+
+NEVER = Stamp(0, 0)
+
+
+def pack(body: bytes, count: int, stamp: Stamp = NEVER) -> bytes:
     """A record without its header, for a log that has one of its own."""
-    return _CRC.pack(count) + body
+    return _PACKED.pack(count, *stamp) + body
 
 
 def unpack(data: bytes) -> Iterator[Entry]:
     """The entries of what `pack` made."""
-    (count,) = _CRC.unpack_from(data)
-    return decode_body(data[_CRC.size :], count)
+    return decode_body(data[_PACKED.size :], _PACKED.unpack_from(data)[0])
+
+
+def stamp_of(data: bytes) -> Stamp:
+    """When the commit of what `pack` made was made."""
+    return Stamp(*_PACKED.unpack_from(data)[1:])
 
 
 def decode_body(body: bytes, count: int) -> Iterator[Entry]:

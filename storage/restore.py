@@ -7,14 +7,14 @@ and the bookmark before that record leads back.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
-from storage.errors import NoState
+from storage.errors import BookmarkAhead, NoState
 from storage.graft import Graft, Scion
 from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, TreeState, rewind
 from storage.limits import PAGE_SIZE
@@ -39,6 +39,10 @@ class Restore:
         store.sync()  # what is told must be durable, and what ended before must be told first
         if not target.row or target.uid is None:
             raise NoState(f"{target.name!r} has no state", name=target.name)
+        newest = store.bookmark()
+        if bookmark > newest:
+            said = f"{bookmark} is newer than the newest commit, {newest}"
+            raise BookmarkAhead(said, newest=str(newest))
         self._store = store
         self._target = target
         self._bookmark = bookmark
@@ -46,19 +50,19 @@ class Restore:
         self._tree = target.tree
         self._rows = {row.uid: row for row in store.catalogue.subtree(self._tree)}
         self._held = [store.at(row) for row in self._rows.values() if row.file]
-        self._telling = [
-            work for one in self._held if (work := store.chronicler.keep(one)) is not None
-        ]
+        self._telling = store.chronicler.keep(self._held)
         self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
         self._stack = ExitStack()
         self._graft: Graft | None = None
+        self._over = False
+        store.objects.hold()
         for one in self._held:
             one.held += 1
 
     def work(self) -> None:
         """Make the files. `BookmarkGone`, `HistoryCorrupt` and `NoState` change nothing."""
-        for tell in self._telling:
-            tell()
+        if self._telling is not None:
+            self._telling.all()
         log = self._store.chronicler.archive.tree(self._tree)
         nodes = {uid: Node(row.parent, row.kind, row.name) for uid, row in self._rows.items()}
         state = rewind(log, nodes, self._current, self._bookmark)
@@ -88,6 +92,9 @@ class Restore:
         held, self._held = self._held, []
         for one in held:
             one.held -= 1
+        if not self._over:
+            self._over = True
+            self._store.objects.let_go()
 
     def _current(self, uid: int) -> Image:
         story: Story | None = self._stories.get(uid)
@@ -136,3 +143,21 @@ def _write(disk: Disk, past: PastDatabase, path: Path) -> None:
         disk.sync(fd)
     finally:
         disk.close(fd)
+
+
+def bookmark_at(store: Store, database: Database, at: float) -> Callable[[], Bookmark]:
+    """Work, for any thread, that finds the newest bookmark of a tree made at or before `at`, in
+    seconds since 1970. `BookmarkGone` if its history begins later."""
+    database.look()
+    store.sync()  # what is told must be durable
+    tree, now = database.tree, store.bookmark()
+    rows = store.catalogue.subtree(tree)
+    telling = store.chronicler.keep(store.at(row) for row in rows if row.file)
+
+    def find() -> Bookmark:
+        if telling is not None:
+            telling.all()
+        log = store.chronicler.archive.tree(tree)
+        return now if log.newest.time <= at * 1e6 else log.at(int(at * 1e6))
+
+    return find

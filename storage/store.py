@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from storage.history.lost import tell_lost
 from storage.imaging import image
 from storage.journal import Batch
 from storage.layout import Layout, remove
+from storage.leftovers import clear
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 from storage.lock import Lock
 from storage.objects.folder import FolderStore
@@ -32,13 +34,12 @@ from storage.record import Entry, Record
 from storage.recovery import recover
 from storage.replica.lineage import begins
 from storage.replica.opening import Opening
-from storage.replica.shipper import Shipper
+from storage.replica.shipper import Fence, Shipper
 from storage.replica.snapshot import Image
+from storage.spilled import Spilled
 from storage.succession import began, replaced, stories
 from storage.template import template
 
-REPLICA_BACKLOG = 64 << 20
-"""Bytes that may wait for the replica; over it nobody writes more."""
 Change = tuple[Database, Commit]
 
 
@@ -59,6 +60,7 @@ class Store:
         files: FileLimits,
         open_databases: int,
         opening: Opening | None,
+        fence: Fence,
     ) -> None:
         """Use `Store.open`."""
         self.layout = layout
@@ -88,7 +90,7 @@ class Store:
 
         self._journal = recover(disk, layout, before, journal)
         if opening is not None:
-            opening.catch_up(disk, layout, recovered, self._journal.committed)
+            opening.catch_up(disk, layout, recovered, self._journal.committed, self._journal.epoch)
         self._checkpointer = Checkpointer(
             disk, layout, self._journal, journal.size, self.chronicler
         )
@@ -97,21 +99,25 @@ class Store:
         database.settle(0, True)
         try:
             self.catalogue = Catalogue(database)
+            clear(self)
+            local = FolderStore(layout.objects, disk)
+            where = local if opening is None else opening.objects(local, layout.objects)
+            self.objects = Spilled(where, disk, layout.root)
+            """Where large contents of files are."""
         except BaseException:
             database.close()
             self._journal.close()
             raise
         self.files = files
-        self.objects: ObjectStore = FolderStore(layout.objects, disk)
-        """Where large contents of files are."""
         self.replica: Shipper | None = None
         """Where records go besides the disk, if anywhere."""
         self.call: Callable[[Callable[[], Any]], Any] = _directly
         """Runs a function on the store's thread, for another one that waits for its result."""
         if opening is not None:
             self._journal.on_record = True
-            self.objects = opening.store
-            self.replica = Shipper(opening.store, opening.lease, opening.tail, partial(image, self))
+            self.replica = Shipper(
+                opening.store, opening.lease, opening.tail, partial(image, self), fence
+            )
 
     @classmethod
     def open(
@@ -126,11 +132,12 @@ class Store:
         disk: Disk | None = None,
         replica: ObjectStore | None = None,
         host: str = "main",
+        fence: Fence = "lease",
     ) -> Store:
         """Take the directory, making it if need be, and recover it. Blocks.
 
         With a `replica` this becomes the only incarnation of `host` there, and an empty
-        directory is filled from it.
+        directory is filled from it; `fence` is for `Shipper`.
 
         Raises `StateInUse` if another live process has it, `StateFormat` if it is not ours or
         of another version, `JournalCorrupt` if acknowledged data is damaged, `StateStale` if
@@ -152,6 +159,7 @@ class Store:
                 files or FileLimits(),
                 open_databases,
                 opening,
+                fence,
             )
         except OSError as error:
             lock.release()
@@ -188,24 +196,6 @@ class Store:
         """The moment after the newest commit; good for every tree of this host."""
         return Bookmark(self.epoch, self.committed)
 
-    def bookmark_at(self, database: Database, at: float) -> Callable[[], Bookmark]:
-        """Work, for any thread, that finds the newest bookmark of a tree made at or before `at`,
-        in seconds since 1970. `BookmarkGone` if its history begins later."""
-        database.look()
-        self.sync()  # what is told must be durable
-        tree, now = database.tree, self.bookmark()
-        rows = self.catalogue.subtree(tree)
-        telling = [self.chronicler.keep(self.at(row)) for row in rows if row.file]
-
-        def find() -> Bookmark:
-            for tell in telling:
-                if tell is not None:
-                    tell()
-            log = self.chronicler.archive.tree(tree)
-            return now if log.newest.time <= at * 1e6 else log.at(int(at * 1e6))
-
-        return find
-
     def check_open(self) -> None:
         """Raise `StateClosed` if so: another process may have the directory."""
         if self.ended:
@@ -230,13 +220,16 @@ class Store:
 
     def stats(self) -> dict[str, Any]:
         """The present moment."""
+        replica = {} if self.replica is None else {"replica": asdict(self.replica.stats())}
         return {
+            **replica,
             "actors": self.catalogue.count(),
             "open": len(self._open),
             "committed": self.committed,
             "durable": self.durable,
             "journal": self._journal.size,
             "refused": len(self._checkpointer.refused),
+            "swept": self.objects.removed,
         }
 
     # -- commits ------------------------------------------------------------------------
@@ -467,9 +460,9 @@ class Store:
             endings.reap()
 
     @property
-    def replicated(self) -> int:
-        """Sequence up to which everything is in the replica; 0 without one."""
-        return 0 if self.replica is None else self.replica.acknowledged
+    def needed(self) -> int:
+        """The oldest record with something that a file or the history may lack."""
+        return self._checkpointer.needed
 
     def upload(self, row: Row, path: Path) -> None:
         """Give the replica, if there is one, the file that a record is about to bind. Blocks."""
@@ -481,11 +474,25 @@ class Store:
         """Why the replica will never have any more, if so: then nobody may be answered."""
         return None if self.replica is None else self.replica.lost
 
+    def in_replica(self, sequence: int) -> bool:
+        """Whether a reply may leave that depends on this record in the replica; 0 for on none.
+
+        Raises why it never may, if so."""
+        replica = self.replica
+        if replica is None:
+            return True
+        if replica.lost is not None:
+            raise replica.lost
+        if replica.behind is not None and sequence > replica.acknowledged:
+            raise replica.behind
+        # Without the lease somebody else may have gone on, and what was read may be stale.
+        return not sequence or (sequence <= replica.acknowledged and replica.held)
+
     @property
     def congested(self) -> bool:
         """Whether nobody should write more until there is room."""
         replica = self.replica
-        return self._journal.congested or (replica is not None and replica.queued > REPLICA_BACKLOG)
+        return self._journal.congested or (replica is not None and replica.congested)
 
     def enforce(self) -> None:
         """Drop history that is over its limits. Blocks; on any thread."""
@@ -510,7 +517,7 @@ class Store:
     @property
     def makes_room(self) -> bool:
         """Whether something is under way, or can be begun, that ends a congestion."""
-        replica = self.replica is not None and self.replica.queued > REPLICA_BACKLOG
+        replica = self.replica is not None and self.replica.congested
         # A round that moved nothing (no room, damage) would move nothing again.
         rounds = not self._checkpointer.stuck and self.tend()
         return rounds or self.durable < self.committed or replica

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,20 +14,19 @@ from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.nested import NestedFacets
 from facets.isolates.own import Own
-from facets.isolates.session import Session
+from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
     from facets.isolates.target import IsolateActor
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
 """What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""
-OUTPUT_LINES = 200
-"""Printed lines kept for `facets.stat(name).output`."""
 
 
 class IsolateBody:
@@ -47,13 +45,12 @@ class IsolateBody:
         self.home = activation
         self.giver = giver = code.isolate.owner
         self._desk = Desk(activation, giver, activation.id)
-        self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
+        self.output = Printed()
         self._activation = activation
         self._interface = code.interface
-        self._session: Session
-        self._partial: dict[str, str] = {}
+        self._session: AnySession
 
-    def attach(self, session: Session, name: str) -> None:
+    def attach(self, session: AnySession, name: str) -> None:
         """Take the open session; its code says what may be called."""
         self._session = session
         methods: dict[str, Kind] = {
@@ -157,9 +154,7 @@ class IsolateBody:
 
     def log(self, stream: str, text: str) -> None:
         """Keep what was printed, line by line."""
-        *lines, rest = (self._partial.get(stream, "") + text).split("\n")
-        self._partial[stream] = rest
-        self.output.extend(lines)
+        self.output.add(stream, text)
 
     def died(self, error: IsolateDead) -> None:
         """The sandbox was killed: this incarnation of the facet is over."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.errors import NoSuchMethod, NotCallable
+
+if TYPE_CHECKING:
+    from facets.isolates.meter import Meter, Started
 
 
 class MethodInfo(NamedTuple):
@@ -23,7 +26,7 @@ class Pending:
 
     __slots__ = (
         "cancelled", "cause", "credit", "done", "error", "future", "grace", "id", "items",
-        "overdue", "timer", "value",
+        "meter", "overdue", "started", "timer", "value",
     )  # fmt: skip
 
     def __init__(self, number: int, streams: bool, cause: Any = None) -> None:
@@ -43,12 +46,17 @@ class Pending:
         self.future: asyncio.Future[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
+        self.meter: Meter | None = None
+        """Told when it is over."""
+        self.started: Started
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
         """Answer the call. What comes later is ignored."""
         if not self.done:
             self.done = True
             self.value, self.error = value, error
+            if self.meter is not None:
+                self.meter.end(self.started, error, self.cancelled)
         self.wake()
 
     def wake(self) -> None:
@@ -70,13 +78,16 @@ class Pending:
         self.timer = self.grace = None
 
 
-def not_open(
-    target: str, method: str, methods: Mapping[str, MethodInfo], plain: bool
-) -> NotCallable | NoSuchMethod:
-    """Why a method cannot be called the way it was."""
+def not_callable(
+    target: str,
+    method: str,
+    info: MethodInfo | None,
+    plain: bool,
+    methods: Mapping[str, MethodInfo],
+) -> Exception:
+    """Why `method` cannot be called as it was."""
     what = f"{target or 'the module'}.{method}"
     fields = {"actor": target, "method": method}
-    info = methods.get(method)
     if info is not None:
         better = "iterate it: `async for`" if info.kind == "stream" else "await it"
         return NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
@@ -86,5 +97,6 @@ def not_open(
     if method[:1] == "_":
         better = "names with an underscore are never called from outside"
         return NotCallable(f"{what} is private", hint=better, **fields)
-    there = ", ".join(methods) or "nothing"
-    return NoSuchMethod(f"{what} does not exist", hint=f"there is {there}", **fields)
+    return NoSuchMethod(
+        f"{what} does not exist", hint=f"there is {', '.join(methods) or 'nothing'}", **fields
+    )

@@ -5,49 +5,84 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
+
+from facets.isolates import sources
+from facets.isolates.tree import Tree
+
+IMAGES = ("science",)
+"""What `image` may be; without it, code runs in the usual guest of its language."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """Modules by name, and which of them is the main one. Immutable; equal by content.
+    """Modules by name, which of them is the main one, and other files. Equal by content.
 
-    Tracebacks name a module's lines as `NAME.py`.
+    Python modules have dotted names, and tracebacks name their lines as `NAME.py`, or
+    `NAME/__init__.py` for packages. Modules of JavaScript and TypeScript have the names of files,
+    with `/` between folders.
     """
 
     modules: Mapping[str, str]
     main: str
     language: str = "python"
+    wasm: bytes = b""
+    """The one module, if the language is "wasm"."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Where Python modules stand that do not stand at `NAME.py`."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What is no module, by path."""
+    image: str = ""
+    """The guest it asks for, or ""."""
 
     @classmethod
-    def of(cls, source: str | Mapping[str, str], main: str | None = None) -> Code:
-        """One source text (module `main`), or modules by dotted name.
+    def of(
+        cls,
+        source: sources.Source,
+        main: str | None = None,
+        language: str | None = None,
+        image: str = "",
+    ) -> Code:
+        """The code in `source`; see `sources.read`. `image` is one of `IMAGES`, or ""."""
+        code = cls(*sources.read(source, main, language), image=image)
+        if image and image not in IMAGES:
+            raise ValueError(f"there is no image {image!r}; there is {', '.join(IMAGES)}")
+        if image and code.language != "python":
+            raise ValueError(f"image {image!r} runs Python, not {code.language}")
+        return code
 
-        `main` says which module is loaded; it may be left out when one is called "main" or
-        there is only one.
-        """
-        modules = {main or "main": source} if isinstance(source, str) else dict(source)
-        if main is None:
-            main = "main" if "main" in modules or len(modules) != 1 else next(iter(modules))
-        if main not in modules:
-            raise ValueError(f"there is no module {main!r} among {sorted(modules)}; pass main=")
-        for name, text in modules.items():
-            if not isinstance(name, str) or not all(
-                part.isidentifier() for part in name.split(".")
-            ):
-                raise ValueError(
-                    f"{name!r} is not the name of a module; write 'tool' or 'package.tool'"
-                )
-            if not isinstance(text, str):
-                raise TypeError(f"the source of {name!r} is {type(text).__name__}, not str")
-        return cls(MappingProxyType(modules), main)
+    @property
+    def entry(self) -> str:
+        """What is called if nothing is named: "main", or "" for all that a module exports."""
+        return "" if self.language == "wasm" else "main"
+
+    def path(self, name: str) -> str:
+        """Where this Python module stands."""
+        return self.paths.get(name) or name.replace(".", "/") + ".py"
+
+    @cached_property
+    def tree(self) -> Tree | None:
+        """Every file of this code, modules too; None if there is nothing but modules."""
+        if not self.files:
+            return None
+        files = {
+            self.path(name): text.encode("utf-8", "surrogatepass")
+            for name, text in self.modules.items()
+        }
+        return Tree(files | dict(self.files), values=True)
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of language, main and modules; the identity of this code."""
-        content = [self.language, self.main, sorted(self.modules.items())]
+        """SHA-256 of language, main, modules and files; the identity of this code."""
+        content: list[object] = [self.language, self.main, sorted(self.modules.items())]
+        if self.image:
+            content.append(f"image={self.image}")
+        if self.wasm:
+            content.append(hashlib.sha256(self.wasm).hexdigest())
+        if self.files or self.paths:
+            files = sorted((k, hashlib.sha256(v).hexdigest()) for k, v in self.files.items())
+            content += [sorted(self.paths.items()), files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def __hash__(self) -> int:
@@ -56,5 +91,8 @@ class Code:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Code) and self.hash == other.hash
 
-    def __reduce__(self) -> tuple[type[Code], tuple[dict[str, str], str, str]]:
-        return Code, (dict(self.modules), self.main, self.language)
+    def __reduce__(self) -> tuple[object, ...]:
+        return Code, (
+            dict(self.modules), self.main, self.language, self.wasm, dict(self.paths),
+            dict(self.files), self.image,
+        )  # fmt: skip

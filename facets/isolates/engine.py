@@ -29,8 +29,8 @@ CONFIG = f"signals=off stack={STACK} fiber={FIBER_STACK} fuel=on"
 _HOST = "facets:guest/host@1.0.0"
 
 
-def make_engine() -> wasmtime.Engine:
-    """An engine with our configuration."""
+def make_config() -> Any:
+    """What every engine of ours has in common."""
     if platform.python_version() == "3.14.0":
         raise RuntimeError(
             "CPython 3.14.0 checks its stack in a way that breaks on fibers; use 3.14.1"
@@ -40,7 +40,12 @@ def make_engine() -> wasmtime.Engine:
     config.consume_fuel = True
     config.max_wasm_stack = STACK
     capi.async_stack_size(capi.address(config.ptr()), FIBER_STACK)
-    return wasmtime.Engine(config)
+    return config
+
+
+def make_engine() -> wasmtime.Engine:
+    """The engine of the guests that we ship."""
+    return wasmtime.Engine(make_config())
 
 
 def imports_of(engine: wasmtime.Engine, component: Component) -> dict[str, list[str]]:

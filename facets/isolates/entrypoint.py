@@ -9,29 +9,33 @@ from actors.call import CURRENT, Call
 from actors.tasks import spawn
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
-from facets.isolates.session import Session
+from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
+    from facets.isolates.opening import AnySession
     from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
 class Entrypoint:
-    """Call it if it names a function; call its methods if it names a class."""
+    """Call it if it names a function; call its methods if it names a class.
+
+    Its sandbox is minted by the first call, and again by the next one after it was killed.
+    """
 
     def __init__(self, isolate: Isolate, name: str, props: Any, limits: Limits) -> None:
         self._isolate = isolate
         self._name = name
         self._props = props
         self._limits = limits
-        self._opening: asyncio.Task[Session] | None = None
-        self._session: Session | None = None
+        self._opening: asyncio.Task[AnySession] | None = None
+        self._session: AnySession | None = None
         self.ended: BaseException | None = None
-        self.output: list[str] = []
+        self.output = Printed()
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -53,24 +57,21 @@ class Entrypoint:
             call.activation.leave()  # the code inside may act for it before this returns
         return await session.call(method, args, kwargs, call)
 
-    async def _open(self) -> Session:
+    async def _open(self) -> AnySession:
         if self.ended is not None:
             raise self.ended
-        if self._session is not None:
+        if self._session is not None and self._session.alive:
             return self._session
         if self._opening is None:
             self._opening = spawn(self._start())
         return await asyncio.shield(self._opening)
 
-    async def _start(self) -> Session:
+    async def _start(self) -> AnySession:
         try:
-            self._session = await Session.open(
-                await self._isolate.code(),
-                target=self._name,
+            self._session = await self._isolate.open(
+                self._name,
                 actor=False,
-                identity=None,
                 props=self._props,
-                env=self._isolate.env,
                 limits=self._limits,
                 services=_Stateless(self),
             )
@@ -85,6 +86,10 @@ class Entrypoint:
             self._opening.cancel()
         if self._session is not None:
             self._session.kill(reason)
+
+    def forget(self) -> None:
+        """The sandbox is dead."""
+        self._session = None
 
     def close(self) -> None:
         """Drop the sandbox when nothing is in progress."""
@@ -129,7 +134,8 @@ class _Stateless:
     def rollback(self) -> None: ...
 
     def log(self, stream: str, text: str) -> None:
-        self._entrypoint.output.append(text)
+        self._entrypoint.output.add(stream, text)
 
     def died(self, error: IsolateDead) -> None:
-        self._entrypoint.ended = error
+        """The next call mints another."""
+        self._entrypoint.forget()

@@ -1,45 +1,52 @@
 """The guest as native code, compiled once per user and machine.
 
-    $FACETS_CACHE_DIR, or $XDG_CACHE_HOME/facets, or ~/.cache/facets
-        python-KEY.native           what Wasmtime maps
-        python-KEY.native.sha256    its hash, checked before each use
-        python-KEY.lock             held while it is compiled
-
-KEY covers the WebAssembly file, Wasmtime's version, the engine's configuration and the
-processor's features. The image is machine code that runs in this process: a file that belongs
-to someone else, that others may write, or whose hash differs is never used. A crash while
-compiling leaves nothing behind that would be taken for an image.
+It is kept in the cache that `native` describes, as python-KEY.native.
 """
 
 from __future__ import annotations
 
-import fcntl
+import asyncio
 import hashlib
-import os
-import platform
 import threading
 import time
-from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from typing import Protocol
 
 import wasmtime
 from wasmtime.component import Component
 
-from facets.isolates import capi, engine
+from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
-from facets.isolates.errors import GuestMissing, IsolateError
+from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder as cache_folder
+from facets.isolates.guest import memory
+from facets.isolates.limits import MINIMUM_MEMORY
+from facets.isolates.native import Progress
 from facets.isolates.pool import Pool
-
-Progress = Callable[[str, float], None]
-"""Called with a phase ("wait", "compile", "store", "load", "ready") and its seconds so far."""
 
 EXPECTED = 15.0
 """About how many seconds a compilation takes, for a progress bar."""
+ROOM = 2 << 20
+"""Bytes that loading code takes at least, besides what a guest begins with."""
 WASM = Path(__file__).parent / "guest" / "python.wasm"
 _loading = threading.Lock()
-_images: dict[Path, Image] = {}
+
+
+class Source(Protocol):
+    """A guest that is not a file. The same object stands for the same guest."""
+
+    stem: str
+    """What its images are called."""
+
+    def identity(self) -> str:
+        """A hash of everything it is made of; cheap. GuestMissing if a part is not there."""
+
+    def content(self) -> bytes:
+        """The component."""
+
+
+Key = Path | Source
+_images: dict[Key, Image] = {}
 
 
 class Image:
@@ -48,11 +55,15 @@ class Image:
     fuel = engine.FUEL
     slice = engine.SLICE
 
-    def __init__(self, made: wasmtime.Engine, component: Component, identity: str) -> None:
+    def __init__(
+        self, made: wasmtime.Engine, component: Component, identity: str, memory: int
+    ) -> None:
+        self.memory = memory
+        """Bytes that an instance needs at least."""
         self.engine = made
         self.component = component
         self.identity = identity
-        """Hash of the WebAssembly file."""
+        """Hash of the WebAssembly file, or of what the guest is made of."""
         self.linker = engine.make_linker(made, component)
         self.linker_at = capi.address(self.linker.ptr())
         self.component_at = capi.address(component.ptr())
@@ -62,12 +73,12 @@ class Image:
         self.code = CodeCache(self)
 
 
-def loaded(wasm: Path = WASM) -> Image | None:
+def loaded(wasm: Key = WASM) -> Image | None:
     """The image, if this process has it already."""
     return _images.get(wasm)
 
 
-def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
+def load(wasm: Key = WASM, on_progress: Progress | None = None) -> Image:
     """The image of this guest; the first time on a machine it is compiled, which takes 10-20 s.
 
     Blocks; call it on a thread. Several processes that need it at once wait for one of them.
@@ -79,137 +90,66 @@ def load(wasm: Path = WASM, on_progress: Progress | None = None) -> Image:
         return found
 
 
-def cache_folder() -> Path:
-    """Where native images are kept; made if missing, refused if others may write to it."""
-    own = os.environ.get("FACETS_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(own) if own else Path(base) / "facets"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not _is_ours(folder):
-        raise IsolateError(
-            f"{folder} can be written by others, or belongs to someone else",
-            hint="native code is loaded from it: fix its mode, or set FACETS_CACHE_DIR",
-            path=str(folder),
-        )
-    return folder
+async def ready(wasm: Key = WASM) -> Image:
+    """The image of this guest, loaded on a thread if this process does not have it."""
+    found = loaded(wasm)
+    return await asyncio.to_thread(load, wasm) if found is None else found
 
 
-def _load(wasm: Path, on_progress: Progress) -> Image:
-    try:
-        content = wasm.read_bytes()
-    except FileNotFoundError:
-        raise GuestMissing(f"{wasm} is missing", path=str(wasm)) from None
-    identity = hashlib.sha256(content).hexdigest()
+class _File:
+    """A WebAssembly file as a source."""
+
+    def __init__(self, path: Path) -> None:
+        self.stem = path.stem
+        try:
+            self._content = path.read_bytes()
+        except FileNotFoundError:
+            raise GuestMissing(f"{path} is missing", path=str(path)) from None
+
+    def identity(self) -> str:
+        return hashlib.sha256(self._content).hexdigest()
+
+    def content(self) -> bytes:
+        return self._content
+
+
+def _load(wasm: Key, on_progress: Progress) -> Image:
+    source = _File(wasm) if isinstance(wasm, Path) else wasm
+    identity = source.identity()
     made = engine.make_engine()
-    target = cache_folder() / f"{wasm.stem}-{_key(identity)}.native"
+    target = cache_folder() / f"{source.stem}-{native.key(identity, engine.CONFIG)}.native"
     component = _open(made, target, on_progress)
     if component is None:
-        with _locked(target, on_progress):
+        with native.locked(target, on_progress):
             component = _open(made, target, on_progress)
             if component is None:
-                component = _compile(made, content, on_progress)
-                _store(target, bytes(component.serialize()), on_progress)
+                component = _compile(made, source, on_progress)
+                native.store(target, bytes(component.serialize()), on_progress)
                 component = _open(made, target, on_progress) or component
-    image = Image(made, component, identity)
+    content = source.content() if isinstance(source, _File) else b""
+    needs = max(MINIMUM_MEMORY, memory.initial(content) + ROOM)
+    image = Image(made, component, identity, needs)
     on_progress("ready", 0.0)
     return image
-
-
-def _key(identity: str) -> str:
-    parts = (identity, version("wasmtime"), engine.CONFIG, platform.machine(), _processor())
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _processor() -> str:
-    """The features of this processor: a cache on a shared home serves many machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    kept = ("flags", "Features", "model name", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(kept)}))
 
 
 def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Component | None:
     """The stored image, or None if there is none that may be used."""
     began = time.monotonic()
-    stamp = target.with_suffix(".native.sha256")
+    if not native.is_sound(target):
+        return None
+    on_progress("load", 0.0)
     try:
-        if not (_is_ours(target) and _is_ours(stamp)):
-            return None
-        on_progress("load", 0.0)
-        with target.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != stamp.read_text():
-                return None
         component = Component.deserialize_file(made, str(target))
-    except (FileNotFoundError, wasmtime.WasmtimeError):
+    except wasmtime.WasmtimeError:
         return None
     on_progress("load", time.monotonic() - began)
     return component
 
 
-def _is_ours(path: Path) -> bool:
-    status = path.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
-
-
-def _compile(made: wasmtime.Engine, content: bytes, on_progress: Progress) -> Component:
-    began = time.monotonic()
-    done = threading.Event()
-
-    def report() -> None:
-        while not done.wait(0.1):
-            on_progress("compile", time.monotonic() - began)
-
-    on_progress("compile", 0.0)
-    reporter = threading.Thread(target=report, name="facets-compile-progress", daemon=True)
-    reporter.start()
-    try:
-        return Component(made, content)
-    finally:
-        done.set()
-        reporter.join()
-
-
-def _store(target: Path, native: bytes, on_progress: Progress) -> None:
-    """Write the image, then its hash: an image without a hash is not used."""
-    on_progress("store", 0.0)
-    _replace(target.with_suffix(".native.sha256"), b"")
-    _replace(target, native)
-    _replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
-
-
-def _replace(target: Path, content: bytes) -> None:
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.close()
-            Path(file.name).replace(target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-class _locked:  # noqa: N801 - used as a function
-    """Hold the lock file of an image."""
-
-    def __init__(self, target: Path, on_progress: Progress) -> None:
-        self._path = target.with_suffix(".lock")
-        self._on_progress = on_progress
-
-    def __enter__(self) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        began = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                self._on_progress("wait", time.monotonic() - began)
-                time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Component:
+    with native.reported(on_progress):
+        return Component(made, source.content())
 
 
 def _silent(_phase: str, _seconds: float) -> None:

@@ -1,8 +1,8 @@
 """Instances made ahead of use: minted, and what a load touches touched.
 
-Most of the time between "here is some code" and its first result goes into binding the guest's
-modules to each other and into copying pages of its snapshot. Neither depends on the code, so
-both are done on another thread, in quiet moments. An instance is given out once and never
+Much of the time between "here is some code" and its first result goes into copying pages of the
+guest's snapshot. That does not depend on the code, so it is done on another thread, in quiet
+moments. An instance is given out once and never
 comes back: no two owners ever share one.
 
 How many are kept follows demand. The first request that finds none makes the pool keep one, each
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, final
 from facets.isolates import workers
 from facets.isolates.errors import IsolateError
 from facets.isolates.instance import BOOT, Instance, Trapped
-from facets.isolates.limits import MINIMUM_MEMORY
 
 if TYPE_CHECKING:
     from facets.isolates.image import Image
@@ -143,7 +142,7 @@ def rehearsed(image: Image) -> Instance:
 
     Blocks for some milliseconds; call it on a thread.
     """
-    made = Instance(image, MINIMUM_MEMORY, _OUTPUT)
+    made = Instance(image, image.memory, _OUTPUT)
     try:
         made.begin(BOOT, b"")
         while not made.poll():

@@ -31,24 +31,32 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping
-from typing import Any, final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
-from actors.call import CURRENT
-from facets.isolates import image, loading
-from facets.isolates.calls import MethodInfo, Pending, not_open
+from facets.isolates import languages, loading
+from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
-from facets.isolates.exports import Exports
+from facets.isolates.exports import Called, Exports
+from facets.isolates.files import Files
 from facets.isolates.grants import Grants
+from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.image import WASM
+from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
+from facets.isolates.minting import NONE, Oversight, mint
 from facets.isolates.raised import raised
-from facets.isolates.runner import SLICE, Runner
+from facets.isolates.runner import SLICE
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+
+if TYPE_CHECKING:
+    from facets.packages.bundle import Bundle
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -62,11 +70,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_began", "_calls", "_cancelling", "_dead", "_due", "_grants", "_hearing",
-        "_idle", "_inbox", "_instance", "_loop", "_more", "_opened", "_runner", "_scheduled",
-        "_sent", "_services", "_serving",
-        "_steps", "_timer", "blob", "hooks", "limits", "methods", "migrations", "plain",
-        "target", "timings",
+        "__weakref__", "_began", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_hearing",
+        "_idle", "_inbox", "_instance", "_loop", "_meter", "_more", "_opened", "_runner",
+        "_scheduled", "_seat", "_sent", "_services", "_serving", "_steps", "blob",
+        "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -81,7 +88,14 @@ class Session:
     """Milliseconds: "mint", "load"."""
 
     def __init__(
-        self, found: image.Image, target: str, actor: bool, limits: Limits, services: Services
+        self,
+        found: languages.AnyImage,
+        target: str,
+        actor: bool,
+        limits: Limits,
+        services: Services,
+        files: Files,
+        oversight: Oversight = NONE,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -89,24 +103,24 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._instance = found.pool.take(limits.memory, limits.output)
-        self._runner = Runner(self._instance, self, limits.cpu)
+        self._instance, self._runner, self._clock, self._seat = mint(
+            found, limits, oversight, self, self._tick
+        )
+        self._meter = oversight.meter
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
-        self._inbox: list[list[Any]] = []
+        self._inbox = Inbox()
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
-        self._steps = Steps(services, actor, self._lost, self._grants, self._own)
+        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = self._hearing = self._more = False
         self._began = 0.0
         """When this turn of the loop began to run the guest."""
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
         self.methods, self.migrations = {}, ()
@@ -125,28 +139,42 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
+        packages: Bundle | None = None,
+        guest: Path = WASM,
+        oversight: Oversight = NONE,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
-        `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
-        does not load, IsolateDead if loading crosses a limit.
+        `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
+        modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
+        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
+        room.
         """
-        found = image.loaded()
-        if found is None:
-            found = await asyncio.to_thread(image.load)
-        compiled = found.code.get(code)
-        session = cls(found, target, actor, limits, services)
+        found, code = await languages.prepare(code, guest)
+        languages.check_room(limits, found)
+        # Compiled code may come at any time, and where objects lie depends on it.
+        compiled = found.code.get(code) if oversight.recorder is None else None
+        files = Files(code, packages, found.code)
+        session = cls(found, target, actor, limits, services, files, oversight)
+        session.blob.arrays = code.image != ""
+        meter = oversight.meter
+        counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
-                code, target, actor, identity, props, env, limits.output, compiled, session._grants
-            )
+                code, target, actor, identity, props, env, limits.output, compiled,
+                session._grants, files.tops,
+            )  # fmt: skip
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
+            if meter is not None and counted is not None:
+                meter.end(counted, error)
             raise
-        if compiled is None:
+        if meter is not None and counted is not None:
+            meter.end(counted)
+        if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
 
@@ -200,20 +228,16 @@ class Session:
 
         Arguments and result are copied. Raises what the method raised as a GuestError that is
         also that builtin, WallLimit when the time is up, IsolateDead when the isolate is killed.
-        If the caller is cancelled, the method is. `cause` is what `Services` get to see as the
-        cause of what the guest does in this call.
+        If the caller is cancelled, the method is. `cause` tells `Services` whose call it is.
         """
         self._check(method, "call")
-        return await self._answered_call(self._send(method, args, kwargs, False, cause))
+        return await self.reply(method, args, kwargs, cause)
 
-    async def call_export(
-        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def reply(
+        self, target: Called, args: tuple[Any, ...], kwargs: dict[str, Any] | None, cause: Any
     ) -> Any:
-        """Call a method of something that the guest handed out."""
-        sent = self._send([number, method], args, kwargs, False, CURRENT.get())
-        return await self._answered_call(sent)
-
-    async def _answered_call(self, call: Pending) -> Any:
+        """The result of a method of the class, or of something that the guest handed out."""
+        call = self._send(target, args, kwargs, False, cause)
         if not call.done:
             call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
             await self._wait(call)
@@ -231,22 +255,13 @@ class Session:
         Closing the stream closes the generator. `Limits.wall` bounds the wait for each item.
         """
         self._check(method, "stream")
-        return self._items(method, args, kwargs, cause)
+        return self.items(method, args, kwargs, cause)
 
-    def stream_export(
-        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def items(
+        self, target: Called, args: tuple[Any, ...], kwargs: dict[str, Any] | None, cause: Any
     ) -> AsyncGenerator[Any, None]:
-        """The items of a method of something that the guest handed out."""
-        return self._items([number, method], args, kwargs, CURRENT.get())
-
-    async def _items(
-        self,
-        method: str | list[Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
-        cause: Any,
-    ) -> AsyncGenerator[Any, None]:
-        call = self._send(method, args, kwargs, True, cause)
+        """The items of a method of the class, or of something that the guest handed out."""
+        call = self._send(target, args, kwargs, True, cause)
         items = call.items
         assert items is not None  # noqa: S101 - by its kind
         try:
@@ -271,11 +286,14 @@ class Session:
         if self._dead is not None:
             return
         self._dead = reason
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clock.stop()
         self._runner.stop()
+        if self._seat is not None:
+            self._seat.leave()
         self._steps.abandon()
         self._flush_log()
+        if self._meter is not None:
+            self._meter.dead = True
         for call in [*self._calls.values(), *([self._opened] if self._opened else [])]:
             call.disarm()
             call.finish(error=again(reason))
@@ -290,7 +308,7 @@ class Session:
 
     def _send(
         self,
-        method: str | list[Any],
+        method: Called,
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
         streams: bool,
@@ -300,6 +318,7 @@ class Session:
         if self._dead is not None:
             raise again(self._dead)
         if self._calls:
+            self._refuse_more()
             self._allow_more()
         else:
             self._allow()
@@ -308,9 +327,24 @@ class Session:
         named = lower(kwargs, self.blob, "kwargs") if kwargs else {}
         self._sent += 1
         call = Pending(self._sent, streams, cause)
+        if self._meter is not None:
+            name = method if isinstance(method, str) else method[1]
+            started = self._meter.begin("stream" if streams else "call", name)
+            call.meter, call.started = self._meter, started
         self._calls[call.id] = call
         self._post(["call", call.id, method, lowered, named])
         return call
+
+    def _refuse_more(self) -> None:
+        """HostMemoryLimit if what waits takes too much already."""
+        size = self._held()
+        if size > self.limits.host:
+            what = f"{len(self._calls)} calls under way take {size} bytes"
+            raise too_much(size, self.limits.host, what, survived=True)
+
+    def _held(self) -> int:
+        """Bytes of the host's memory that calls and what waits to go in take, about."""
+        return self._inbox.size + self.blob.size + CALL * len(self._calls)
 
     def _check(self, method: str, kind: str) -> None:
         """Raise if this method cannot be called so, and why; hooks can."""
@@ -319,19 +353,20 @@ class Session:
             raise again(self._dead)
         if info is not None and info.kind == kind:
             return
-        if info is None and method in self.hooks and kind == "call":
+        if method in self.hooks and kind == "call":
             return
-        raise not_open(self.target, method, self.methods, method in self.plain)
+        raise not_callable(self.target, method, info, method in self.plain, self.methods)
 
     def _allow(self) -> None:
         """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
         steps, instance = self._steps, self._instance
-        steps.served = instance.log_bytes = 0
-        steps.allowed = self.limits.calls
+        steps.served = instance.log_bytes = instance.log_calls = 0
+        steps.allowed = instance.log_calls_allowed = self.limits.calls
         instance.logs_allowed = self.limits.logs
 
     def _allow_more(self) -> None:
         self._steps.allowed += self.limits.calls
+        self._instance.log_calls_allowed += self.limits.calls
         self._instance.logs_allowed += self.limits.logs
 
     async def _wait(self, call: Pending) -> None:
@@ -380,7 +415,11 @@ class Session:
 
     def say(self, message: list[Any]) -> None:
         """Called by `Serving`: with the next pump, which comes within a turn of the loop."""
-        self._inbox.append(message)
+        self._inbox.put(message)
+        size = self._held()
+        if size > self.limits.host:
+            self.fell(too_much(size, self.limits.host, f"answers to it take {size} bytes"))
+            return
         if not self._scheduled and not self._hearing:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -396,26 +435,24 @@ class Session:
         return self._services.own_now(self.cause_of(number), method, args, kwargs)
 
     def _post(self, message: list[Any]) -> None:
-        self._inbox.append(message)
-        if not self._runner.busy and not self._hearing:
+        self._inbox.put(message)
+        self._start_pump()
+
+    def _start_pump(self) -> None:
+        if self._dead is None and not self._runner.busy and not self._hearing:
             self._began = self._loop.time()
             self._pump()
 
     def _pump(self) -> None:
         """Give the guest its inbox. It may have answered when this returns."""
-        time_ = self._loop.time()
-        now = time_ // 0.001 / 1000  # a guest's clocks tick in milliseconds
-        if now < self._due <= time_:
-            now = self._due
-        header = [now, *self._inbox]
+        header = self._inbox.take(self._clock.now())
         if self._grants.exports.dropped:
             # Last: what goes in with this pump may still name what was let go of since.
             header.append(["drop", self._grants.exports.take_dropped()])
-        self._inbox.clear()
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants)
+            self.blob = Blob(self._grants, blob.arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
@@ -430,6 +467,10 @@ class Session:
     def serve(self, message: bytes) -> bytes:
         """Called by the runner: a storage operation."""
         self._flush_log()
+        if self._meter is not None:
+            self._meter.operations += 1
+            self._meter.sent += len(message)
+        weigh(message, self.limits.host)
         return self._steps.serve(message)
 
     def finished(self, answer: bytes) -> None:
@@ -439,11 +480,14 @@ class Session:
         self._flush_log()
         if self._dead is not None:
             return
+        if self._meter is not None:
+            self._meter.sent += len(answer)
         if self._opened is not None:
             self._opened.finish(answer)
             return
         self._hearing = True  # what is said meanwhile goes with the next pump
         try:
+            weigh(answer, self.limits.host)
             header, tail = unpack(answer, self._grants)
             self._more = self._hear(header, tail, len(answer))
             self._serving.start(lost)
@@ -451,26 +495,19 @@ class Session:
             self.fell(error)
         except (ValueError, TypeError, KeyError, IndexError) as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
-        else:
-            self._hearing = False
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Pump again if there is a reason; at once, if this turn of the loop was short so far."""
+        self._hearing = False
         if self._dead is not None or not (self._inbox or self._more):
             return
         if self._inbox and self._loop.time() - self._began < SLICE:
-            self._pump()
+            self._pump()  # this turn of the loop was short so far
         elif not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
-        waits = self._inbox or self._more or self._grants.exports.dropped
-        if waits and self._dead is None and not self._runner.busy and not self._hearing:
-            self._began = self._loop.time()
-            self._pump()
+        if self._inbox or self._more or self._grants.exports.dropped:
+            self._start_pump()
 
     def fell(self, error: BaseException) -> None:
         """Called by the runner: the isolate is of no more use."""
@@ -497,6 +534,8 @@ class Session:
                 self._answered(message[1], streams=True).finish()
             elif tag == "call":
                 self._steps.count()
+                if self._meter is not None:
+                    self._meter.calls += 1
                 self._serving.call(message, tail, size)
             elif tag == "more":
                 self._serving.more(message[1], message[2])
@@ -514,8 +553,7 @@ class Session:
                 raise panic(message, self.limits)
             else:
                 raise ValueError(f"unknown tag {tag!r}")
-        if due != self._due:
-            self._arm(due)
+        self._clock.arm(due)
         return more
 
     def _answered(self, number: int, streams: bool = False) -> Pending:
@@ -549,20 +587,13 @@ class Session:
             call.items.append(value)
             call.wake()
 
-    def _arm(self, due: float) -> None:
-        """Wake the guest at `due`, on the loop's clock."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._due = due
-        if due < math.inf:
-            self._timer = self._loop.call_at(due, self._tick)
-
     def _tick(self) -> None:
-        self._timer = None
         self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
-        for stream, text in logged:
-            self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
+        for number, printed in logged:
+            stream, text = _STREAMS.get(number, "stdout"), printed.decode("utf-8", "replace")
+            if self._meter is not None:
+                self._meter.log(stream, text)
+            self._services.log(stream, text)

@@ -13,12 +13,15 @@ from typing import Any
 
 from facets.isolates.codec import Blob, References, Tail, lift, lower, pack, unpack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
+from facets.isolates.files import Files
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
 OPERATIONS = frozenset({
     "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
 })  # fmt: skip
+FILE = "file"
+"""Not storage and of no step: a question to `files`."""
 OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -27,8 +30,8 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_calls", "_failed", "_open", "_own", "_references", "_services", "_stores", "allowed",
-        "lost", "served",
+        "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
+        "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +39,7 @@ class Steps:
         services: Services,
         stores: bool,
         failed: Callable[[int, Exception], None],
+        files: Files,
         references: References | None = None,
         own: OwnCall | None = None,
     ) -> None:
@@ -46,6 +50,7 @@ class Steps:
         self._stores = stores
         self._failed = failed
         """Told which call lost a step because the commit failed."""
+        self._files = files
         self._open: int | None = None
         self._calls: set[int] = set()
         self.served = 0
@@ -65,8 +70,10 @@ class Steps:
         try:
             if op == "own":
                 return self._serve_own(call, args)
-            self._enter(step, call)
             blob = Blob()
+            if op == FILE:
+                return pack([True, lower(self._files.serve(args), blob, op)], blob)
+            self._enter(step, call)
             return pack([True, lower(self._services.storage(op, args), blob, op)], blob)
         except IsolateDead:
             raise
@@ -136,7 +143,7 @@ def _parse(message: bytes, references: References | None) -> tuple[int, int, str
         step, call, op, args = header
         if type(step) is not int or type(call) is not int or type(args) is not list:
             raise ValueError("wrong types")
-        if op != "undo" and op not in OPERATIONS:
+        if op not in ("undo", FILE) and op not in OPERATIONS:
             raise ValueError(f"unknown operation {op!r}")
         if op == "own" and isinstance(tail, Tail):
             tail.references = references  # everywhere else only data has a place

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 import apsw
 
@@ -26,7 +25,10 @@ from storage.format import FORMAT
 from storage.layout import Layout
 from storage.limits import PAGE_SIZE
 from storage.lock import Lock
+from storage.reading import objects_of, reading
 from storage.recovery import Folded, fold
+from storage.replica.lineage import NAME as LINEAGE
+from storage.spilled import PREFIX
 from storage.template import APPLICATION_ID
 
 LOST = "lost+found"
@@ -76,6 +78,8 @@ class Examination:
         self.scan: Scan = scan(disk, layout.journal)
         self._folded: dict[int, Folded] = fold(self.scan.records)
         self._examined = 0
+        self._named: set[str] = set()
+        """Keys of large contents."""
         self.findings += self.scan.findings
         self.no_journal = not self.scan.chain and any(layout.databases.iterdir())
         if self.no_journal and not self.scan.damaged:
@@ -89,6 +93,8 @@ class Examination:
                     self._examine_row(row)
         if self.rows is not None:
             self._look_for_orphans(self.rows)
+            self._look_for_histories(self.rows)
+            self._look_for_contents()
         self._look_aside()
 
     def report(self, done: tuple[str, ...] = ()) -> Report:
@@ -144,6 +150,8 @@ class Examination:
             if problem := check(file):
                 self.broken.append(path)
                 self._find(Severity.ERROR, path, f"the database of {whose}: {problem}", _RESTORE)
+            else:
+                self._named |= objects_of(file)
 
     @contextmanager
     def _recovered(self, uid: int, generation: int) -> Iterator[Path | None]:
@@ -184,6 +192,29 @@ class Examination:
         self._find(Severity.WARNING, path, what, "repair moves it")
         self.orphans.append(path)
 
+    def _look_for_histories(self, rows: list[Row]) -> None:
+        """Histories of trees that are not there; the end of one may be in the journal."""
+        roots = {row.uid for row in rows if not row.parent}
+        for path in sorted(self.layout.history.glob("??/*")):
+            known = path.name.isdecimal() and path.parent.name == f"{int(path.name) & 255:02x}"
+            if known and (int(path.name) in roots or int(path.name) in self._folded):
+                continue
+            self._find(Severity.WARNING, path, "the history of no actor", "repair moves it")
+            self.orphans.append(path)
+
+    def _look_for_contents(self) -> None:
+        """Large contents that are missing, and how many nobody names; elsewhere in a replica."""
+        if (self.layout.root / LINEAGE).exists():
+            return
+        folder = self.layout.objects
+        there = {str(path.relative_to(folder)) for path in folder.glob(f"{PREFIX}??/*")}
+        for key in sorted(self._named - there):
+            what = "a file is made of it, and it is missing"
+            self._find(Severity.ERROR, folder / key, what, "restore it from a copy")
+        if spare := there - self._named:
+            what = f"{len(spare)} contents are in no file now; the past may need them"
+            self._find(Severity.NOTE, folder / PREFIX, what)
+
     def _look_aside(self) -> None:
         for name in ("staging", LOST):
             for path in sorted((self.layout.root / name).rglob("*")):
@@ -209,19 +240,6 @@ def _group(path: Path) -> str:
     if top in ("db", "catalogue.db"):
         return "databases"
     return top if top in ("journal", "history", "objects") else "other"
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[apsw.Connection]:
-    """A connection that changes nothing, neither the file nor a -wal beside it."""
-    uri = f"file:{quote(str(path))}?immutable=1"
-    db = apsw.Connection(uri, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    try:
-        db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-        db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-        yield db
-    finally:
-        db.close()
 
 
 def check(path: Path) -> str:

@@ -21,6 +21,7 @@ from storage.layout import Layout
 from storage.limits import JournalLimits
 from storage.record import Record
 from storage.recovery import recover
+from storage.replica.lineage import NAME as LINEAGE
 from storage.segment import Segment
 
 Before = Callable[[Sequence[Record]], None]
@@ -57,6 +58,21 @@ def repair(
             if wal.exists():
                 work.aside(wal, "it goes with it")
         return Examination(layout, disk).report(tuple(work.done))
+
+
+def sweep(root: Path | str) -> int:
+    """Remove large contents that no file names, and no past leads to (see `storage.sweep`); how
+    many. Opens and closes the directory. A replica's are left to whoever holds its lease."""
+    from storage.store import Store
+    from storage.sweep import sweep_now
+
+    if (Path(root) / LINEAGE).exists():
+        return 0
+    store = Store.open(root)
+    try:
+        return sweep_now(store)
+    finally:
+        store.close()
 
 
 class _Repair:

@@ -1,9 +1,8 @@
 """Contents by hash, each kept once: in the database, or as an object of the store.
 
 An object is put before the row that names it exists, so a committed row never names a missing
-object. Nothing here deletes objects: history and clones may still name them. Whoever sweeps
-a store must collect `referenced` of every database that uses it, leave alone what is younger
-than the longest step, and put nothing back.
+object. Nothing here deletes objects: history and clones may still name them (see
+`storage.sweep`).
 """
 
 from __future__ import annotations
@@ -31,6 +30,12 @@ def object_key(digest: bytes) -> str:
     """The key of the object with this content."""
     text = digest.hex()
     return f"files/{text[:2]}/{text}"
+
+
+def check_object(key: str, data: Buffer) -> None:
+    """`FileDamaged` if that is not the object of this key."""
+    if object_key(digest_of(data)) != key:
+        raise FileDamaged(f"the object {key} is damaged", path="", key=key)
 
 
 def referenced(database: Database) -> set[str]:
@@ -121,8 +126,7 @@ class Chunks:
                 key=key,
             )
         data = self._objects.get(key)
-        if digest_of(data) != digest:
-            raise FileDamaged(f"the object {key} is damaged", path="", key=key)
+        check_object(key, data)
         self._cached = (digest, data)
         return data
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from storage.disk import Disk
-from storage.history.bookmark import START, Mark
-from storage.history.file import listed
+from storage.history.bookmark import START, Bookmark, Mark
+from storage.history.file import listed, unbroken
 from storage.history.log import TreeLog
 from storage.limits import HistoryLimits
 
@@ -84,6 +84,19 @@ class Archive:
         with self._lock:
             self._logs.pop(uid, None)
             self._recent.pop(uid, None)
+
+    def begins_behind(self, bookmark: Bookmark, uids: int) -> bool:
+        """Whether no tree, of those with a root below `uids`, can be restored to a state that it
+        had before `bookmark` and not at it. Only names and sizes are read."""
+        return not any(uid < uids and self._reaches(uid, bookmark) for uid in self.trees())
+
+    def _reaches(self, uid: int, bookmark: Bookmark) -> bool:
+        try:
+            files = unbroken(listed(self._folder(uid)))
+            holds = any(file.path.stat().st_size for file in files)
+        except FileNotFoundError:  # dropped meanwhile
+            return True
+        return holds and files[0].base.bookmark < bookmark
 
     def enforce(self, now: int) -> int:
         """Apply all limits, to trees at rest too; the bytes that histories have afterwards.

@@ -8,7 +8,7 @@ what the first untold one changed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from storage import record
@@ -29,7 +29,7 @@ from storage.history.encode import (
 from storage.history.story import bookmark
 from storage.layout import Layout
 from storage.limits import PAGE_SIZE
-from storage.pages import ZERO
+from storage.pages import MAX_PAGES, ZERO
 from storage.record import Entry, Record
 
 Happening = tuple[Mark, Entry]
@@ -48,12 +48,32 @@ def tell_lost(disk: Disk, layout: Layout, archive: Archive, records: Sequence[Re
             archive.forget(tree)
             continue
         log = archive.tree(tree)
+        if _are_too_large(layout, uids):
+            log.cut(max(mark for found in uids.values() for mark, _ in found))
+            continue
         known = log.recorded(uids)
         log.append(
             block
             for uid, found in uids.items()
             for block in _Database(disk, layout, uid).blocks(found, known[uid])
         )
+
+
+def _are_too_large(layout: Layout, uids: Mapping[int, Sequence[Happening]]) -> bool:
+    """Whether a database that these records are about is, or was, too large for a history."""
+    for uid, found in uids.items():
+        for _, entry in found:
+            if entry.commit is not None and entry.commit.size >= MAX_PAGES:
+                return True
+        entries = [entry for _, entry in found]
+        generations = {g for entry in entries for g in (entry.generation, entry.replaces) if g}
+        if any(_pages(layout.path(uid, one)) >= MAX_PAGES for one in generations):
+            return True
+    return False
+
+
+def _pages(path: Path) -> int:
+    return path.stat().st_size // PAGE_SIZE if path.exists() else 0
 
 
 class _Database:
@@ -131,8 +151,7 @@ class _Database:
         return self._layout.path(self._uid, generation)
 
     def _file_size(self, generation: int) -> int:
-        path = self._path(generation)
-        return path.stat().st_size // PAGE_SIZE if path.exists() else 0
+        return _pages(self._path(generation))
 
     def _file(self, generation: int) -> Image:
         return Image(self._file_size(generation), _page_of(self._disk, self._path(generation)))

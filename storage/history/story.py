@@ -72,11 +72,16 @@ class Story:
         upto = self.known.upto
         return [one for one in self.commits if one.mark.bookmark.sequence > upto]
 
+    @property
+    def too_large(self) -> bool:
+        """Whether it is, or was at a pending commit, of a size that has no history."""
+        return max(self.size, *(one.before for one in self.pending), 0) >= MAX_PAGES
+
     def blocks(self, disk: Disk, *, joined: bool) -> Generator[Block, None, None]:
         """The blocks of what is pending; `joined` makes one change of them all. Files are open
         until it is exhausted or closed. The caller has the lock of `known`."""
         pending = self.pending
-        if not pending or self.size >= MAX_PAGES:
+        if not pending:
             return
         with _Files(disk, self.path) as files:
             changes = [

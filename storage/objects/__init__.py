@@ -10,4 +10,5 @@ url      a store by its url
 from storage.objects.folder import FolderStore as FolderStore
 from storage.objects.remote import ObstoreStore as ObstoreStore
 from storage.objects.store import ObjectStore as ObjectStore
+from storage.objects.store import SupportsUrgent as SupportsUrgent
 from storage.objects.url import open_store as open_store

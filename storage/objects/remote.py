@@ -6,6 +6,7 @@ obstore is imported when a store is made, not before: it is the extra `replica`.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from storage.errors import ObjectMissing, ObjectStoreFailed
@@ -24,14 +25,23 @@ class ObstoreStore:
     `url` names it in errors. Retries of failed requests, and how long they go on, are obstore's.
     """
 
-    def __init__(self, url: str, backend: Backend) -> None:
+    def __init__(
+        self, url: str, backend: Backend, urgent: Callable[[float], Backend] | None = None
+    ) -> None:
+        """`urgent(seconds)` makes a backend of the same store that gives up after so long."""
         import obstore
 
         self.url = url
+        self._urgent = urgent
         self._backend = backend
         self._obstore = obstore
         self._refused = obstore.exceptions.AlreadyExistsError
         self._errors = (obstore.exceptions.BaseError, OSError)
+
+    def urgent(self, seconds: float) -> ObstoreStore:
+        """The same store, whose requests fail after so long, and are not repeated; itself where
+        that cannot be had."""
+        return self if self._urgent is None else ObstoreStore(self.url, self._urgent(seconds))
 
     def get(self, key: str) -> bytes:
         """The object; `ObjectMissing` if there is none."""

@@ -8,7 +8,7 @@ store makes anything, and seen by every call that begins afterwards, also by `li
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class ObjectStore(Protocol):
@@ -36,3 +36,11 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object if it is there. Idempotent."""
+
+
+@runtime_checkable
+class SupportsUrgent(Protocol):
+    """A store that can be asked to give up soon, for who would rather ask again."""
+
+    def urgent(self, seconds: float) -> ObjectStore:
+        """The same store, whose requests fail after so long, and are not repeated."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from storage.errors import ObjectStoreFailed, ObjectStoreUnknown
 from storage.objects.folder import FolderStore
 from storage.objects.remote import ObstoreStore
 from storage.objects.store import ObjectStore
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
+    from obstore.store import ObjectStore as Backend
 
 _REMOTE = ("s3", "gs", "az", "memory")
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -53,9 +59,17 @@ def _remote(url: str, scheme: str) -> ObstoreStore:
     try:
         if scheme == "memory":
             return ObstoreStore(url, MemoryStore())
+        options: ClientConfig = {}
         if scheme == "s3" and _plain_http():
-            return ObstoreStore(url, from_url(url, client_options={"allow_http": True}))
-        return ObstoreStore(url, from_url(url))
+            options["allow_http"] = True
+
+        def urgent(seconds: float) -> Backend:
+            # Connecting is where a store that is away shows, and it has to be tried again soon.
+            limit = timedelta(seconds=seconds)
+            patient: ClientConfig = {**options, "timeout": limit, "connect_timeout": limit / 2}
+            return from_url(url, client_options=patient, retry_config={"max_retries": 0})
+
+        return ObstoreStore(url, from_url(url, client_options=options), urgent)
     except (BaseError, OSError, ValueError) as error:
         cause = str(error).partition("\n")[0]
         said = f"{url} cannot be used: {cause}"

@@ -8,6 +8,7 @@ reader      reading the log over all incarnations
 takeover    sealing the logs of older incarnations
 manifest    from what, and from where in the log, a restore begins
 snapshot    one whole database as an object
+contents    what files spilled, by incarnation
 compactor   snapshots in place of older slots, and what may be deleted
 entries     what the log's bytes mean to the journal
 restore     the databases of a host from all of this
@@ -18,6 +19,7 @@ at the tail, a `Compactor`; it renews the lease and compacts from threads of its
 
 from storage.replica.compactor import Compactor as Compactor
 from storage.replica.compactor import seed as seed
+from storage.replica.contents import Contents as Contents
 from storage.replica.entries import pack as pack
 from storage.replica.lease import Lease as Lease
 from storage.replica.lease import LeaseObserver as LeaseObserver

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from storage.errors import ReplicaCorrupt
 from storage.objects.store import ObjectStore
 from storage.replica import names, snapshot
-from storage.replica.entries import DELETE, entries
+from storage.replica.entries import DELETE, NEVER, Stamp, entries, stamp_of
 from storage.replica.lease import Clock, Lease, boottime
 from storage.replica.log import LogWriter
 from storage.replica.manifest import FORMAT, Manifest, Snapshot, fence, newest_manifest, publish
@@ -24,6 +24,8 @@ from storage.replica.names import Tail, position_of, slot_key
 from storage.replica.reader import LogReader
 from storage.replica.snapshot import Image
 
+PUBLISHED = 64
+"""Manifests whose age is remembered."""
 GRACE = 600.0
 """Seconds for which a reader may still use what a newer manifest no longer needs."""
 
@@ -35,12 +37,14 @@ def seed(
     sequence: int,
     uids: Iterable[int],
     image: Callable[[int], Image],
+    stamp: Stamp = NEVER,
 ) -> Tail:
     """Begin the replica, or go on with it, at a record that the log does not lead up to. Blocks.
 
     For a host whose journal no longer has the records behind `tail`, which `take_over` gave:
     one that had no replica so far, or ran ahead of it. `uids` are all databases that it has, the
-    catalogue included, at rest, as of `sequence`. Gives the tail for the `LogWriter`; a crash
+    catalogue included, at rest, as of `sequence`, which was made at `stamp` or before. Gives the
+    tail for the `LogWriter`; a crash
     leaves all as it was. `ValueError` for a sequence that the log has passed.
     """
     if sequence < tail.sequence:
@@ -48,7 +52,7 @@ def seed(
     base = fence(store, lease)
     made = tuple(_upload(store, lease, uid, image(uid)) for uid in uids)
     tail = Tail(sequence, tail.position)
-    publish(store, lease, Manifest(FORMAT, base.number + 1, lease.token, tail, made))
+    publish(store, lease, Manifest(FORMAT, base.number + 1, lease.token, tail, made, stamp))
     return tail
 
 
@@ -87,7 +91,20 @@ class Compactor:
         """Uploaded, and not in a manifest yet."""
         self._garbage: dict[str, float] = {}
         """What may go, and since when this incarnation knows."""
+        self._published: list[tuple[float, int]] = []
+        """When a manifest was, and the last record that it covers."""
         self._lock = threading.Lock()
+
+    @property
+    def has_published(self) -> bool:
+        """Whether this incarnation made a manifest."""
+        return bool(self._published)
+
+    @property
+    def covered(self) -> int:
+        """Up to which record no reader begins any more; 0 if this incarnation knows of none."""
+        since = self._clock() - self._grace
+        return max((upto for at, upto in self._published if at <= since), default=0)
 
     def add(self, uid: int, image: Image) -> None:
         """Upload a database that a BIND is about to name; append that record afterwards.
@@ -111,7 +128,7 @@ class Compactor:
             with self._lease.first_suspect():
                 base = self._newest()
                 tail = self._log.tail
-                last, gone = self._changes(base.tail, tail.sequence)
+                last, gone, made = self._changes(base.tail, tail.sequence)
             kept = {
                 one.uid: one
                 for one in base.snapshots
@@ -122,8 +139,11 @@ class Compactor:
             # record would lack it.
             self._log.wait(upto)
             found = tuple(kept[uid] for uid in sorted(kept))
-            manifest = Manifest(FORMAT, base.number + 1, self._lease.token, tail, found)
+            manifest = Manifest(
+                FORMAT, base.number + 1, self._lease.token, tail, found, made or base.made
+            )
             publish(self._store, self._lease, manifest)
+            self._published = [*self._published[-PUBLISHED:], (self._clock(), tail.sequence)]
             self._unpin(kept, gone)
             return manifest
 
@@ -155,20 +175,23 @@ class Compactor:
             raise self._lease.lose(f"token {newest.token} has published a manifest")
         return newest
 
-    def _changes(self, start: Tail, upto: int) -> tuple[dict[int, int], set[int]]:
-        """By uid the newest record up to there, read from the log itself; and the deleted ones."""
+    def _changes(self, start: Tail, upto: int) -> tuple[dict[int, int], set[int], Stamp | None]:
+        """By uid the newest record up to there, read from the log itself; the deleted ones; when
+        the newest of all was made."""
         last: dict[int, int] = {}
         gone: set[int] = set()
+        made = None
         for sequence, data in LogReader(self._store, self._lease.host).records(start):
             if sequence > upto:
                 break
+            made = stamp_of(data)
             for entry in entries(data):
                 last[entry.uid] = sequence
                 if entry.kind == DELETE:
                     gone.add(entry.uid)
                 else:  # a restore brings back what was deleted
                     gone.discard(entry.uid)
-        return {uid: sequence for uid, sequence in last.items() if uid not in gone}, gone
+        return {uid: sequence for uid, sequence in last.items() if uid not in gone}, gone, made
 
     def _renew(
         self, kept: dict[int, Snapshot], last: dict[int, int], image: Callable[[int], Image]

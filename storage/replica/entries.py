@@ -1,6 +1,7 @@
 """What the log's bytes mean: the one place where the replica meets the journal's format.
 
-A record of the log is the body of a record of the journal, behind the number of its entries.
+A record of the log is the body of a record of the journal, behind the number of its entries, the
+epoch in which it was made, and the time: entries u32 | epoch u32 | microseconds since 1970 u64.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from storage.errors import ReplicaCorrupt, StateFormat
 from storage.record import BIND as BIND
 from storage.record import CREATE as CREATE
 from storage.record import DELETE as DELETE
+from storage.record import NEVER as NEVER
 from storage.record import PAGES as PAGES
 from storage.record import ROW, unpack
 from storage.record import Entry as Entry
+from storage.record import Stamp as Stamp
 from storage.record import pack as pack
+from storage.record import stamp_of as stamp_of
 
-__all__ = ["BIND", "CREATE", "DELETE", "PAGES", "Entry", "entries", "pack"]
+__all__ = [
+    "BIND", "CREATE", "DELETE", "NEVER", "PAGES", "Entry", "Stamp", "entries", "pack", "stamp_of",
+]  # fmt: skip
 
 
 def entries(data: bytes) -> Iterator[Entry]:

@@ -5,7 +5,8 @@ that try, one wins. While it lives it overwrites its heartbeat; its time runs fr
 the last renewal that came back, and it stops a margin early. An observer counts it dead when the
 heartbeat has not changed for the whole time on the observer's own clock, which began later than
 the holder's did. So where both clocks run about equally fast, the old one has stopped serving
-before the new one starts.
+before the new one starts. A holder that nobody can follow, as it has the only disk, may go on
+when the lease lapsed, and `resume` it when the store is back.
 
 That keeps stale *reads* apart. That no two incarnations acknowledge *writes* rests on
 `storage.replica.log` alone, and on no clock.
@@ -22,9 +23,9 @@ from typing import TypeVar
 
 import msgspec
 
-from storage.errors import LeaseLost, ObjectMissing, ReplicaCorrupt
+from storage.errors import LeaseLapsed, LeaseLost, ObjectMissing, ReplicaCorrupt
 from storage.objects.keys import check_part
-from storage.objects.store import ObjectStore
+from storage.objects.store import ObjectStore, SupportsUrgent
 from storage.replica import names
 
 Clock = Callable[[], float]
@@ -66,7 +67,8 @@ class Heartbeat(msgspec.Struct, frozen=True):
 class Lease:
     """The right of this incarnation to serve. Thread-safe; renew it about every `ttl / 3`.
 
-    Once lost it stays lost: a lease that ran out is not revived by a late answer.
+    Once lost it stays lost. Once lapsed it stays lapsed until `resume`: a lease that ran out is
+    not revived by a late answer.
     """
 
     def __init__(self, store: ObjectStore, claim: Claim, start: float, clock: Clock) -> None:
@@ -76,12 +78,13 @@ class Lease:
         self.nonce = bytes.fromhex(claim.nonce)
         """Random; tells objects of this incarnation from those of any other."""
         self.ttl = claim.ttl
-        self._store = store
+        self._store = store.urgent(claim.ttl / 4) if isinstance(store, SupportsUrgent) else store
         self._clock = clock
         self._term = claim.ttl * (1 - MARGIN)
         self._deadline = start + self._term
         self._newest = start
         self._lost = ""
+        self._lapsed = ""
         self._beats = 0
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
@@ -106,15 +109,15 @@ class Lease:
         return cls(store, claim, start, clock)
 
     def check(self) -> float:
-        """The time now, if the lease holds; else `LeaseLost`. No I/O."""
+        """The time now, if the lease holds; else `LeaseLost` or `LeaseLapsed`. No I/O."""
         with self._lock:
             now = self._clock()
-            if not self._lost and now < self._newest:
-                self._lost = "the clock went back, so nobody knows how much time has passed"
-            elif not self._lost and now >= self._deadline:
-                self._lost = "it was not renewed in time"
+            if not self._lapsed and now < self._newest:
+                self._lapsed = "the clock went back, so nobody knows how much time has passed"
+            elif not self._lapsed and now >= self._deadline:
+                self._lapsed = "it was not renewed in time"
             self._newest = now
-            if self._lost:
+            if self._lost or self._lapsed:
                 raise self._error()
             return now
 
@@ -134,6 +137,24 @@ class Lease:
             # behind the old deadline must not move it.
             self.check()
             self._deadline = start + self._term
+
+    def resume(self) -> None:
+        """Hold the lease again after it lapsed, counted from the start of this call. Blocks.
+
+        Only for who may serve without it. `LeaseLost` if a newer incarnation has claimed; one
+        that claims later seals the log, and no acknowledgement comes back from behind a seal.
+        """
+        with self._renewing:
+            start = self._clock()
+            self._beat(released=False)
+            newest = newest_token(self._store, self.host)
+            if newest > self.token:
+                raise self.lose(f"token {newest} has been claimed")
+            with self._lock:
+                if self._lost:
+                    raise self._error()
+                self._lapsed, self._newest = "", start
+                self._deadline = start + self._term
 
     def release(self) -> None:
         """Let the next incarnation in without waiting. Blocks. Idempotent; the lease is over."""
@@ -165,8 +186,9 @@ class Lease:
             raise
 
     def _error(self) -> LeaseLost:
-        said = f"{self.host} lost its lease, token {self.token}: {self._lost}"
-        return LeaseLost(said, host=self.host, token=self.token)
+        kind, why = (LeaseLost, self._lost) if self._lost else (LeaseLapsed, self._lapsed)
+        said = f"{self.host} lost its lease, token {self.token}: {why}"
+        return kind(said, host=self.host, token=self.token)
 
     def _beat(self, *, released: bool) -> None:
         self._beats += 1

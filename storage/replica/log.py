@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage.errors import LeaseLost, ObjectStoreFailed
+from storage.errors import LeaseLapsed, LeaseLost, ObjectStoreFailed
 from storage.objects.store import ObjectStore
 from storage.replica.lease import Lease
 from storage.replica.names import Position, Tail, slot_key
@@ -66,8 +66,9 @@ class LogWriter:
 
         On return they are acknowledged: every later incarnation has them. `LeaseLost` says
         that they never will be by this one, though they may have arrived.
-        `ObjectStoreFailed` leaves them undecided; the same call again carries on. To have
-        several on their way at once, `stage` them in order and `send` each from its own thread.
+        `ObjectStoreFailed` and `LeaseLapsed` leave them undecided; the same call again carries
+        on. To have several on their way at once, `stage` them in order and `send` each from its
+        own thread.
         `ValueError` for records that do not follow the ones before.
         """
         self.send(self.stage(records))
@@ -95,12 +96,13 @@ class LogWriter:
             self._lease.check()
             won = self._store.create(staged.key, staged.data)
         except LeaseLost as error:
-            self._lose(error)
+            if isinstance(error, LeaseLapsed):
+                self._failed(staged, error)  # undecided, as long as it may be resumed
+            else:
+                self._lose(error)
             raise
         except BaseException as error:  # whatever it is, those that wait behind must hear of it
-            with self._change:
-                staged.error = error
-                self._change.notify_all()
+            self._failed(staged, error)
             raise
         if not won:
             why = f"{staged.key} was taken: a newer incarnation has sealed this one's log"
@@ -147,6 +149,11 @@ class LogWriter:
             while (first := self._staged.get(self._tail.position.slot)) is not None and first.won:
                 del self._staged[first.position.slot]
                 self._tail = _behind(first)
+            self._change.notify_all()
+
+    def _failed(self, staged: StagedSlot, error: BaseException) -> None:
+        with self._change:
+            staged.error = error
             self._change.notify_all()
 
     def _lose(self, error: LeaseLost) -> LeaseLost:

@@ -8,10 +8,12 @@ that is gone: what it still tries to publish fails.
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from storage.errors import ObjectMissing, ObjectStoreFailed, ReplicaCorrupt
 from storage.objects.store import ObjectStore
 from storage.replica import names
+from storage.replica.entries import NEVER, Stamp
 from storage.replica.lease import Lease
 from storage.replica.names import BEGIN, Tail
 
@@ -41,6 +43,8 @@ class Manifest(msgspec.Struct, frozen=True):
     tail: Tail
     snapshots: tuple[Snapshot, ...]
     """One for every database that existed at `tail.sequence`, as of then or later."""
+    made: Stamp = NEVER
+    """When the record `tail.sequence` was made, or later, but before the next one."""
 
 
 def newest_manifest(store: ObjectStore, host: str) -> Manifest | None:
@@ -77,9 +81,8 @@ def fence(store: ObjectStore, lease: Lease) -> Manifest:
     while True:
         base = newest_manifest(store, lease.host)
         _check_token(lease, base)
-        tail, snapshots = (base.tail, base.snapshots) if base else (BEGIN, ())
-        number = base.number + 1 if base else 1
-        manifest = Manifest(FORMAT, number, lease.token, tail, snapshots)
+        base = base or Manifest(FORMAT, 0, lease.token, BEGIN, ())
+        manifest = replace(base, number=base.number + 1, token=lease.token)
         if _create(store, lease.host, manifest):
             return manifest
 

@@ -5,6 +5,7 @@
     log/HOST/TOKEN/SLOT                           records, or the seal that ends an incarnation
     manifest/HOST/NUMBER                          what to begin a restore with; the last one counts
     snap/HOST/TOKEN/UID-GENERATION-SEQUENCE       a whole database, uploaded by that incarnation
+    objects/HOST/TOKEN/KEY                        a large content, put by that incarnation
 
 Numbers in keys are padded, so that the order of keys is the order of numbers. A token is the
 number of an incarnation of the host: each start claims the next one.
@@ -78,6 +79,22 @@ def snapshots(host: str) -> str:
 def snapshot_key(host: str, token: int, uid: int, generation: int, sequence: int) -> str:
     """A snapshot."""
     return f"snap/{host}/{token:010}/{uid}-{generation}-{sequence}"
+
+
+def contents(host: str) -> str:
+    """Prefix of a host's large contents."""
+    return f"objects/{host}/"
+
+
+def content_key(host: str, token: int, key: str) -> str:
+    """A large content."""
+    return f"objects/{host}/{token:010}/{key}"
+
+
+def content_of(host: str, key: str) -> tuple[int, str]:
+    """The token and the key of a large content."""
+    token, _, rest = key[len(contents(host)) :].partition("/")
+    return _numbers(key, [token])[0], rest
 
 
 def number_of(key: str) -> int:

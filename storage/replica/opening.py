@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
-
-import apsw
 
 from storage.disk import Disk
 from storage.errors import StateStale
@@ -22,10 +20,12 @@ from storage.history.bookmark import Bookmark, Mark
 from storage.journal import Journal
 from storage.layout import Layout
 from storage.objects.store import ObjectStore
-from storage.record import now
+from storage.reading import reading
+from storage.record import Stamp, now
 from storage.replica.compactor import seed
+from storage.replica.contents import Contents
 from storage.replica.entries import BIND, pack
-from storage.replica.lease import Lease
+from storage.replica.lease import TTL, Lease
 from storage.replica.lineage import newest_token, note
 from storage.replica.log import LogWriter
 from storage.replica.manifest import newest_manifest
@@ -35,6 +35,7 @@ from storage.replica.restore import Restoration
 from storage.replica.snapshot import Image
 from storage.replica.takeover import take_over
 from storage.snapshot import sync_folders
+from storage.spilled import PREFIX
 
 if TYPE_CHECKING:
     from storage.record import Record
@@ -58,11 +59,22 @@ class Opening:
     @classmethod
     def claim(cls, store: ObjectStore, host: str) -> Opening:
         """Become the only incarnation that can acknowledge anything. Blocks."""
-        lease = Lease.claim(store, host)
+        lease = Lease.claim(store, host, ttl=TTL)
         tail = take_over(store, lease)
         manifest = newest_manifest(store, host)
         start = manifest.tail if manifest else BEGIN
         return cls(store, lease, tail, LogReader(store, host).tail(start).position.token)
+
+    def objects(self, local: ObjectStore, folder: Path) -> Contents:
+        """Where large contents are from now on; those of a directory that had no replica so far
+        are brought there. Blocks."""
+        found = Contents(self.store, self.lease.host, self.lease.token)
+        keys = local.list(PREFIX) if folder.exists() else []
+        there = set(found.list(PREFIX)) if keys else set()
+        for key in keys:
+            if key not in there:
+                found.put(key, local.get(key))
+        return found
 
     def fill(self, layout: Layout, disk: Disk) -> bool:
         """Write the replica's databases into an empty directory, with a journal that goes on
@@ -86,8 +98,10 @@ class Opening:
         sync_folders(disk, made)
         return True
 
-    def catch_up(self, disk: Disk, layout: Layout, records: Sequence[Record], last: int) -> None:
-        """Give the replica everything up to record `last`, at rest. Blocks.
+    def catch_up(
+        self, disk: Disk, layout: Layout, records: Sequence[Record], last: int, epoch: int
+    ) -> None:
+        """Give the replica everything up to record `last`, at rest, in this epoch. Blocks.
 
         `StateStale` if another directory has written to the replica since this one did."""
         host, root = self.lease.host, layout.root
@@ -109,14 +123,14 @@ class Opening:
         if follow and not any(_binds(one) for one in missing):
             self._append(missing)
         else:
-            self._seed(layout, last)
+            self._seed(layout, last, epoch)
 
     def _append(self, records: Sequence[Record]) -> None:
         log = LogWriter(self.store, self.lease, self.tail)
         piece: list[tuple[int, bytes]] = []
         size = 0
         for one in records:
-            piece.append((one.sequence, pack(one.body, one.count)))
+            piece.append((one.sequence, pack(one.body, one.count, Stamp(one.made, one.time))))
             size += len(one.body)
             if size > PIECE:
                 log.append(piece)
@@ -125,13 +139,14 @@ class Opening:
             log.append(piece)
         self.tail = log.tail
 
-    def _seed(self, layout: Layout, last: int) -> None:
+    def _seed(self, layout: Layout, last: int, epoch: int) -> None:
         files = _files(layout)
 
         def image(uid: int) -> Image:
             return Image(files[uid], last, layout.path(uid, files[uid]).read_bytes())
 
-        self.tail = seed(self.store, self.lease, self.tail, last, sorted(files), image)
+        made = Stamp(epoch, now())
+        self.tail = seed(self.store, self.lease, self.tail, last, sorted(files), image, made)
 
 
 def _binds(one: Record) -> bool:
@@ -141,11 +156,6 @@ def _binds(one: Record) -> bool:
 def _files(layout: Layout) -> dict[int, int]:
     """Uid and generation of every database of a directory at rest, as its catalogue has them: a
     crash may have left other files, whose names mean nothing."""
-    path = layout.path(0)
-    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    db = apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags)
-    try:
+    with reading(layout.path(0)) as db:
         found = dict(db.execute("select uid, generation from actors where file"))
-    finally:
-        db.close()
     return {0: 1, **found}

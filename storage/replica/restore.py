@@ -4,6 +4,9 @@ The newest manifest names a snapshot of each database; the records of the log be
 over them. A snapshot may be ahead of the manifest, by records that are in the log too: of each
 database only those behind its own snapshot count. Anybody may restore at any time, as of what
 was acknowledged; an incarnation that goes on from there takes over first.
+
+A restoration may also stop in the log, at any record behind the manifest. What a snapshot is ahead
+of that record by cannot be taken back: a database whose snapshot is cannot be had as of then.
 """
 
 from __future__ import annotations
@@ -13,15 +16,43 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from storage.catalogue import first_image
-from storage.errors import ObjectStoreFailed, ReplicaCorrupt
+from storage.errors import BookmarkGone, ObjectStoreFailed, ReplicaCorrupt
+from storage.history.bookmark import Bookmark
 from storage.limits import PAGE_SIZE
 from storage.objects.store import ObjectStore
 from storage.replica import names, snapshot
-from storage.replica.entries import BIND, CREATE, DELETE, PAGES, Entry, entries
+from storage.replica.entries import (
+    BIND,
+    CREATE,
+    DELETE,
+    NEVER,
+    PAGES,
+    Entry,
+    Stamp,
+    entries,
+    stamp_of,
+)
 from storage.replica.manifest import Manifest, Snapshot, newest_manifest, newest_number
 from storage.replica.names import BEGIN, Tail
 from storage.replica.reader import LogReader
 from storage.template import template
+
+
+class Moment(NamedTuple):
+    """A record, and when it was made."""
+
+    sequence: int
+    stamp: Stamp
+
+
+Upto = Callable[[int, Stamp], bool]
+
+
+def gone(what: str, first: int, begins: Moment) -> BookmarkGone:
+    """The replica has nothing before record `first` of what was asked for."""
+    oldest = str(Bookmark(begins.stamp.epoch, first))
+    said = f"the replica does not have {what} any more; it begins at {oldest}"
+    return BookmarkGone(said, oldest=oldest)
 
 
 class RestoredFile(NamedTuple):
@@ -73,17 +104,27 @@ class Restoration:
     """The databases of one host as of `tail`. Images are made one at a time, as they are asked."""
 
     def __init__(
-        self, store: ObjectStore, host: str, first: Callable[[], bytes] = first_image
+        self,
+        store: ObjectStore,
+        host: str,
+        first: Callable[[], bytes] = first_image,
+        upto: Upto | None = None,
     ) -> None:
         """Read manifest and log. Blocks; memory holds the pages changed since the manifest.
 
-        `first` is the image that the catalogue, uid 0, begins with. `ReplicaCorrupt` if anything
-        acknowledged is missing or damaged.
+        `first` is the image that the catalogue, uid 0, begins with; `upto` says of a record of
+        the log whether it still counts, all if None. `ReplicaCorrupt` if anything acknowledged is
+        missing or damaged.
         """
         self._store = store
         self._host = host
         self._first = first
+        self._upto = upto
         self._files: dict[int, _File] = {}
+        self.begins = Moment(0, NEVER)
+        """The manifest's: nothing before it can be had."""
+        self.ends = self.begins
+        """The newest record that counts."""
         self.tail = self._read()
 
     @property
@@ -94,15 +135,26 @@ class Restoration:
     def image(self, uid: int) -> RestoredFile:
         """One database. Blocks; its snapshot is read now. `KeyError` if there is none.
 
+        `BookmarkGone` if there was one, but not of that age any more.
         `ObjectStoreFailed` if the host, which is alive, has replaced that snapshot meanwhile:
         begin with a new `Restoration`.
         """
         file = self._files[uid]
+        if self._upto is not None:
+            self._check_age(uid, file)
         return RestoredFile(uid, file.generation, file.sequence, file.over(self._base(file)))
 
     def images(self) -> Iterator[RestoredFile]:
         """All databases, in the order of their uids; the catalogue comes first."""
         return (self.image(uid) for uid in sorted(self._files))
+
+    def _check_age(self, uid: int, file: _File) -> None:
+        """Whether the file is as of the newest record that counts, and not ahead of it."""
+        base = file.base
+        ahead = isinstance(base, Snapshot) and base.sequence > self.ends.sequence
+        if base is None or ahead:
+            first = base.sequence if isinstance(base, Snapshot) else self.ends.sequence + 1
+            raise gone(f"database {uid} as of record {self.ends.sequence}", first, self.begins)
 
     def _base(self, file: _File) -> bytes:
         if not isinstance(file.base, Snapshot):
@@ -144,12 +196,19 @@ class Restoration:
         for one in manifest.snapshots if manifest else ():
             self._files[one.uid] = _File(one.generation, one, one.sequence)
         sequence, position = start
+        self.begins = self.ends = Moment(sequence, manifest.made if manifest else NEVER)
         for slot in LogReader(self._store, self._host).slots(start):
             for sequence, data in slot.records():
-                for entry in entries(data) if sequence > start.sequence else ():
+                if sequence <= start.sequence:
+                    continue
+                if self._upto is not None and not self._upto(sequence, stamp_of(data)):
+                    return Tail(self.ends.sequence, position)
+                self.ends = Moment(sequence, stamp_of(data))
+                for entry in entries(data):
                     self._apply(entry, sequence, slot.position.token)
             position = slot.position._replace(slot=slot.position.slot + 1)
-        self._check()
+        if self._upto is None:
+            self._check()
         return Tail(max(sequence, start.sequence), position)
 
     def _apply(self, entry: Entry, sequence: int, token: int) -> None:

@@ -25,7 +25,7 @@ from storage.errors import ReplicaCorrupt
 from storage.replica.names import Position, slot_key
 
 MAGIC = b"FLOG"
-FORMAT = 1
+FORMAT = 2
 RECORDS, SEAL = 1, 2
 _HEADER = struct.Struct("<4sHHQQ16sQQQIIQI")
 _CRC = struct.Struct("<I")

@@ -41,6 +41,9 @@ class Leaf(Actor):
         self.sql("insert into rows values (?)", n)
         return n
 
+    async def count(self) -> int:
+        return int(self.sql("select count(*) from rows").value())
+
 
 class Trunk(Actor):
     """A parent; `run` times the inside of an actor without a caller's share."""
@@ -56,14 +59,18 @@ def inside(
     function: Callable[[Trunk, int], Awaitable[Any]],
 ) -> Callable[[Trunk, int], Awaitable[Any]]:
     """Register work that runs inside the parent."""
+    if function.__name__ in WORK:
+        raise ValueError(f"two works are called {function.__name__}")
     WORK[function.__name__] = function
     return function
 
 
 @asynccontextmanager
-async def opened(**options: Any) -> AsyncIterator[tuple[LocalRuntime, Any]]:
-    """A fresh runtime on this machine's disk, and one parent actor."""
-    with TemporaryDirectory(dir=Path.cwd()) as directory:
+async def opened(
+    folder: Path | None = None, **options: Any
+) -> AsyncIterator[tuple[LocalRuntime, Any]]:
+    """A fresh runtime on this machine's disk, or below `folder`, and one parent actor."""
+    with TemporaryDirectory(dir=folder or Path.cwd()) as directory:
         async with LocalRuntime(directory, **options) as runtime:
             yield runtime, runtime.get(Trunk, "trunk")
 

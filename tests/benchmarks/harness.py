@@ -11,16 +11,28 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 Work = Callable[[], Awaitable[object]]
 Benchmark = Callable[[], AsyncIterator[Any]]
-BENCHMARKS: list[tuple[str, Benchmark]] = []
+OWN, PEERS = "own", "peers"
+"""Groups of benchmarks: ours alone, and ours beside what others offer."""
+BENCHMARKS: list[tuple[str, str, Benchmark]] = []
+
+
+class Lap(NamedTuple):
+    """Returned by work that timed itself, where the way to it is not what is measured."""
+
+    us: float
+
+
+class Skip(Exception):
+    """What a benchmark needs is not there; the text says what."""
 
 
 @dataclass
@@ -55,6 +67,19 @@ class Result:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A benchmark that could not run here."""
+
+    name: str
+    skipped: str
+    """Why."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
 @dataclass
 class Figure:
     """A subject that measured itself: samples in a unit of its own."""
@@ -65,31 +90,45 @@ class Figure:
     against: str = ""
 
 
-def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
+def benchmark(name: str, group: str = OWN) -> Callable[[Benchmark], Benchmark]:
     """Register a benchmark under the name that the table shows."""
 
     def register(function: Benchmark) -> Benchmark:
-        BENCHMARKS.append((name, function))
+        BENCHMARKS.append((group, name, function))
         return function
 
     return register
 
 
-def run_all(only: str = "") -> list[Result]:
-    """Run the benchmarks whose name contains `only`, one after the other."""
-    from tests.benchmarks import growth, isolates, memory, rpc, storage  # noqa: F401 - they register
+def run_all(
+    only: str = "", group: str = OWN, started: Callable[[str], object] = str
+) -> list[Result | Skipped]:
+    """Run the benchmarks of this group whose name contains `only`, one after the other.
 
-    return [asyncio.run(_run(name, made)) for name, made in BENCHMARKS if only in name]
+    `started` hears the name of each as it begins.
+    """
+    from tests.benchmarks import growth, isolates, live, memory, rpc, storage  # noqa: F401
+    from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
+
+    return [
+        asyncio.run(_run(name, made, started))
+        for its, name, made in BENCHMARKS
+        if its == group and only in name
+    ]
 
 
-async def _run(name: str, made: Benchmark) -> Result:
-    async with aclosing(made()) as benchmark:  # type: ignore[type-var]
-        async for subject in benchmark:
-            return (
-                _figure(name, subject)
-                if isinstance(subject, Figure)
-                else await _measure(name, subject)
-            )
+async def _run(name: str, made: Benchmark, started: Callable[[str], object]) -> Result | Skipped:
+    started(name)
+    try:
+        async with aclosing(made()) as benchmark:  # type: ignore[type-var]
+            async for subject in benchmark:
+                return (
+                    _figure(name, subject)
+                    if isinstance(subject, Figure)
+                    else await _measure(name, subject)
+                )
+    except Skip as reason:
+        return Skipped(name, str(reason))
     raise RuntimeError(f"{name} yielded nothing")
 
 
@@ -124,16 +163,19 @@ def _figure(name: str, figure: Figure) -> Result:
 
 async def _time(work: Work) -> float:
     started = time.perf_counter()
-    await work()
-    return (time.perf_counter() - started) * 1e6
+    done = await work()
+    return done.us if isinstance(done, Lap) else (time.perf_counter() - started) * 1e6
 
 
-def table(results: list[Result]) -> Table:
+def table(results: Sequence[Result | Skipped]) -> Table:
     """The table that `facets bench` prints."""
     made = Table(title="medians, quartiles and ratios of this run")
     for column in ("what", "median", "quartiles", "reference", "ratio"):
         made.add_column(column, justify="left" if column in {"what", "reference"} else "right")
     for one in results:
+        if isinstance(one, Skipped):
+            made.add_row(one.name, "skipped", "", one.skipped, "")
+            continue
         made.add_row(
             one.name,
             f"{_short(one.median)} {one.unit}",

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from facets.isolates import Code, Limits, image
-from facets.isolates.instance import Instance
 from tests.benchmarks.actors import TOOL, WORK, Trunk, elapsed_us, inside, numbers, opened
 from tests.benchmarks.harness import Figure, Subject, benchmark
-from tests.benchmarks.tools import ECHO, LEDGER
+from tests.benchmarks.tools import LEDGER, PAYLOAD
 
 CALLS = 200
 FRESH = 15
-MANY = int(os.environ.get("FACETS_BENCH_LIVE", "100"))
-"""Isolates alive at once: set it to 1000 or 5000 to see what many cost."""
 
 
 def _facet(trunk: Trunk, name: str, source: str = TOOL) -> Any:
@@ -46,11 +43,12 @@ async def _fresh(trunk: Trunk, source: str) -> dict[str, float]:
     first = elapsed_us(started)
     timings = trunk.facets.stat(name).timings
     trunk.facets.abort(name)
-    return {"mint": timings["mint"] * 1e3, "load": timings["load"] * 1e3, "first": first}
+    mint, load = timings["mint"] * 1e3, timings["load"] * 1e3
+    return {"mint": mint, "load": load, "first": first, "call": first - mint - load}
 
 
-async def _prepare(pooled: bool) -> None:
-    """Have an instance in the pool, or none."""
+async def prepare(pooled: bool) -> None:
+    """Have one instance in the pool, or none."""
     pool = image.load().pool
     pool.drain()
     if pooled:
@@ -62,14 +60,14 @@ async def _prepare(pooled: bool) -> None:
 async def _samples(
     trunk: Trunk, n: int, source: str, *, cached: bool, pooled: bool
 ) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"mint": [], "load": [], "first": []}
+    found: dict[str, list[float]] = {"mint": [], "load": [], "first": [], "call": []}
     for _ in range(3):  # from the third load on the code comes from the cache
         await _fresh(trunk, source)
     guest = image.load()
     while cached and guest.code.get(Code.of(source)) is None:
         await asyncio.sleep(0.001)
     for _ in range(n):
-        await _prepare(pooled)
+        await prepare(pooled)
         sample = source if cached else f"{source}# {next(numbers)}\n"
         for phase, value in (await _fresh(trunk, sample)).items():
             found[phase].append(value)
@@ -86,49 +84,29 @@ def _case(name: str, source: str, *, cached: bool, pooled: bool) -> None:
 
 
 _case("12 lines", TOOL, cached=False, pooled=False)
-_case("ledger", LEDGER, cached=False, pooled=False)
-_case("ledger, cached", LEDGER, cached=True, pooled=False)
-_case("ledger, pooled", LEDGER, cached=False, pooled=True)
-_case("ledger, cached and pooled", LEDGER, cached=True, pooled=True)
+_case("60 lines", LEDGER, cached=False, pooled=False)
+_case("60 lines, cached", LEDGER, cached=True, pooled=False)
+_case("60 lines, pooled", LEDGER, cached=False, pooled=True)
+_case("60 lines, cached and pooled", LEDGER, cached=True, pooled=True)
 
 
 @inside
-async def echo_text(trunk: Trunk, n: int) -> dict[str, list[float]]:
-    """Microseconds for text of `n` bytes to go in and come back."""
+async def payload(trunk: Trunk, n: int) -> dict[str, list[float]]:
+    """Microseconds for text of `n` bytes to go in, to come out, and to do both."""
     roomy = Limits(memory=256 << 20)
-    tool = trunk.facets.get("echo", trunk.isolates.get(ECHO, limits=roomy).actor("Tool"))
-    text, samples = "x" * n, []
+    tool = trunk.facets.get("payload", trunk.isolates.get(PAYLOAD, limits=roomy).actor("Tool"))
+    text = "x" * n
+    found: dict[str, list[float]] = {"in": [], "out": [], "echo": []}
     for _ in range(5 if n > 1 << 20 else 15):
-        started = time.perf_counter()
-        await tool.nop(text)
-        samples.append(elapsed_us(started))
-    return {"echo": samples}
-
-
-@inside
-async def mints(trunk: Trunk, n: int) -> dict[str, list[float]]:
-    """Instances minted in a second on one thread."""
-    del trunk
-    guest, rates = image.load(), []
-    for _ in range(5):
-        started = time.perf_counter()
-        for _ in range(n):
-            Instance(guest, 64 << 20, 1 << 20).close()
-        rates.append(n / (time.perf_counter() - started))
-    return {"mints": rates}
-
-
-@inside
-async def many(trunk: Trunk, n: int) -> dict[str, list[float]]:
-    """Milliseconds each for `n` isolates to be alive at once and answer."""
-    isolate = trunk.isolates.get(TOOL)
-    started = time.perf_counter()
-    for i in range(n):
-        await trunk.facets.get(f"many {i}", isolate.actor("Tool")).nop(i)
-    each = (time.perf_counter() - started) / n * 1e3
-    for i in range(n):
-        trunk.facets.abort(f"many {i}")
-    return {"many": [each] * 2}
+        for way, call in (
+            ("in", partial(tool.take, text)),
+            ("out", partial(tool.give, n)),
+            ("echo", partial(tool.echo, text)),
+        ):
+            started = time.perf_counter()
+            await call()
+            found[way].append(elapsed_us(started))
+    return found
 
 
 @inside
@@ -136,7 +114,7 @@ async def write_a_tool_pooled(trunk: Trunk, n: int) -> dict[str, list[float]]:
     """The same with an instance ready: what it is for who does so now and then. Not synced."""
     samples = []
     for _ in range(n):
-        await _prepare(pooled=True)
+        await prepare(pooled=True)
         started = time.perf_counter()
         await write_a_tool(trunk, 1)
         samples.append(elapsed_us(started))
@@ -164,15 +142,14 @@ def _figure(title: str, work: str, n: int, phase: str, unit: str = "us") -> None
 
 _figure("isolate: mint", "12 lines", FRESH, "mint")
 _figure("isolate: load 12 lines", "12 lines", FRESH, "load")
+_figure("isolate: the rest: facet, migration, first call", "12 lines", FRESH, "call")
 _figure("isolate: mint, load, first result in a new facet", "12 lines", FRESH, "first")
-for _name in ("ledger", "ledger, cached", "ledger, pooled", "ledger, cached and pooled"):
-    _figure(f"isolate: first result of the {_name} (60 lines)", _name, FRESH, "first")
+for _name in ("60 lines", "60 lines, cached", "60 lines, pooled", "60 lines, cached and pooled"):
+    _figure(f"isolate: first result of the ledger, {_name}", _name, FRESH, "first")
 _figure("agent writes a tool, pooled, before its sync", "write_a_tool_pooled", FRESH, "all")
-_figure("isolate: echo of 1 KB", "echo_text", 1 << 10, "echo")
-_figure("isolate: echo of 1 MB", "echo_text", 1 << 20, "echo")
-_figure("isolate: echo of 10 MB", "echo_text", 10 << 20, "echo")
-_figure("isolate: mints per second on one thread", "mints", 50, "mints", "/s")
-_figure(f"isolate: {MANY} at once, each", "many", MANY, "many", "ms")
+for _size, _bytes in (("1 KB", 1 << 10), ("1 MB", 1 << 20), ("10 MB", 10 << 20)):
+    for _way, _title in (("in", "in"), ("out", "out"), ("echo", "in and out")):
+        _figure(f"isolate: text of {_size} {_title}", "payload", _bytes, _way)
 
 
 @benchmark("isolate: warm call")

@@ -63,10 +63,32 @@ class Tool(Actor):
 '''
 """The named tool: 60 lines with what models write, a dataclass, a regular expression, SQL."""
 
-ECHO = """
+PAYLOAD = """
 from facets import Actor
 
 class Tool(Actor):
-    async def nop(self, value):
-        return value
+    async def take(self, text):
+        return len(text)
+
+    async def give(self, n):
+        return "x" * n
+
+    async def echo(self, text):
+        return text
+"""
+JAVASCRIPT = """
+import { Actor } from "facets";
+
+export class Tool extends Actor {
+  static migrations = ["create table if not exists rows(n integer)"];
+
+  async nop(n = 0) {
+    return n;
+  }
+
+  async insert(n) {
+    this.sql("insert into rows values (?)", n);
+    return n;
+  }
+}
 """

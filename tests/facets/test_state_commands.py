@@ -60,3 +60,24 @@ def test_an_actor_moves_to_another_directory(kept: Path, tmp_path: Path) -> None
 
     with LocalRuntime(tmp_path / "other").blocking() as runtime:
         assert runtime.get(Note, "b").read() == "hello"
+
+
+def test_an_actor_goes_back_by_its_history_and_by_a_replica(kept: Path, tmp_path: Path) -> None:
+    url = (tmp_path / "replica").as_uri()
+    with LocalRuntime(kept, replica=url).blocking() as runtime:
+        mark = runtime.bookmark()
+        runtime.get(Note, "a").put("later")
+
+    code, undo = run("restore", kept, "Note", "a", "--at", mark)
+    assert (code, said(kept)) == (0, "hello")
+    assert run("restore", kept, "Note", "a", "--at", undo.strip())[0] == 0
+    assert said(kept) == "later"
+    assert run("restore", tmp_path / "other", "Note", "a", "--replica", url)[0] == 0
+    assert said(tmp_path / "other") == "later"
+    assert run("restore", tmp_path / "other", "Note", "a")[0] == 2
+
+
+def said(state: Path) -> str | None:
+    with LocalRuntime(state).blocking() as runtime:
+        found: str | None = runtime.get(Note, "a").read()
+        return found

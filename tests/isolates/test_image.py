@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from facets.isolates import image
+from facets.isolates import folder, image, native
 from facets.isolates.errors import GuestMissing, IsolateError
 
 WAT = """(component
@@ -100,10 +100,10 @@ def test_who_comes_second_waits_for_the_first(wasm: Path, cache: Path) -> None:
     waiting, done = threading.Event(), threading.Event()
 
     def second() -> None:
-        with image._locked(target, lambda phase, _: (seen.append(phase), waiting.set())):  # type: ignore[arg-type, func-returns-value]
+        with native.locked(target, lambda phase, _: (seen.append(phase), waiting.set())):  # type: ignore[arg-type, func-returns-value]
             done.set()
 
-    with image._locked(target, lambda *_: None):
+    with native.locked(target, lambda *_: None):
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(10)
@@ -122,7 +122,7 @@ def test_a_guest_that_was_not_built_says_how(tmp_path: Path, cache: Path) -> Non
 def test_the_cache_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACETS_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert image.cache_folder() == tmp_path / "x" / "facets"
+    assert folder.cache_folder() == tmp_path / "x" / "facets"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert image.cache_folder() == tmp_path / ".cache" / "facets"
+    assert folder.cache_folder() == tmp_path / ".cache" / "facets"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -318,13 +318,17 @@ class Keeper:
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    def keep(self, database: Database, *, joined: bool = False) -> Callable[[], None] | None:
-        if not database.marks:
-            return None
-        name = database.name
-        marks = len(database.marks)
-        self.events.append(f"asked {name} {marks}")
-        return lambda: self.events.append(f"kept {name} {marks}")
+    def keep(
+        self, databases: Iterable[Database], *, joined: bool = False
+    ) -> Callable[[], dict[int, Exception]] | None:
+        marked = [f"{one.name} {len(one.marks)}" for one in databases if one.marks]
+        self.events += [f"asked {one}" for one in marked]
+
+        def keeping() -> dict[int, Exception]:
+            self.events += [f"kept {one}" for one in marked]
+            return {}
+
+        return keeping if marked else None
 
 
 def test_older_states_are_kept_before_pages_are_moved(store: Store) -> None:
@@ -462,3 +466,65 @@ def test_without_room_for_its_file_a_database_comes_later(
 
     store.tend(everything=True)
     assert not a.marks
+
+
+# -- a tree is told of in one append --------------------------------------------------------------
+
+
+class Counting(Disk):
+    """Counts the syncs of history files; fails to open the files of one database."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs = 0
+        self.bad: Path | None = None
+        self._files: set[int] = set()
+
+    def open(self, path: Path, flags: int, mode: int = 0o600) -> int:
+        if self.bad is not None and path == self.bad:
+            raise OSError(errno.EIO, "this one is bad")
+        fd = super().open(path, flags, mode)
+        if "history" in path.parts:
+            self._files.add(fd)
+        return fd
+
+    def close(self, fd: int) -> None:
+        self._files.discard(fd)
+        super().close(fd)
+
+    def sync(self, fd: int) -> None:
+        self.syncs += fd in self._files
+        super().sync(fd)
+
+
+def test_the_databases_of_a_tree_are_told_of_with_one_sync(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "one", disk=(disk := Counting()))
+    lead = store.root("K", "lead")
+    for n in range(10):
+        put(lead.child(f"facet {n}"), n)
+    store.sync()
+    before = disk.syncs  # that the tree began is told with the record
+
+    store.tend(everything=True)
+
+    assert disk.syncs == before + 1
+    store.close()
+
+
+def test_a_database_that_cannot_be_told_of_holds_up_no_other_of_its_tree(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "one", disk=(disk := Counting()))
+    lead = store.root("K", "lead")
+    facets = [lead.child(f"facet {n}") for n in range(3)]
+    for one in facets:
+        put(one, 1)
+    store.sync()
+    disk.bad = facets[1].path
+
+    store.tend(everything=True)
+
+    assert [bool(one.marks) for one in facets] == [False, True, False]
+    assert list(store._checkpointer.refused) == [facets[1].uid]
+    disk.bad = None
+    store.tend(everything=True)
+    assert not store._checkpointer.refused
+    store.close()

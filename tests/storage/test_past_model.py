@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storage.errors import StorageError
+from storage.restore import bookmark_at
 from tests.storage.past_model import FAR, Past, Place
 from tests.storage.scratch import scratch
 
@@ -222,7 +223,7 @@ def test_a_commit_is_told_once_whoever_asks_for_it_at_the_same_time(past: Past) 
     past.tend()
     past.start_restore(A, 0)
     past.start_restore(A, 0)
-    past.store.bookmark_at(past.database(A), 0)
+    bookmark_at(past.store, past.database(A), 0)
     past.delete(A)
     past.settle()
     past.sync()

@@ -13,10 +13,10 @@ import pytest
 from storage import Store
 from storage.clone import clone
 from storage.database import Database
-from storage.errors import BookmarkGone, NoState
+from storage.errors import BookmarkAhead, BookmarkGone, NoState
 from storage.history import Bookmark
 from storage.limits import HistoryLimits, JournalLimits
-from storage.restore import Restore
+from storage.restore import Restore, bookmark_at
 
 SMALL = JournalLimits(segment=64 << 10, size=256 << 10)
 
@@ -187,7 +187,7 @@ def test_a_time_leads_to_a_bookmark(store: Store) -> None:
         pass
     put(root, 2)
 
-    restore(store, root, store.bookmark_at(root, at)())
+    restore(store, root, bookmark_at(store, root, at)())
 
     assert read(root)[0] == 1
 
@@ -242,3 +242,71 @@ def test_a_deleted_root_takes_its_history_along(store: Store) -> None:
     store.sync()
 
     assert not list(store.chronicler.archive.trees())
+
+
+def test_a_bookmark_newer_than_now_is_refused_with_the_newest(store: Store) -> None:
+    root = store.root("K", "a")
+    mark = put(root, 1)
+
+    with pytest.raises(BookmarkAhead) as caught:
+        restore(store, root, Bookmark(mark.epoch, mark.sequence + 1))
+    assert caught.value.newest == str(mark)
+    restore(store, root, Bookmark.parse(caught.value.newest))
+    assert read(root)[0] == 1
+
+
+@pytest.fixture
+def small_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Databases of 12 pages and more have no history, as those of 64 GiB."""
+    for module in ("chronicler", "history.encode", "history.story", "history.lost"):
+        monkeypatch.setattr(f"storage.{module}.MAX_PAGES", 12)
+
+
+def grown(database: Database) -> Bookmark:
+    """Too large for a history."""
+    for n in range(20):
+        put(database, n)
+    return database._store.bookmark()
+
+
+@pytest.mark.usefixtures("small_history")
+def test_the_end_of_a_database_too_large_for_a_history_pins_nothing(store: Store) -> None:
+    root, leaf = store.root("K", "a"), store.root("K", "a").child("leaf")
+    put(root, 1)
+    before = grown(leaf)
+    leaf.delete()
+    gone = put(root, 2)
+    put(root, 3)
+    store.sync()
+    store.tend(everything=True)
+
+    assert store.chronicler.endings.needed is None
+    restore(store, root, gone)
+    assert read(root)[0] == 2
+    with pytest.raises(BookmarkGone):
+        restore(store, root, before)
+
+
+@pytest.mark.usefixtures("small_history")
+@pytest.mark.parametrize("end", ["delete", "replace"])
+def test_a_crash_after_the_end_of_such_a_database_is_recovered_from(store: Store, end: str) -> None:
+    root, leaf = store.root("K", "a"), store.root("K", "a").child("leaf")
+    put(root, 1)
+    grown(leaf)
+    if end == "delete":
+        leaf.delete()
+    else:
+        copy = root.child("copy")
+        put(copy, "small")
+        graft = clone(store, copy, leaf)
+        graft.work()
+        graft.finish()
+    store._journal.sync()  # and nothing is told
+
+    again = crashed(store)
+    root = again.root("K", "a")
+    mark = put(root, 2)
+    put(root, 3)
+    restore(again, root, mark)
+    assert read(root)[0] == 2
+    again.close()

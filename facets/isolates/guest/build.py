@@ -29,7 +29,9 @@ _SECTION = b"facets-sources"
 def sources_hash() -> str:
     """What the guest is made of: its sources, its interface, and the builder's version."""
     digest = hashlib.sha256(BUILDER.encode())
-    made_of = [HERE / "isolate.wit", HERE / "immortal.py", *sorted((HERE / "app").rglob("*.py"))]
+    made_of = [HERE / "isolate.wit", HERE / "immortal.py"]
+    for folder in ("flat", "app"):
+        made_of += sorted((HERE / folder).rglob("*.py"))
     for path in made_of:
         digest.update(f"\0{path.relative_to(HERE).as_posix()}\0".encode())
         digest.update(path.read_bytes())
@@ -65,23 +67,41 @@ def build() -> Path:
     return WASM
 
 
-def _componentize(made: Path) -> None:
+def bake(made: Path, folder: Path, seconds: float) -> None:
+    """Make a guest that has packages, at `made`; `baked.py` of the guest says what is in `folder`.
+
+    Their modules run, inside WebAssembly. Raises RuntimeError with what was said if that fails,
+    TimeoutError if it takes longer than `seconds`.
+    """
+    try:
+        _componentize(made, folder, seconds)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"importing the packages takes more than {seconds} s") from None
+
+
+def _componentize(made: Path, folder: Path | None = None, seconds: float | None = None) -> None:
     # In a process of its own: the builder takes 1 GB, and the package has no `__main__`.
     command = [sys.executable, "-c", "from componentize_py import script; script()"]
     command += ["-d", str(HERE / "isolate.wit"), "-w", "isolate"]
-    command += ["componentize", "-p", str(HERE / "app"), "app", "-o", str(made)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    command += ["componentize", "-p", str(HERE / "app"), *(["-p", str(folder)] if folder else [])]
+    command += ["app", "-o", str(made)]
+    done = subprocess.run(  # noqa: S603 - our own
+        command, capture_output=True, text=True, check=False, timeout=seconds
+    )
     if done.returncode:
         raise RuntimeError(f"componentize-py failed:\n{done.stdout}{done.stderr}")
-    _immortal().make_immortal(made)
+    _beside("immortal").make_immortal(made)
+    _beside("flat").flatten(made)
 
 
-def _immortal() -> Any:
+def _beside(name: str) -> Any:
     # By path, as this file is: the build environment does not have the package.
-    spec = importlib.util.spec_from_file_location("guest_immortal", HERE / "immortal.py")
+    path = HERE / name
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(f"guest_{name}", file)
     if spec is None or spec.loader is None:
-        raise ImportError("immortal.py is missing beside build.py")
-    module = importlib.util.module_from_spec(spec)
+        raise ImportError(f"{name} is missing beside build.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 from obstore.exceptions import AlreadyExistsError
 
 from storage.errors import ObjectMissing, ObjectStoreFailed, ObjectStoreUnknown
-from storage.objects import FolderStore, ObstoreStore, open_store
+from storage.objects import FolderStore, ObstoreStore, SupportsUrgent, open_store
 from storage.objects import remote as remote_module
 
 # -- a network that loses answers -------------------------------------------------------
@@ -236,3 +237,24 @@ def test_without_obstore_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(ObjectStoreFailed, match=r"facets-runtime\[replica\]"):
         open_store("s3://bucket")
+
+
+def test_an_urgent_store_gives_up_on_a_service_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "test")
+        store = open_store("s3://bucket/prefix")
+        assert isinstance(store, SupportsUrgent)
+
+        with pytest.raises(ObjectStoreFailed):  # and without, it would be some minutes
+            store.urgent(0.1).put("key", b"data")
+
+
+def test_an_urgent_store_is_the_same_store(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/prefix")
+    assert isinstance(store, SupportsUrgent)
+    store.urgent(30).put("key", b"data")
+    assert store.get("key") == b"data"

@@ -1,6 +1,7 @@
 """One isolate's calls: messages in, tasks, messages out. `session.py` has the table of messages."""
 
 import asyncio
+import traceback
 import types
 from asyncio import events
 
@@ -12,6 +13,7 @@ from isolate.values import Blob, dump, encode, lift, lower, receive, reserve
 
 SMALL = 2**63
 COROUTINE = types.CoroutineType
+NO_MEMORY = '["panic","MemoryError",""]'
 _ANSWERS = frozenset({"ans", "err", "item", "end", "revoke", "drop"})
 """What is about references, and not about the calls of the host."""
 
@@ -147,6 +149,17 @@ class Calls:
         self.out.append(f'["{tag}",{call},{text}]')
 
     def _failed(self, call, error):
+        try:
+            try:
+                self._err(call, error)
+            except MemoryError:
+                # What filled the memory is held by the frames that the error came through.
+                traceback.clear_frames(error.__traceback__)
+                self._err(call, error)
+        except BaseException:
+            self.out.append(NO_MEMORY)  # an answer that nobody hears of would be waited for
+
+    def _err(self, call, error):
         storage.undo()
         self.out.append(f'["err",{call},{encode(describe(error))}]')
 

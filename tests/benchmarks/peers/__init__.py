@@ -1,0 +1,1 @@
+"""What others offer for the same work, measured beside ours. All of it is optional."""
