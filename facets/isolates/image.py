@@ -19,6 +19,8 @@ from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
 from facets.isolates.folder import cache_folder as cache_folder
+from facets.isolates.instance import Instance
+from facets.isolates.limits import MINIMUM_MEMORY
 from facets.isolates.native import Progress
 from facets.isolates.pool import Pool
 
@@ -50,6 +52,7 @@ class Image:
 
     fuel = engine.FUEL
     slice = engine.SLICE
+    smallest = MINIMUM_MEMORY
 
     def __init__(self, made: wasmtime.Engine, component: Component, identity: str) -> None:
         self.engine = made
@@ -61,8 +64,12 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
-        self.pool = Pool(self)
+        self.pool: Pool[Instance] = Pool(self)
         self.code = CodeCache(self)
+
+    def mint(self, memory: int, output: int) -> Instance:
+        """A new instance."""
+        return Instance(self, memory, output)
 
 
 def loaded(wasm: Key = WASM) -> Image | None:

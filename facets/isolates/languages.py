@@ -26,7 +26,9 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
     if code.image == "science":
         from facets.isolates.science import image as science
 
-        return await science.ready(), code
+        found = await science.ready()
+        await found.reserve()
+        return found, code
     if code.language == "python":
         return await image.ready(guest), code
     from facets.isolates.js import guests, typescript
