@@ -85,7 +85,7 @@ class Pool(Generic[Made]):
             self._taken += 1
             found = self._ready.popleft() if self._ready else None
             if found is None:
-                self._wanted = min(self._most or MOST, max(1, 2 * self._wanted))
+                self._want_more()
             self._keep_up()
         if found is None:
             return self._image.mint(memory, output)
@@ -93,8 +93,12 @@ class Pool(Generic[Made]):
         return found
 
     def put(self, made: Made) -> None:
-        """Have this one given out next: rehearsed, and given to nobody yet."""
+        """Have this one given out next: rehearsed, and given to nobody yet.
+
+        Who makes it found none, so more are kept from now on, as after a `take` in vain.
+        """
         with self._lock:
+            self._want_more()
             self._ready.append(made)
 
     def drain(self) -> None:
@@ -102,6 +106,9 @@ class Pool(Generic[Made]):
         with self._lock:
             self._wanted = self._taken = 0
             self._trim()
+
+    def _want_more(self) -> None:
+        self._wanted = min(self._most or MOST, max(1, 2 * self._wanted))
 
     def _keep_up(self) -> None:
         """Have the sweep and the making scheduled. With the lock held, on a loop."""
