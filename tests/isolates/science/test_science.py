@@ -205,6 +205,25 @@ async def test_the_loop_goes_on_while_it_imports(start: Open) -> None:
     assert turns > 100
 
 
+async def test_the_boot_of_an_interpreter_is_not_held_against_the_tool(
+    science: image.ScienceImage, start: Open
+) -> None:
+    science.pool.drain()
+    session = await start(TOOL, limits={"wall": 0.2})  # less than a boot takes
+    assert await session.call("ok") == "ok"
+
+
+async def test_the_next_ones_are_booted_ahead(science: image.ScienceImage, start: Open) -> None:
+    science.pool.drain()
+    await start(TOOL)
+    async with asyncio.timeout(60):
+        while not science.pool.ready:
+            await asyncio.sleep(0.01)
+    ready = science.pool.ready
+    await start(TOOL)
+    assert science.pool.ready == ready - 1
+
+
 def test_every_import_has_a_fate(science: image.ScienceImage) -> None:
     imports = {(one.module, one.name) for one in science._module.imports}
     answered = {(wasi.MODULE, name) for name in [*wasi.FUNCTIONS, "fd_write"]}
