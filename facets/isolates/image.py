@@ -61,6 +61,7 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
+        self.memory = capi.export_index(self.component_at, None, b"memory", 6)
         self.pool = Pool(self)
         self.code = CodeCache(self)
 
