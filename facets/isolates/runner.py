@@ -6,6 +6,11 @@ States of a call, and who may touch the instance:
     on a thread      `_round` polls it for 10 ms, then queues behind other fibers or hands it back
     waiting          parked in a sleep; a timer of the loop brings it back
 
+How long a guest holds the loop at a time: it is given up behind the first poll that ends after
+`SLICE` (`LOADING` for a load), and a poll uses `engine.SLICE` of fuel, about a millisecond. Not
+divided, and so on top of it, are one bulk operation on the guest's memory (a copy of 20 MB takes
+2 to 13 ms) and one storage operation, which `body.SQL` bounds.
+
 Only one of them holds the instance at a time. `stop` may come at any moment: on the loop and
 while waiting it frees the instance at once, on a thread it leaves a mark and the thread frees it
 at the end of its slice.

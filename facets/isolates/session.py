@@ -488,7 +488,7 @@ class Session:
         if self._dead is not None:
             return
         if self._meter is not None:
-            self._meter.sent += len(answer)
+            self._meter.answered(self._instance, len(answer))
         if self._opened is not None:
             self._opened.finish(answer)
             return
