@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, final
 from facets.isolates import workers
 from facets.isolates.errors import IsolateError
 from facets.isolates.instance import BOOT, Instance, Trapped
-from facets.isolates.limits import MINIMUM_MEMORY
 
 if TYPE_CHECKING:
     from facets.isolates.image import Image
@@ -143,7 +142,7 @@ def rehearsed(image: Image) -> Instance:
 
     Blocks for some milliseconds; call it on a thread.
     """
-    made = Instance(image, MINIMUM_MEMORY, _OUTPUT)
+    made = Instance(image, image.memory, _OUTPUT)
     try:
         made.begin(BOOT, b"")
         while not made.poll():

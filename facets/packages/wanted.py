@@ -17,15 +17,21 @@ from facets.packages.pins import Lock
 class Wanted:
     """Packages to be had at the first use of an isolate. Nothing is fetched before."""
 
-    def __init__(self, given: Sequence[str] | Lock, code: Code) -> None:
+    def __init__(self, given: Sequence[str] | Lock, code: Code, held: Lock | None = None) -> None:
         """What a block at the top of the main module asks for is added to `given`.
 
-        With a lock nothing is resolved: it must have what the block asks for.
+        With a lock nothing is resolved: it must have what the block asks for. `held` is what the
+        isolate's image has already: it must have everything that is asked for.
         """
         block = _block(given, code)
         self._lock: Lock | None = None
         self._requirements: tuple[str, ...] = ()
-        if isinstance(given, Lock):
+        if held is not None:
+            if isinstance(given, Lock):
+                _check_same(held, given)
+            asked = given.requirements if isinstance(given, Lock) else _listed(given)
+            _check_has(held, locking.normal([*asked, *block.dependencies]), "the image")
+        elif isinstance(given, Lock):
             _check_has(given, locking.normal(block.dependencies))
             self._lock = given
         else:
@@ -92,7 +98,14 @@ def _check_python(requires: str) -> None:
         )
 
 
-def _check_has(lock: Lock, wanted: Sequence[str]) -> None:
+def _check_same(held: Lock, given: Lock) -> None:
+    """The image has every wheel of the lock."""
+    missing = [one for one in given.pins if one.sha256 not in {pin.sha256 for pin in held.pins}]
+    if missing:
+        raise BadLock(f"the image does not have {missing[0].name} {missing[0].version} of the lock")
+
+
+def _check_has(lock: Lock, wanted: Sequence[str], where: str = "the lock") -> None:
     """The lock has everything that a source asks for."""
     if not wanted:
         return
@@ -104,6 +117,6 @@ def _check_has(lock: Lock, wanted: Sequence[str]) -> None:
         version = versions.get(one.name)
         if version is None or not one.specifier.contains(version, prereleases=True):
             raise BadLock(
-                f"the source needs {text}, and the lock has {version or 'no such package'}",
-                hint="make a lock of the block's dependencies too",
+                f"the source needs {text}, and {where} has {version or 'no such package'}",
+                hint=f"make {where} of everything that the source needs",
             )

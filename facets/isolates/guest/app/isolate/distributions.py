@@ -3,35 +3,36 @@
 import re
 from importlib.metadata import Distribution
 
-from isolate.asking import ask, read
+from isolate.asking import read
 from isolate.resources import Resource
 
 
 class Hosted(Distribution):
     """One package, by its .dist-info folder."""
 
-    def __init__(self, folder):
+    def __init__(self, ask, folder):
+        self._ask = ask
         self._folder = folder
 
     def read_text(self, filename):
         """A file of the folder, or None."""
         try:
-            return read(f"{self._folder}/{filename}").decode()
+            return read(self._ask, f"{self._folder}/{filename}").decode()
         except FileNotFoundError:
             return None
 
     def locate_file(self, path):
         """A file of the package."""
-        return Resource(str(path))
+        return Resource(self._ask, str(path))
 
 
-def found(name):
-    """The packages of this name, or all of them."""
+def found(ask, name):
+    """The packages of this name, or all of them; `ask` is who has them."""
     for folder, is_folder in ask("list", ""):
         stem = folder.removesuffix(".dist-info")
         wanted = name is None or _same(stem.partition("-")[0], name)
         if is_folder and stem != folder and wanted:
-            yield Hosted(folder)
+            yield Hosted(ask, folder)
 
 
 def _same(one, other):

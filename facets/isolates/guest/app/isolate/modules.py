@@ -12,6 +12,7 @@ import types
 import warnings
 
 from isolate import hosted
+from isolate.asking import ask
 from isolate.failures import remember
 from isolate.resources import Reader
 
@@ -54,7 +55,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def get_resource_reader(self, name):
         """What `importlib.resources` reads with."""
         folder = name if name in self._packages else name.rpartition(".")[0]
-        return Reader(folder.replace(".", "/"))
+        return Reader(ask, folder.replace(".", "/"))
 
 
 def _file(name, paths):
@@ -87,7 +88,7 @@ def load(sources, main, code, paths, tops):
             raise ImportError(f"the module name {name!r} belongs to the runtime", name=name)
         sys.modules.pop(name, None)
     finder = Finder(sources, code, paths)
-    hosted.install(tops)
+    hosted.install(tops, ask)
     if tops or "." in main or len(sources) > 1:
         sys.meta_path.insert(0, finder)
         __import__(main)

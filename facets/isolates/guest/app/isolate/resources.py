@@ -3,13 +3,14 @@
 import io
 from importlib.resources.abc import Traversable, TraversableResources
 
-from isolate.asking import ask, read
+from isolate.asking import read
 
 
 class Resource(Traversable):
-    """A file or a folder that the host has."""
+    """A file or a folder; `ask` is who has it."""
 
-    def __init__(self, path):
+    def __init__(self, ask, path):
+        self._ask = ask
         self._path = path
 
     @property
@@ -34,7 +35,7 @@ class Resource(Traversable):
         """Whether this can be read."""
         above, _, name = self._path.rpartition("/")
         try:
-            return [name, False] in Resource(above)._entries()
+            return [name, False] in Resource(self._ask, above)._entries()
         except FileNotFoundError:
             return False
 
@@ -45,7 +46,7 @@ class Resource(Traversable):
     def joinpath(self, *parts):
         """A path below this one."""
         found = [part for text in (self._path, *parts) for part in str(text).split("/")]
-        return Resource("/".join(part for part in found if part not in ("", ".")))
+        return Resource(self._ask, "/".join(part for part in found if part not in ("", ".")))
 
     __truediv__ = joinpath
 
@@ -58,14 +59,14 @@ class Resource(Traversable):
 
     def read_bytes(self):
         """All of it."""
-        return read(self._path)
+        return read(self._ask, self._path)
 
     def read_text(self, encoding="utf-8", errors=None):
         """All of it as text."""
         return self.read_bytes().decode(encoding, errors or "strict")
 
     def _entries(self):
-        return ask("list", self._path)
+        return self._ask("list", self._path)
 
     def __str__(self):
         return self._path
@@ -83,9 +84,10 @@ class Resource(Traversable):
 class Reader(TraversableResources):
     """The files beside a module."""
 
-    def __init__(self, folder):
+    def __init__(self, ask, folder):
+        self._ask = ask
         self._folder = folder
 
     def files(self):
         """The folder."""
-        return Resource(self._folder)
+        return Resource(self._ask, self._folder)

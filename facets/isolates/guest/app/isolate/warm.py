@@ -142,11 +142,10 @@ def warm():
     """Import the common modules, run a tool once, and forget it."""
     for name in COMMON:
         importlib.import_module(name)
-    log, output.Output.flush = output.Output.flush, lambda self: self._pending.clear()
-    for _ in range(ROUNDS):
-        _run("main")
-        gc.collect()  # the snapshot is as large as the heap ever was
-    output.Output.flush = log
+    with output.silent():
+        for _ in range(ROUNDS):
+            _run("main")
+            gc.collect()  # the snapshot is as large as the heap ever was
     linecache.cache.clear()
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "Finder"]
 
