@@ -39,9 +39,11 @@ class IsolateBody:
 
     own_steps = True
 
-    def __init__(self, activation: Activation, interface: Interface, giver: Activation) -> None:
+    def __init__(
+        self, activation: Activation, interface: Interface, giver: Activation, own: Capability
+    ) -> None:
         self.contract: Contract
-        self.own: Capability | None = None
+        self.own: Capability | None = own
         self.home = activation
         self.giver = giver
         self.output: deque[str] = deque(maxlen=OUTPUT_LINES)

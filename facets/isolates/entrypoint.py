@@ -12,6 +12,7 @@ from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
 from facets.isolates.opening import open_session
+from facets.isolates.own import Own
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -33,6 +34,11 @@ class Entrypoint:
         self._session: AnySession | None = None
         self.ended: BaseException | None = None
         self.output: list[str] = []
+
+    @property
+    def _label(self) -> str:
+        """The isolate and the function or class."""
+        return f"{self._isolate.label}.{self._name}" if self._name else self._isolate.label
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -96,11 +102,11 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
-    own: Capability | None = None
-
     def __init__(self, entrypoint: Entrypoint) -> None:
+        isolate = entrypoint._isolate
         self._entrypoint = entrypoint
-        self.home = self.giver = entrypoint._isolate.owner
+        self.home = self.giver = isolate.owner
+        self.own: Capability | None = Own(isolate.egress, isolate.owner, entrypoint._label)
 
     def granter(self, cause: Call | None) -> Any:
         return None if cause is None else cause.activation

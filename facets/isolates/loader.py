@@ -17,6 +17,7 @@ from facets.isolates.target import IsolateActor
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.egress.egress import Egress
 
 Source = str | bytes | Mapping[str, str] | Mapping[str, bytes]
 Factory = Callable[[], Source | Awaitable[Source]]
@@ -37,10 +38,12 @@ class Isolate:
         main: str | None,
         language: str | None,
         env: Mapping[str, Any],
+        egress: Egress | None,
         limits: Limits,
     ) -> None:
         self.identity = identity
         self.env = env
+        self.egress = egress
         self.limits = limits
         self.owner = owner
         self._main = main
@@ -119,6 +122,7 @@ class Isolates:
         main: str | None = None,
         language: str | None = None,
         env: Mapping[str, Any] | None = None,
+        egress: Egress | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
         """A new isolate of this source: one text, or modules by name of which `main` is loaded.
@@ -130,11 +134,19 @@ class Isolates:
 
         `env` is plain data and capabilities, which the code sees as `self.env`. Nothing runs
         yet: source that does not parse fails at its first use, with `LoadError`.
+
+        `egress` is the only way out, None means that there is none. Each sandbox gets an exit
+        of its own, whose budget ends with it and whose name in the audit is the actor and the
+        code. What is asked for leaves once everything that the actor may depend on is durable,
+        and never inside `facets.transaction()` (`EffectInTransaction`). An egress belongs to
+        who made it; when the runtime closes, only its idle connections are.
         """
         code = Code.of(source, main, language)
         env = _private(env)
-        identity = _identity(code, env)
-        return Isolate(self._activation, identity, code, main, language, env, limits or Limits())
+        identity = _identity(code, env, egress)
+        return Isolate(
+            self._activation, identity, code, main, language, env, egress, limits or Limits()
+        )
 
     def get(
         self,
@@ -144,6 +156,7 @@ class Isolates:
         main: str | None = None,
         language: str | None = None,
         env: Mapping[str, Any] | None = None,
+        egress: Egress | None = None,
         limits: Limits | None = None,
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
@@ -156,14 +169,14 @@ class Isolates:
         limits = limits or Limits()
         if factory is None:
             made = Code.of(source, main, language)
-            key: object = (_identity(made, env), limits)
+            key: object = (_identity(made, env, egress), limits)
         else:
             made, key = factory, ("key", source)  # type: ignore[assignment]
         found = self._cached.get(key)
         if found is None:
-            identity = key if factory is not None else _identity(made, env)
+            identity = key if factory is not None else _identity(made, env, egress)
             found = self._cached[key] = Isolate(
-                self._activation, identity, made, main, language, env, limits
+                self._activation, identity, made, main, language, env, egress, limits
             )
         return found
 
@@ -174,11 +187,12 @@ class Isolates:
         entry: str = "main",
         language: str | None = None,
         env: Mapping[str, Any] | None = None,
+        egress: Egress | None = None,
         limits: Limits | None = None,
         **kwargs: Any,
     ) -> Any:
         """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(source, language=language, env=env, limits=limits)
+        isolate = self.load(source, language=language, env=env, egress=egress, limits=limits)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)
@@ -186,8 +200,10 @@ class Isolates:
             entrypoint.close()
 
 
-def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, object]:
-    return code.hash, content(env, "env")
+def _identity(
+    code: Code, env: Mapping[str, Any], egress: Egress | None
+) -> tuple[str, object, Egress | None]:
+    return code.hash, content(env, "env"), egress
 
 
 def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -22,7 +22,8 @@ in, `{"$": ["r", handle, {kind, name, methods}]}`, coming back `{"$": ["r", hand
 the other way round. A `call` to an export has `[export, method]` as its method; a function's
 method is "". A guest's `call` that is followed at once by `more` is a stream; `id` says which call
 of the host's it is made for. After `cancel` the guest may hear of its gid once more, and ignores
-it. Handle 0 is the runtime's own services.
+it. Handle 0 is the runtime's own services (`own`), which synchronous code calls by a storage
+operation, `own [method, args, kwargs]`: its fiber waits for the answer, and so does the isolate.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.waiting import Waiting
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -65,8 +67,8 @@ class Session:
     __slots__ = (
         "__weakref__", "_calls", "_cancelling", "_dead", "_due", "_grants", "_idle", "_inbox",
         "_instance", "_loop", "_opened", "_runner", "_scheduled", "_sent", "_services", "_serving",
-        "_steps", "_timer", "blob", "hooks", "limits", "methods", "migrations", "plain",
-        "target", "timings",
+        "_steps", "_timer", "_waiting", "blob", "hooks", "limits", "methods", "migrations",
+        "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -91,7 +93,7 @@ class Session:
         self.target = target
         self._instance = found.pool.take(limits.memory, limits.output)
         self._runner = Runner(self._instance, self, limits.cpu)
-        self._steps = Steps(services, actor, self._lost)
+        self._steps = Steps(services, actor, self._lost, self._ask)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
@@ -101,6 +103,7 @@ class Session:
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
         self._serving = Serving(self, self._grants, services, limits.output)
+        self._waiting = Waiting(self._grants, services, limits.output, self._runner.answer)
         self.blob = Blob(self._grants)
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -277,6 +280,7 @@ class Session:
             call.finish(error=again(reason))
         self._calls.clear()
         self._serving.end()
+        self._waiting.end()
         self._grants.clear()
         self._wake_idle()
 
@@ -372,6 +376,8 @@ class Session:
             return
         call.cancelled = True
         self._cancelling.append(call)
+        if self._waiting.cancel(call.id) and call.grace is None:
+            call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
         self._post(["cancel", call.id, why])
 
     def _overdue(self, call: Pending) -> None:
@@ -438,10 +444,13 @@ class Session:
                 call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
         self._cancelling.clear()
 
-    def serve(self, message: bytes) -> bytes:
-        """Called by the runner: a storage operation."""
+    def serve(self, message: bytes) -> bytes | None:
+        """Called by the runner: a storage operation, or one that waits for something outside."""
         self._flush_log()
         return self._steps.serve(message)
+
+    def _ask(self, number: int, args: list[Any]) -> bytes | None:
+        return self._waiting.begin(number, self.cause_of(number), args)
 
     def finished(self, answer: bytes) -> None:
         """Called by the runner: the pump returned. Its step is committed before it is heard."""

@@ -16,7 +16,9 @@ from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, Prot
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
-OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to"})
+OPERATIONS = frozenset(
+    {"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own"}
+)
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -24,12 +26,18 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_calls", "_failed", "_open", "_services", "_stores", "allowed", "lost", "served",
+        "_ask", "_calls", "_failed", "_open", "_services", "_stores", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
-        self, services: Services, stores: bool, failed: Callable[[int, Exception], None]
+        self,
+        services: Services,
+        stores: bool,
+        failed: Callable[[int, Exception], None],
+        ask: Callable[[int, list[Any]], bytes | None],
     ) -> None:
+        self._ask = ask
+        """Begins what a call waits for; its answer, if it is there at once."""
         self._services = services
         self._stores = stores
         self._failed = failed
@@ -42,14 +50,20 @@ class Steps:
         self.lost: Exception | None = None
         """Why a step could not be committed, since whoever reads this last took it."""
 
-    def serve(self, message: bytes) -> bytes:
-        """Run one operation; the answer is the value or the error to raise in the guest."""
+    def serve(self, message: bytes) -> bytes | None:
+        """Run one operation; the answer is the value or the error to raise in the guest.
+
+        None if it comes later: the guest waits for something outside, and its step is over.
+        """
         self.count()
         step, call, op, args = _parse(message)
         if op == "undo":
             if step == self._open:
                 self.abandon()
             return b"[true,null]"
+        if op == "own":
+            self.end()
+            return self._ask(call, args) if self.lost is None else _refusal(self.lost)
         try:
             self._enter(step, call)
             blob = Blob()

@@ -9,6 +9,7 @@ from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.opening import open_session
+from facets.isolates.own import Own
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -47,7 +48,8 @@ class IsolateActor:
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        body = IsolateBody(activation, self.interface, self.isolate.owner)
+        own = Own(self.isolate.egress, activation, self.label)
+        body = IsolateBody(activation, self.interface, self.isolate.owner, own)
         node = activation.node
         session = await open_session(
             await self.isolate.code(),

@@ -10,7 +10,7 @@ import time  # noqa: E402
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import boot, output, shapes, snapshot, warm  # noqa: E402
+from isolate import boot, connection, output, shapes, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -48,6 +48,7 @@ def _sleep(seconds):
 output.install()
 time.sleep = _sleep
 shapes.install()
+connection.install()
 warm.warm()
 _running = [Calls()]
 snapshot.settle()

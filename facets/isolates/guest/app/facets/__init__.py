@@ -4,9 +4,10 @@ from facets import errors
 from facets.actor import Actor
 from facets.capability import capability
 from facets.exclusive import exclusive
+from facets.fetching import fetch
 from facets.rows import Row, Rows
 
-__all__ = ["Actor", "Row", "Rows", "capability", "errors", "exclusive"]
+__all__ = ["Actor", "Row", "Rows", "capability", "errors", "exclusive", "fetch"]
 
 
 def __getattr__(name):
