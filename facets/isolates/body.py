@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ from actors.call import Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.capabilities.capability import Capability
-from facets.isolates import using
 from facets.isolates.errors import IsolateDead
 from facets.isolates.interface import Interface
+from facets.isolates.printed import Printed
+from facets.isolates.using import Desk
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
 """What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""
-OUTPUT_LINES = 200
-"""Printed lines kept for `facets.stat(name).output`."""
 
 
 class IsolateBody:
@@ -46,11 +44,11 @@ class IsolateBody:
         self.own: Capability | None = own
         self.home = activation
         self.giver = giver
-        self.output: deque[str] = deque(maxlen=OUTPUT_LINES)
+        self._desk = Desk(activation, giver, activation.id)
+        self.output = Printed()
         self._activation = activation
         self._interface = interface
         self._session: AnySession
-        self._partial: dict[str, str] = {}
 
     def attach(self, session: AnySession, name: str) -> None:
         """Take the open session; its code says what may be called."""
@@ -101,9 +99,11 @@ class IsolateBody:
         )
 
     async def settled(self, call: Call) -> None:
-        """Calls in progress end first: the guest drives its own steps, nobody can hold them."""
-        del call
-        await self._session.idle()
+        """Calls in progress end first: the guest drives its own steps, nobody can hold them.
+
+        Not those that wait for `call` itself.
+        """
+        await self._session.idle(frozenset(call.ancestry()))
 
     def kill(self, reason: BaseException) -> None:
         """Drop the isolate with its memory; pending calls fail with `reason`."""
@@ -118,11 +118,11 @@ class IsolateBody:
 
     async def use(self, asked: Asked) -> Any:
         """A call of the guest's to something that it was handed."""
-        return await using.use(asked, self._activation)
+        return await self._desk.use(asked)
 
     def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
         """A stream of something that the guest was handed."""
-        return using.iterate(asked, self._activation)
+        return self._desk.iterate(asked)
 
     def storage(self, op: str, args: list[Any]) -> object:
         """One storage operation of the guest's open step."""
@@ -143,9 +143,7 @@ class IsolateBody:
 
     def log(self, stream: str, text: str) -> None:
         """Keep what was printed, line by line."""
-        *lines, rest = (self._partial.get(stream, "") + text).split("\n")
-        self._partial[stream] = rest
-        self.output.extend(lines)
+        self.output.add(stream, text)
 
     def died(self, error: IsolateDead) -> None:
         """The sandbox was killed: this incarnation of the facet is over."""

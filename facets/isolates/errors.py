@@ -2,14 +2,18 @@
 
     FacetsError
     └── IsolateError
+        ├── BadModules            modules that cannot be loaded whatever they hold (ValueError)
+        ├── ModulesTooLarge       more bytes of modules than an isolate takes (ValueError)
         ├── LoadError             the source cannot be loaded; carries the guest's traceback
         ├── GuestError            code in the isolate raised; also an instance of the builtin or
         │                         storage error it was, so `except ValueError` works
         ├── NotTransferable       a value cannot cross the boundary (TypeError); `path` says where
         ├── GuestMissing          the guest's WebAssembly file was not built
         ├── IsolateClosed         the session was closed by its owner
+        ├── IsolateCap            the actor or the process has as many isolates as it may
         └── IsolateDead           the isolate was killed; its open step was rolled back
             ├── MemoryLimit       the interpreter did not survive a lack of memory (MemoryError)
+            ├── HostMemoryLimit   it took too much of the host's memory
             ├── CpuLimit          it computed too long without a pause (TimeoutError)
             ├── WallLimit         a call took too long (TimeoutError)
             ├── CallLimit         it made too many calls to the host
@@ -31,6 +35,14 @@ from storage.errors import FacetsError
 
 class IsolateError(FacetsError):
     """Something about code in an isolate."""
+
+
+class BadModules(IsolateError, ValueError):
+    """The name or the kind of a module makes no sense. Field: `name`."""
+
+
+class ModulesTooLarge(IsolateError, ValueError):
+    """The modules and files of an isolate are too large. Field: `limit`, bytes."""
 
 
 class LoadError(IsolateError):
@@ -62,12 +74,30 @@ class IsolateClosed(IsolateError):
     """The session was closed by its owner."""
 
 
+class IsolateCap(IsolateError):
+    """No isolate was made: the actor or the process has as many as it may, or as large ones.
+
+    Fields: `cap`, the name in `IsolateLimits`; `limit`. The room of an isolate is free as soon
+    as it ends.
+    """
+
+
 class IsolateDead(IsolateError):
     """The isolate was killed. Its open step was rolled back; what was committed before stays."""
 
 
 class MemoryLimit(IsolateDead, MemoryError):
     """The interpreter did not survive running out of memory. Field: `limit`, bytes."""
+
+
+class HostMemoryLimit(IsolateDead):
+    """The isolate took too much memory of the host: messages that wait, or are being read.
+
+    Fields: `size` and `limit`, bytes; `survived`, whether the isolate lives. It does when the
+    calls of others take so much: one more is refused, and the isolate goes on.
+    """
+
+    survived: bool = False
 
 
 class CpuLimit(IsolateDead, TimeoutError):

@@ -18,8 +18,8 @@ from wasmtime.component import Component
 from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
+from facets.isolates.folder import cache_folder as cache_folder
 from facets.isolates.native import Progress
-from facets.isolates.native import cache_folder as cache_folder
 from facets.isolates.pool import Pool
 
 EXPECTED = 15.0
@@ -138,21 +138,8 @@ def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Compone
 
 
 def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Component:
-    began = time.monotonic()
-    done = threading.Event()
-
-    def report() -> None:
-        while not done.wait(0.1):
-            on_progress("compile", time.monotonic() - began)
-
-    on_progress("compile", 0.0)
-    reporter = threading.Thread(target=report, name="facets-compile-progress", daemon=True)
-    reporter.start()
-    try:
+    with native.reported(on_progress):
         return Component(made, source.content())
-    finally:
-        done.set()
-        reporter.join()
 
 
 def _silent(_phase: str, _seconds: float) -> None:

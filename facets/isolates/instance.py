@@ -17,11 +17,13 @@ from wasmtime import WasmtimeError
 from wasmtime import _ffi as ffi
 
 from facets.isolates import capi
-from facets.isolates.errors import IsolateDead, LogLimit, OutputLimit
+from facets.isolates.errors import CallLimit, IsolateDead, LogLimit, OutputLimit
 
 if TYPE_CHECKING:
     from facets.isolates.image import Image
 
+TABLES = 100_000
+"""Entries of all tables of a guest, 8 bytes each; a Python guest has 5,700."""
 BOOT, PUMP = 0, 1
 """The exports, for `begin`."""
 _numbers = count(1)
@@ -55,19 +57,20 @@ class Instance:
     __slots__ = (
         "_argument", "_argument_at", "_context", "_error", "_error_at", "_flag", "_flag_at",
         "_functions", "_future", "_number", "_result", "_result_at", "_returned", "_sent", "_store",
-        "fault", "log_bytes", "logged", "logs_allowed", "output", "parked",
+        "fault", "log_bytes", "log_calls", "log_calls_allowed", "logged", "logs_allowed", "output",
+        "parked",
     )  # fmt: skip
 
     def __init__(self, image: Image, memory: int, output: int) -> None:
         self.parked: Parked | None = None
         self.fault: IsolateDead | None = None
         self.logged: list[tuple[int, bytes]] = []
-        self.log_bytes = 0
-        self.logs_allowed = 0
+        self.log_bytes = self.log_calls = 0
+        self.logs_allowed = self.log_calls_allowed = 0
         self.output = output
         self._future: int | None = None
         self._store = wasmtime.Store(image.engine)
-        self._store.set_limits(memory_size=memory)
+        self._store.set_limits(memory_size=memory, table_elements=TABLES)
         self._context = capi.address(self._store._context())
         self._make_values()
         capi.check(capi.set_fuel(self._context, image.fuel))
@@ -123,7 +126,7 @@ class Instance:
 
     def limit(self, memory: int, output: int) -> None:
         """Other limits from now on."""
-        self._store.set_limits(memory_size=memory)
+        self._store.set_limits(memory_size=memory, table_elements=TABLES)
         self.output = output
 
     # -- one call -----------------------------------------------------------------------------
@@ -192,8 +195,21 @@ class Instance:
                 f"the isolate printed more than {self.logs_allowed} bytes", limit=self.logs_allowed
             )
             return False
+        self.log_calls += 1  # each takes memory of the host, even an empty one
+        if self.log_calls > self.log_calls_allowed:
+            self.fault = too_often(self.log_calls_allowed)
+            return False
         self.logged.append((stream, capi.string_at(text.data, text.size)))
         return True
+
+
+def too_often(limit: int) -> CallLimit:
+    """The error for printing too often."""
+    return CallLimit(
+        f"the isolate printed more than {limit} times in one call",
+        hint="print more at a time, or raise Limits(calls=...)",
+        limit=limit,
+    )
 
 
 def too_large(size: int, limit: int) -> OutputLimit:

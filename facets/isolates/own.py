@@ -34,15 +34,16 @@ _METHODS: Mapping[str, Kind] = MappingProxyType({"fetch": "call", "open": "strea
 
 
 class Own(Capability):
-    """The runtime's own services, for one isolate of `home`."""
+    """The runtime's own services, for an isolate of `owner` whose code acts for `home`."""
 
-    __slots__ = ("_exit",)
+    __slots__ = ("_exit", "_owner")
 
-    at_home = False
-
-    def __init__(self, egress: Egress | None, home: Activation, label: str) -> None:
-        super().__init__("runtime")
+    def __init__(
+        self, egress: Egress | None, home: Activation, owner: Activation, label: str
+    ) -> None:
+        super().__init__("runtime", at_home=False)
         self.home = home
+        self._owner = owner
         self._exit: Exit | None = None
         if egress is not None:
             self._exit = egress.exit(f"{home.id}: {label}", self._durable)
@@ -93,8 +94,10 @@ class Own(Capability):
         return self._exit
 
     async def _durable(self) -> None:
-        home = cast("Activation", self.home)
-        await home.node.host.gate.passed(home.dependency, home.remote)
+        home, owner = cast("Activation", self.home), self._owner  # who has the record of this use
+        await home.node.host.gate.passed(
+            max(home.dependency, owner.dependency), max(home.remote, owner.remote)
+        )
 
 
 def _request(

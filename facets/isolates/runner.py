@@ -69,8 +69,8 @@ class Runner:
     """One instance and the call in progress."""
 
     __slots__ = (
-        "_allowed", "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped",
-        "_timer", "busy",
+        "_allowed", "_instance", "_last", "_limit", "_loop", "_on_thread", "_owner", "_stopped",
+        "_timer", "busy", "cpu",
     )  # fmt: skip
 
     def __init__(self, instance: Fiber, owner: Owner, cpu: float) -> None:
@@ -78,7 +78,10 @@ class Runner:
         self._instance = instance
         self._owner = owner
         self._limit = cpu
-        self._cpu = 0.0
+        self.cpu = 0.0
+        """Seconds that the guest has computed since it was minted."""
+        self._last = cpu
+        """What `cpu` may become before the uninterrupted stretch is too long."""
         self._allowed = SLICE
         self._timer: asyncio.TimerHandle | None = None
         self._on_thread = False
@@ -88,7 +91,7 @@ class Runner:
     def start(self, export: int, message: bytes) -> None:
         """Begin a call and run its first slice; it may be over when this returns."""
         self.busy = True
-        self._cpu = 0.0
+        self._last = self.cpu + self._limit
         self._allowed = LOADING if export == BOOT else SLICE
         self._instance.begin(export, message)
         self._advance()
@@ -111,7 +114,7 @@ class Runner:
         began = polled = time.perf_counter()
         while not instance.poll():
             now = time.perf_counter()
-            self._cpu += now - polled
+            self.cpu += now - polled
             if instance.parked is not None:
                 if not self._unpark():
                     return
@@ -124,6 +127,7 @@ class Runner:
                 return
             else:
                 polled = now
+        self.cpu += time.perf_counter() - polled
         self._end()
 
     def _again(self) -> None:
@@ -147,7 +151,7 @@ class Runner:
         if parked is None:
             return True
         if parked.message is None:
-            self._cpu = 0.0  # a pause ends the uninterrupted stretch
+            self._last = self.cpu + self._limit
             self._timer = self._loop.call_later(max(0.0, min(parked.seconds, 1e8)), self._woken)
             return False
         try:
@@ -160,7 +164,7 @@ class Runner:
         if self._stopped:
             return False
         if answer is None:
-            self._cpu = 0.0
+            self._last = self.cpu + self._limit
             return False
         instance.resume(answer)
         return True
@@ -185,7 +189,7 @@ class Runner:
         self._on_thread = False
         if self._stopped:
             self._instance.close()
-        elif self._cpu > self._limit:
+        elif self.cpu > self._last:
             self._owner.fell(_too_long(self._limit))
         elif self._instance.parked is not None:
             if self._unpark():
@@ -199,11 +203,11 @@ class Runner:
         """Poll until the call is over, parks, is stopped or its round is up."""
         instance, poll = self._instance, self._instance.poll
         began, before = time.perf_counter(), time.thread_time()
-        spent = self._cpu
+        spent = self.cpu
         while not self._stopped:
             over = poll()
-            self._cpu = spent + time.thread_time() - before
-            if over or instance.parked is not None or self._cpu > self._limit:
+            self.cpu = spent + time.thread_time() - before
+            if over or instance.parked is not None or self.cpu > self._last:
                 break
             if time.perf_counter() - began > ROUND:
                 self._hand_over(lambda: pool().submit(self._round))

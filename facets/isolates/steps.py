@@ -13,12 +13,15 @@ from typing import Any
 
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
+from facets.isolates.files import Files
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
-OPERATIONS = frozenset(
-    {"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own"}
-)
+OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to"})
+FILE = "file"
+"""Not storage and of no step: a question to `files`."""
+OWN = "own"
+"""Not storage either: a call to the runtime's own services, before which the step ends."""
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -26,7 +29,8 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_ask", "_calls", "_failed", "_open", "_services", "_stores", "allowed", "lost", "served",
+        "_ask", "_calls", "_failed", "_files", "_open", "_services", "_stores", "allowed", "lost",
+        "served",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +38,7 @@ class Steps:
         services: Services,
         stores: bool,
         failed: Callable[[int, Exception], None],
+        files: Files,
         ask: Callable[[int, list[Any]], bytes | None],
     ) -> None:
         self._ask = ask
@@ -42,6 +47,7 @@ class Steps:
         self._stores = stores
         self._failed = failed
         """Told which call lost a step because the commit failed."""
+        self._files = files
         self._open: int | None = None
         self._calls: set[int] = set()
         self.served = 0
@@ -61,12 +67,14 @@ class Steps:
             if step == self._open:
                 self.abandon()
             return b"[true,null]"
-        if op == "own":
+        if op == OWN:
             self.end()
             return self._ask(call, args) if self.lost is None else _refusal(self.lost)
         try:
-            self._enter(step, call)
             blob = Blob()
+            if op == FILE:
+                return pack([True, lower(self._files.serve(args), blob, op)], blob)
+            self._enter(step, call)
             return pack([True, lower(self._services.storage(op, args), blob, op)], blob)
         except IsolateDead:
             raise
@@ -123,7 +131,7 @@ def _parse(message: bytes) -> tuple[int, int, str, list[Any]]:
         step, call, op, args = header
         if type(step) is not int or type(call) is not int or type(args) is not list:
             raise ValueError("wrong types")
-        if op != "undo" and op not in OPERATIONS:
+        if op not in ("undo", FILE, OWN) and op not in OPERATIONS:
             raise ValueError(f"unknown operation {op!r}")
         return step, call, op, [lift(arg, tail) for arg in args]
     except (ValueError, TypeError) as error:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.opening import open_session
 from facets.isolates.own import Own
 
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.code import Code
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +43,20 @@ class IsolateActor:
         return isinstance(other, IsolateActor) and self.same(other) and self.limits == other.limits
 
     def __hash__(self) -> int:
-        return hash((self.isolate.identity, self.name))
+        return hash(self.name)  # the identity says more once packages are resolved
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        own = Own(self.isolate.egress, activation, self.label)
-        body = IsolateBody(activation, self.interface, self.isolate.owner, own)
+        owner = self.isolate.owner
+        own = Own(self.isolate.egress, activation, owner, self.label)
+        body = IsolateBody(activation, self.interface, owner, own)
         node = activation.node
-        session = await open_session(
-            await self.isolate.code(),
-            target=self.name,
+        session = await self.isolate.open(
+            self.name,
+            node.name,
             actor=True,
             identity={"id": activation.id, "name": node.name, "kind": node.kind},
             props=activation.start.props,
-            env=self.isolate.env,
             limits=self.limits,
             services=body,
         )

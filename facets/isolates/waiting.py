@@ -23,7 +23,16 @@ from facets.isolates.steps import describe
 class Waiting:
     """The call that the parked guest waits for, if it does."""
 
-    __slots__ = ("_answer", "_call", "_dead", "_grants", "_output", "_resume", "_services", "_task")
+    __slots__ = (
+        "_answer",
+        "_asked",
+        "_call",
+        "_dead",
+        "_grants",
+        "_output",
+        "_resume",
+        "_services",
+    )
 
     def __init__(
         self, grants: Grants, services: Services, output: int, resume: Callable[[bytes], None]
@@ -35,22 +44,22 @@ class Waiting:
         """Told the answer, unless `begin` returned it."""
         self._answer: bytes | None = None
         self._call = 0
-        self._task: asyncio.Task[None] | None = None
+        self._asked: Asked | None = None
         self._dead = False
 
     def begin(self, call: int, cause: Any, args: list[Any]) -> bytes | None:
         """Begin what the guest asks for in its call `call`; the answer, if it is there at once."""
-        asked = self._asked(args)
+        asked = self._read(args)
         asked.cause = cause
         self._call, self._answer = call, None
         task = eager.start(self._run(asked), asyncio.get_running_loop())
         if self._answer is not None:
             return self._answer
-        self._task = task
+        asked.task, self._asked = task, asked
         task.add_done_callback(self._done)
         return None
 
-    def _asked(self, args: list[Any]) -> Asked:
+    def _read(self, args: list[Any]) -> Asked:
         try:
             method, positional, named = args
             if type(method) is not str or type(positional) is not list or type(named) is not dict:
@@ -61,7 +70,6 @@ class Waiting:
 
     async def _run(self, asked: Asked) -> None:
         try:
-            asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
             self._answer = self._packed(await self._services.use(asked))
         except asyncio.CancelledError:
             self._answer = _failure(_Cancelled())
@@ -80,7 +88,7 @@ class Waiting:
         return pack([True, lowered], blob)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+        self._asked = None
         if not task.cancelled():
             task.exception()  # seen: what is left is not the guest's
         if not self._dead:
@@ -88,16 +96,16 @@ class Waiting:
 
     def cancel(self, call: int) -> bool:
         """This call was told to stop: whether that is what the guest waits in."""
-        if self._task is None or self._call != call:
+        if self._asked is None or self._call != call:
             return False
-        self._task.cancel()
+        self._asked.stop()
         return True
 
     def end(self) -> None:
         """The isolate is gone."""
         self._dead = True
-        if self._task is not None:
-            self._task.cancel()
+        if self._asked is not None:
+            self._asked.stop()
 
 
 class _Cancelled(Exception):

@@ -101,8 +101,12 @@ def _random_bytes(arguments: int, result: int) -> None:
     count = capi.u64_at(arguments + capi.OF).value
     if count > MAX_RANDOM:
         raise ValueError(count)
-    # Every interpreter asks for 2,496 bytes before its first call, and a value is a structure: all
-    # of them are made at once, as writing each through ctypes took most of the time of a load.
+    put_random(result, count)
+
+
+def put_random(result: int, count: int) -> None:
+    """Write a list of random bytes into the component value at this address."""
+    # A byte is a structure here: all of them are made at once, not one by one through ctypes.
     values = bytearray(_ONE_U8 * count)
     values[capi.OF :: capi.VAL_SIZE] = os.urandom(count)
     capi.kind_at(result).value = capi.LIST

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
 from facets.isolates.errors import IsolateDead
+from facets.isolates.own import Own
 from storage.errors import ConstraintError, SqlError
 
 
@@ -21,7 +22,7 @@ class Owner:
         self.deaths: list[IsolateDead] = []
         self.fail_commit: Exception | None = None
         self.on_storage: Any = None
-        self.own: Any = None
+        self.own: Any = Own(None, cast("Any", None), cast("Any", None), "")
         self.home: Any = None
         self.giver: Any = None
         self.asked: list[Any] = []
@@ -41,11 +42,13 @@ class Owner:
     async def use(self, asked: Any) -> Any:
         self.asked.append(asked)
         self.events.append("use")
+        asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
         return await asked.grant.capability.call(asked.method, asked.args, asked.kwargs)
 
     def iterate(self, asked: Any) -> Any:
         self.asked.append(asked)
         self.events.append("use")
+        asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
         return asked.grant.capability.stream(asked.method, asked.args, asked.kwargs)
 
     def storage(self, op: str, args: list[Any]) -> object:

@@ -305,7 +305,8 @@ async def test_leaving_a_stream_closes_its_connection(
 
     assert await run(egress, "first_piece", url) == b"x" * 50
 
-    await server.closed.wait()
+    async with asyncio.timeout(10):
+        await server.closed.wait()
     assert len(attempts) == 1
 
 

@@ -24,31 +24,31 @@ from wit_world.imports import host
 
 class Tool(Actor):
     migrations = ["create table if not exists t(n)"]
-    async def ask(self, *args): return storage.ask("fetch", list(args))
-    async def many(self, n): return [storage.ask("fetch", [i]) for i in range(n)]
+    async def ask(self, *args): return storage.call_own("fetch", list(args))
+    async def many(self, n): return [storage.call_own("fetch", [i]) for i in range(n)]
     async def write(self, n, *args):
         self.sql("insert into t values (?)", n)
-        got = storage.ask("fetch", list(args))
+        got = storage.call_own("fetch", list(args))
         self.sql("insert into t values (?)", n + 1)
         return got
     async def write_and_fail(self, n):
         self.sql("insert into t values (?)", n)
-        storage.ask("fetch", [1])
+        storage.call_own("fetch", [1])
         self.sql("insert into t values (?)", n + 1)
         raise ValueError(n)
     async def inside(self):
         with self.transaction():
             self.sql("insert into t values (1)")
-            storage.ask("fetch", [1])
+            storage.call_own("fetch", [1])
     async def caught(self):
-        try: storage.ask("fetch", ["fail"])
+        try: storage.call_own("fetch", ["fail"])
         except LookupError as error: return repr(error)
     async def stubborn(self):
         while True:
-            try: storage.ask("fetch", ["wait"])
+            try: storage.call_own("fetch", ["wait"])
             except asyncio.CancelledError: pass
     async def late(self):
-        try: storage.ask("fetch", ["wait"])
+        try: storage.call_own("fetch", ["wait"])
         except asyncio.CancelledError: self.stopped = True; raise
     async def was_stopped(self): return self.stopped
     async def raw(self, text): return host.call(text)

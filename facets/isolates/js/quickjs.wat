@@ -215,15 +215,18 @@
     ;; Call it, run every job, ask what is next; so on until the answer is a text. One turn of
     ;; the prelude, with all the jobs that follow from it, is one step.
     (func $run (param $function i32) (param $text i32) (local $argc i32) (local $count i32)
+        (local $status i32)
       (local.set $argc (i32.const 1))
       (loop $turn
         (i32.store offset=4 (global.get $words) (local.get $text))
         (if (call $call_function (local.get $function) (global.get $undefined)
               (i32.add (global.get $words) (i32.const 4)) (local.get $argc) (global.get $words))
           (then (call $panic) (return)))
-        (if (i32.eqz (call $get_string (i32.load (global.get $words))))
-          (then (call $free_value (i32.load (global.get $words))) (return)))
+        (local.set $status (call $get_string (i32.load (global.get $words))))
         (call $free_value (i32.load (global.get $words)))
+        (if (i32.eqz (local.get $status)) (then (return)))
+        (if (i32.eq (local.get $status) (i32.const 1)) ;; a text, but no memory for it
+          (then (call $panic) (return)))
         (local.set $count (call $jobs))
         (local.set $argc (i32.const 0))
         (local.set $function (global.get $next))

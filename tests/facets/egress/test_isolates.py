@@ -64,6 +64,18 @@ async def run(runtime: LocalRuntime, story: Callable[..., Any]) -> Any:
     return await runtime.get(Lead, "a").do()
 
 
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection ends by itself."""
+    monkeypatch.setattr("facets.egress.connections.KEEP", 1000.0)
+
+
+async def ended(server: Server) -> None:
+    """Return when a connection has; raises if none does."""
+    async with asyncio.timeout(10):
+        await server.closed.wait()
+
+
 @pytest.fixture
 def url(server: Server) -> str:
     return f"http://api.test:{server.port}/"
@@ -155,7 +167,7 @@ async def test_the_end_of_a_facet_closes_the_connection_of_its_request(
             await call
 
     await run(runtime, story)
-    await server.closed.wait()
+    await ended(server)
     assert [one.outcome for one in attempts] == ["cancelled"]
 
 
@@ -179,7 +191,7 @@ async def test_a_caller_that_gives_up_takes_the_request_along(
             await arrived.wait()
             call.cancel()
             await asyncio.wait([call])
-            await server.closed.wait()
+            await ended(server)
         return await tool.read(), await tool.get("urllib", url)
 
     assert await run(runtime, story) == ([1, 1, 1], "fine")
@@ -200,7 +212,7 @@ async def test_a_request_in_a_killed_isolate_ends_with_it(
             await tool.spin()
 
     await run(runtime, story)
-    await server.closed.wait()
+    await ended(server)
 
 
 async def test_isolates_of_different_egress_are_different_code(
@@ -255,14 +267,8 @@ async def test_a_handler_is_outside_and_belongs_to_no_call(
 
 
 async def test_a_runtime_that_closes_leaves_no_connection_and_its_egress_goes_on(
-    state: Path,
-    make: Make,
-    api: Api,
-    server: Server,
-    url: str,
-    monkeypatch: pytest.MonkeyPatch,
+    state: Path, make: Make, api: Api, server: Server, url: str
 ) -> None:
-    monkeypatch.setattr("facets.egress.connections.KEEP", 1000.0)  # nothing ends by itself
     egress = make(api())
 
     async def story(lead: Lead) -> Any:
@@ -271,8 +277,7 @@ async def test_a_runtime_that_closes_leaves_no_connection_and_its_egress_goes_on
     async with LocalRuntime(state) as runtime:
         await run(runtime, story)
         assert not server.closed.is_set()
-    async with asyncio.timeout(5):
-        await server.closed.wait()
+    await ended(server)
 
     answer = await egress.fetch(Request("GET", url))
     assert (answer.body, server.connections) == (b"fine", 2)
@@ -292,5 +297,5 @@ async def test_a_runtime_that_closes_ends_the_requests_of_its_actors(
 
     async with LocalRuntime(state) as runtime:
         await run(runtime, story)
-    await server.closed.wait()
+    await ended(server)
     assert server.connections == 1

@@ -26,14 +26,13 @@ class Guest:
     owner: Owner
     opened: list[Session]
 
-    @property
-    def tool(self) -> str:
-        """The source of the suite's tool."""
-        return (TOOLS / f"tool{ENDINGS[self.language]}").read_text()
+    def source(self, name: str) -> str:
+        """A tool of the suite, in this language."""
+        return (TOOLS / f"{name}{ENDINGS[self.language]}").read_text()
 
     def line(self, text: str) -> str:
         """Where the tool says this, as its tracebacks say it."""
-        lines = self.tool.split("\n")
+        lines = self.source("tool").split("\n")
         number = next(at for at, line in enumerate(lines, 1) if text in line)
         return f'"main.py", line {number}' if self.language == "python" else (
             f"main{ENDINGS[self.language]}:{number}"
@@ -41,7 +40,7 @@ class Guest:
 
     async def open(self, source: Any = None, target: str = "Tool", **options: Any) -> Session:
         """A session of this source, or of the tool, with its migrations applied."""
-        code = Code.of(self.tool if source is None else source, language=self.language)
+        code = Code.of(source or self.source("tool"), language=self.language)
         limits = Limits(**options.pop("limits", {}))
         options = {"actor": True, "services": self.owner} | options
         session = await Session.open(code, target=target, limits=limits, **options)

@@ -1,4 +1,4 @@
-"""What can be called, and how calls, streams and waits go on together. Every promise in every guest language."""
+"""Methods, streams and waits. Every promise in every guest language."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
 """The guest: a Python tool behind two exports. Imported once, at build."""
 
-from isolate import library, network
+from isolate import chance, library, network
 
 library.install()
 network.install()
+chance.install()
 
 import time  # noqa: E402
 
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import boot, connection, output, shapes, snapshot, warm  # noqa: E402
+from isolate import baked, boot, connection, output, shapes, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -49,6 +50,8 @@ output.install()
 time.sleep = _sleep
 shapes.install()
 connection.install()
+scale = 4 if baked.bake() else 1
 warm.warm()
 _running = [Calls()]
-snapshot.settle()
+library.adopt()
+snapshot.settle(scale)

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from facets import errors
-from isolate.web import Headers, ask, ask_now, decoded, prepare
+from isolate.web import Headers, decoded, prepare, send, send_now
 
 _LATE = 5.0
 """Seconds that httpx waits if nobody says how long."""
@@ -170,7 +170,7 @@ class Client(_Client):
         """The answer to one request."""
         asked = self._asked(method, url, **options)
         try:
-            return Response(ask_now(asked), _request(asked))
+            return Response(send_now(asked), _request(asked))
         except errors.EgressError as error:
             raise _told(error, asked) from error
 
@@ -192,7 +192,7 @@ class AsyncClient(_Client):
         """The answer to one request."""
         asked = self._asked(method, url, **options)
         try:
-            return Response(await ask(asked), _request(asked))
+            return Response(await send(asked), _request(asked))
         except errors.EgressError as error:
             raise _told(error, asked) from error
 

@@ -31,10 +31,12 @@ const exclusively = (work) => promise((done, failed) => {
   const call = turn;
   const enter = () => {
     lock = { call };
-    promiseThen(
-      promise((ok) => ok(work())),
-      (value) => { leave(); done(value); },
-      (error) => { leave(); failed(error); });
+    const over = (error) => { leave(); failed(error); };
+    try {
+      settled(work(), (value) => { leave(); done(value); }, over);
+    } catch (error) {
+      over(error);
+    }
   };
   if (lock === null) return enter();
   if (lock.call === call) {

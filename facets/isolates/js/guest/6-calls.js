@@ -5,7 +5,7 @@
 let target = null;
 let longest = 1 << 24;
 let out = "";
-let outBlob = new Blob();
+let outBlob = new Blob(true);
 let now = 0;
 const calls = new Table();
 let turns = list();
@@ -58,10 +58,12 @@ const outbox = () => {
   const due = nextDue();
   if (due !== null) emit('["sleep",' + due + "]");
   flushOutput();
+  emitDropped();
   const text = "[" + out + "]", blob = outBlob;
   out = "";
+  blob.given.length = 0; // it is on its way
   if (!blob.text) return text;
-  outBlob = new Blob();
+  outBlob = new Blob(true);
   return text + "\n" + blob.text;
 };
 
@@ -82,6 +84,12 @@ const take = (message) => {
     }
     case "more": return more(message[1], message[2]);
     case "cancel": return cancel(message[1], message[2]);
+    case "ans": case "err": case "item": case "end":
+      return answered(message[0], message[1], lift(message[2]));
+    case "revoke": return revoked(message[1]);
+    case "drop":
+      for (let i = 0; i < message[1].length; i++) letGo(message[1][i][0], message[1][i][1]);
+      return;
   }
 };
 
@@ -89,12 +97,13 @@ const take = (message) => {
 
 const start = (call, method, args) => {
   try {
-    const result = target.call(method, args);
-    if (target.kind(method) === "stream") {
+    const exported = isArray(method);
+    const result = exported ? callExport(method, args) : target.call(method, args);
+    if ((exported ? exportKind(method) : target.kind(method)) === "stream") {
       call.items = result;
       produce(call);
     } else {
-      promiseThen(native(result), (value) => succeed(call, value), (error) => fail(call, error));
+      settled(result, (value) => succeed(call, value), (error) => fail(call, error));
     }
   } catch (error) {
     fail(call, error);
@@ -102,6 +111,14 @@ const start = (call, method, args) => {
 };
 
 const native = (value) => promise((done) => done(value));
+// Not by resolving a promise with it, where it is one: that would ask for its `then`.
+const settled = (value, ok, failed) => {
+  try {
+    promiseThen(value, ok, failed);
+  } catch {
+    promiseThen(native(value), ok, failed);
+  }
+};
 
 const succeed = (call, value) => {
   if (!mapHas(calls, call.id)) return;
@@ -134,12 +151,19 @@ const fail = (call, error) => {
 };
 
 const say = (tag, call, value, what) => {
-  const size = outBlob.text.length;
-  const text = dump(value, outBlob, what);
-  const long = text.length + outBlob.text.length - size;
+  const { text, size, given } = outBlob, known = given.length;
+  const header = dump(value, outBlob, what);
+  const long = header.length + outBlob.text.length - text.length;
   if (long > longest) return emit('["long",' + long + "]");
-  reserve(out.length + outBlob.text.length + text.length);
-  emit('["' + tag + '",' + call.id + "," + text + "]");
+  try {
+    reserve(out.length + outBlob.text.length + header.length);
+    emit('["' + tag + '",' + call.id + "," + header + "]");
+  } catch (error) {
+    outBlob.text = text;
+    outBlob.size = size;
+    takeBack(outBlob, known);
+    throw error;
+  }
 };
 
 // -- streams ---------------------------------------------------------------------------------------
@@ -178,9 +202,9 @@ const more = (id, count) => {
 // What waits for the host, of every call: rejected when the call is cancelled.
 const waits = new Table();
 let waited = 0;
-const wait = (begin) => promise((done, failed) => {
+const wait = (begin, cancel = null) => promise((done, failed) => {
   const key = ++waited;
-  mapSet(waits, key, { __proto__: null, call: turn, failed });
+  mapSet(waits, key, { __proto__: null, call: turn, failed, cancel });
   begin((value) => { mapDelete(waits, key); done(value); },
     (error) => { mapDelete(waits, key); failed(error); });
 });
@@ -197,6 +221,7 @@ const cancel = (id, why) => {
     for (let i = 0; i < mine.length; i++) {
       const one = mapGet(waits, mine[i]);
       mapDelete(waits, mine[i]);
+      if (one.cancel !== null) one.cancel();
       one.failed(new Cancelled(call.cancelled));
     }
     for (let i = 0; i < entering.length; i++) {

@@ -79,7 +79,7 @@ async def fetch(
     no error. What this step wrote is committed first.
     """
     asked = web.prepare(method, url, headers, body, json, redirect, timeout)
-    return Response(await web.ask(asked))
+    return Response(await web.send(asked))
 
 
 @contextlib.asynccontextmanager

@@ -36,7 +36,7 @@ class Wire:
         """Have the request answered, which is complete."""
         if self._answer is None:
             asked, self._sent = bytes(self._sent), bytearray()
-            self._answer = _written(web.ask_now(_read(asked, self._origin, self._timeout)))
+            self._answer = _written(web.send_now(_read(asked, self._origin, self._timeout)))
 
     def makefile(self, mode="rb", buffering=-1):
         """The answer."""

@@ -1,5 +1,6 @@
 """stdout and stderr of a tool: whole lines go to the host's log."""
 
+import contextlib
 import io
 import sys
 
@@ -55,6 +56,16 @@ def install():
     sys.stdout, sys.stderr = _streams
     sys.__stdout__ = sys.__stderr__ = None
     sys.stdin = None
+
+
+@contextlib.contextmanager
+def silent():
+    """While the image is built there is no host to log to."""
+    log, Output.flush = Output.flush, lambda self: self._pending.clear()
+    try:
+        yield
+    finally:
+        Output.flush = log
 
 
 def flush():

@@ -46,7 +46,7 @@ def operate(op, args):
     raise build(value)
 
 
-def ask(method, args):
+def call_own(method, args):
     """Call the runtime's own services and wait in the fiber; other calls of this isolate wait too.
 
     The step ends here. Raises what the host raised; CancelledError if this call was told to stop.

@@ -23,14 +23,14 @@ def prepare(method, url, headers, body, json, redirect, timeout):
     return [method, str(url), pairs, bytes(body or b""), redirect, timeout]
 
 
-def ask(asked):
+def send(asked):
     """The answer, to be awaited."""
     return Reply(_own, "fetch", asked, {})
 
 
-def ask_now(asked):
+def send_now(asked):
     """The answer; the isolate waits."""
-    return storage.ask("fetch", asked)
+    return storage.call_own("fetch", asked)
 
 
 def opened(asked):

@@ -3,7 +3,8 @@ const PROTOCOL = 1;
 const OURS = "facets";
 const EXTENSIONS = [".js", ".mjs", ".ts", ".mts", ".json", ".txt"];
 const sources = new Table();
-const facets = { __proto__: null, Actor, Row, Rows, errors: freeze(errors), sleep };
+const facets = { __proto__: null, Actor, Row, Rows, errors: freeze(errors), sleep,
+  capability, named };
 
 // The module that `from` means by `wanted`, or undefined.
 const resolve = (from, wanted) => {
@@ -230,7 +231,7 @@ const kindOf = (value) => {
   const proto = getPrototypeOf(value);
   return proto === AsyncFunction ? "call" : proto === AsyncGeneratorFunction ? "stream" : null;
 };
-for (const type of [Row, Rows, Foreign, Blob]) {
+for (const type of [Row, Rows, Foreign, Blob, Named]) {
   freeze(type.prototype);
   freeze(type);
 }
