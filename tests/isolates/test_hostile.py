@@ -281,7 +281,7 @@ async def test_a_result_over_the_limit_kills(start: Open, owner: Owner) -> None:
 
 
 async def test_a_result_over_the_default_limit_kills(start: Open, owner: Owner) -> None:
-    session = await start(tool("return 'x' * (17 << 20)"))
+    session = await start(tool("return 'x' * ((16 << 20) + 1)"))
 
     await _dies(session, owner, OutputLimit)
 

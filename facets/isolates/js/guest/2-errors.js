@@ -27,7 +27,7 @@ mapSet(isOurs, FacetsError.prototype, "FacetsError");
 const TREE = {
   FacetsError: ["StorageError", "ExclusiveReentered", "NotTransferable", "Cancelled",
     "CapabilityError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
-    "OSError", "MemoryError", "AttributeError"],
+    "OSError", "MemoryError", "AttributeError", "EgressError"],
   StorageError: ["SqlError", "ResultTooLarge", "NoRow", "TooManyRows", "NotStorable", "FileError",
     "StorageFull", "TransactionAcrossAwait"],
   SqlError: ["ConstraintError", "SqlDenied", "StatementTooLong", "StatementTimeout",
@@ -35,6 +35,8 @@ const TREE = {
   FileError: ["FileMissing", "FileExists", "IsDirectory", "NotDirectory", "DirectoryNotEmpty",
     "LinkLoop", "PathTooLong", "PathInvalid", "FileTooLarge", "FilesQuota", "FileDamaged"],
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
+  EgressError: ["EgressDenied", "EgressTooLarge", "EgressTimeout", "EgressFailed", "EgressBudget"],
+  EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };
