@@ -111,7 +111,6 @@ NOWHERE = [
     "return typeof process",
     "return typeof std",
     "return typeof os",
-    "return typeof fetch",
     "return typeof WebAssembly",
     "return typeof SharedArrayBuffer",
     "return typeof Atomics",

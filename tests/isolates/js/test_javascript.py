@@ -21,7 +21,8 @@ GLOBALS = """Object Function Error EvalError RangeError ReferenceError SyntaxErr
     Int8Array Uint8Array Int16Array Uint16Array Int32Array Uint32Array BigInt64Array BigUint64Array
     Float16Array Float32Array Float64Array DataView Promise AsyncDisposableStack WeakRef
     FinalizationRegistry DOMException btoa atob performance console setTimeout setInterval
-    clearTimeout clearInterval structuredClone crypto TextEncoder TextDecoder"""
+    clearTimeout clearInterval structuredClone crypto TextEncoder TextDecoder fetch
+    Headers Response"""
 
 
 async def test_nothing_is_global_but_the_language_and_what_is_listed(run: Any) -> None:
