@@ -59,7 +59,7 @@ def test_a_load_asks_the_host_for_thirty_two_random_bytes(
         wasi.put_random(result, asked[-1])
 
     monkeypatch.setitem(wasi._TABLE, ("random", "get-random-bytes"), few)
-    listening = image.Image(guest.engine, guest.component, guest.identity)
+    listening = image.Image(guest.engine, guest.component, guest.identity, guest.memory)
     instance = Instance(listening, Limits().memory, 1 << 20)
     try:
         code = Code.of("async def main(): pass")
