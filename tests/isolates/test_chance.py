@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
-from facets.isolates import Code, Limits, capi, image, loading, wasi
+from facets.isolates import Code, Limits, image, loading
+from facets.isolates.ambient import Ambient
 from facets.isolates.instance import BOOT, Instance
 from tests.isolates.conftest import Open
 
@@ -48,19 +47,21 @@ async def test_a_seed_gives_the_numbers_that_it_gives_outside(start: Open) -> No
         assert await session.call("", (seed,)) == expected
 
 
-def test_a_load_asks_the_host_for_thirty_two_random_bytes(
-    monkeypatch: pytest.MonkeyPatch, guest: image.Image
-) -> None:
-    asked: list[int] = []
+class Heard(Ambient):
+    """Notes how many random bytes are asked for."""
 
-    @wasi._function
-    def few(arguments: int, result: int) -> None:
-        asked.append(capi.u64_at(arguments + capi.OF).value)
-        wasi.put_random(result, asked[-1])
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
 
-    monkeypatch.setitem(wasi._TABLE, ("random", "get-random-bytes"), few)
-    listening = image.Image(guest.engine, guest.component, guest.identity, guest.memory)
-    instance = Instance(listening, Limits().memory, 1 << 20)
+    def random(self, count: int) -> bytes:
+        self.counts.append(count)
+        return super().random(count)
+
+
+def test_a_load_asks_the_host_for_thirty_two_random_bytes(guest: image.Image) -> None:
+    instance = Instance(guest, Limits().memory, 1 << 20)
+    heard = instance.ambient = Heard()
     try:
         code = Code.of("async def main(): pass")
         instance.begin(BOOT, loading.order(code, "main", False, None, None, {}, 1 << 20))
@@ -69,4 +70,4 @@ def test_a_load_asks_the_host_for_thirty_two_random_bytes(
         assert instance.take().startswith(b'["ready"')
     finally:
         instance.close()
-    assert asked == [32]
+    assert heard.counts == [32]
