@@ -11,12 +11,11 @@ import json
 import marshal
 import sys
 
-from isolate import distributions
+from isolate import distributions, opened
 from isolate.asking import read
 from isolate.failures import remember
+from isolate.opened import ROOT
 from isolate.resources import Reader
-
-ROOT = "<packages>/"
 
 
 class Hosted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -137,3 +136,4 @@ def install(tops, ask):
     if tops:
         sys.meta_path.insert(0, Hosted(tops, ask))
         sys.path_hooks.append(functools.partial(Folder, ask))
+        opened.install(ask)
