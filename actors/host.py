@@ -22,6 +22,7 @@ from actors.code import ClassCode, Start
 from actors.contract import Durability
 from actors.errors import KindConflict, NoReplica, RuntimeClosed
 from actors.gate import Gate
+from actors.limits import IsolateLimits
 from actors.names import check_name
 from actors.node import Node
 from actors.tasks import install, spawn, uninstall
@@ -59,6 +60,7 @@ class HostOptions:
     journal: JournalLimits = field(default_factory=JournalLimits)
     history: HistoryLimits = field(default_factory=HistoryLimits)
     files: FileLimits = field(default_factory=FileLimits)
+    isolates: IsolateLimits = field(default_factory=IsolateLimits)
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=MonotonicClock)

@@ -15,6 +15,7 @@ from actors.clock import Clock, MonotonicClock
 from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
+from actors.limits import IsolateLimits
 from actors.stub import Stub
 from actors.trees import (
     bookmark_at,
@@ -45,8 +46,9 @@ class LocalRuntime:
 
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
-    `journal` and `history` of the directory, `files` of each actor; `env`, plain data that
-    actors see as `self.env`. They count for the first opener of a directory.
+    `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
+    together; `env`, plain data that actors see as `self.env`. They count for the first opener of
+    a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -68,6 +70,7 @@ class LocalRuntime:
         journal: JournalLimits | None = None,
         history: HistoryLimits | None = None,
         files: FileLimits | None = None,
+        isolates: IsolateLimits | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
         clock: Clock | None = None,
     ) -> None:
@@ -82,6 +85,7 @@ class LocalRuntime:
             journal=journal or JournalLimits(),
             history=history or HistoryLimits(),
             files=files or FileLimits(),
+            isolates=isolates or IsolateLimits(),
             env=env,
             clock=clock or MonotonicClock(),
         )

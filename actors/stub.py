@@ -70,6 +70,18 @@ class Method:
         args, kwargs = copy_arguments(args, kwargs)
         return Reply(self, args, kwargs)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Method):
+            return self._target == other._target
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._target)
+
+    @property
+    def _target(self) -> tuple[int, int, str]:
+        return id(self._node), self._incarnation, self._name
+
     def __repr__(self) -> str:
         return f"<method {self._name} of {self._node.id}>"
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
+from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.stub import Stub as Stub
 from facets import errors as errors
@@ -35,12 +36,18 @@ from storage.rows import Rows as Rows
 if TYPE_CHECKING:
     from facets import images as images
     from facets import packages as packages
+    from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.describing import describe as describe
     from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
+    from facets.isolates.invocation import Invocation as Invocation
+    from facets.isolates.isolate import Isolate as Isolate
     from facets.isolates.limits import Limits as Limits
-    from facets.isolates.loader import Isolate as Isolate
+    from facets.isolates.recording import Recording as Recording
+    from facets.isolates.replaying import Replayed as Replayed
+    from facets.isolates.replaying import replay as replay
 
 __all__ = [
     "Actor",
@@ -49,31 +56,44 @@ __all__ = [
     "FacetStat",
     "FileLimits",
     "HistoryLimits",
+    "Invocation",
     "Isolate",
+    "IsolateLimits",
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Recording",
+    "Replayed",
     "Row",
     "Rows",
     "Rule",
     "Start",
     "StorageLimits",
     "Stub",
+    "Used",
     "capability",
+    "describe",
     "errors",
     "exclusive",
     "images",
     "packages",
+    "replay",
 ]
 __version__ = "0.1.0"
 
 _LAZY = {
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
+    "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
-    "Isolate": "facets.isolates.loader",
+    "Invocation": "facets.isolates.invocation",
+    "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "Recording": "facets.isolates.recording",
+    "Replayed": "facets.isolates.replaying",
+    "replay": "facets.isolates.replaying",
     "Rule": "facets.egress.rules",
+    "Used": "facets.capabilities.audit",
 }
 _MODULES = ("images", "packages")
 

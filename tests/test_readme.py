@@ -37,11 +37,18 @@ def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [facets.StorageLimits, facets.JournalLimits, facets.HistoryLimits, facets.FileLimits],
+    [
+        facets.StorageLimits,
+        facets.JournalLimits,
+        facets.HistoryLimits,
+        facets.FileLimits,
+        facets.Limits,
+        facets.IsolateLimits,
+    ],
 )
 def test_every_limit_has_a_row(limits: type) -> None:
-    short = {one.name for one in fields(limits)} if limits is facets.StorageLimits else set()
-    names = short or {f"{limits.__name__}.{one.name}" for one in fields(limits)}
+    prefix = "" if limits in (facets.StorageLimits, facets.Limits) else f"{limits.__name__}."
+    names = {prefix + one.name for one in fields(limits) if one.name != "given"}
 
     assert {name for name in names if f"| `{name}` |" not in README} == set()
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from actors.errors import NoSuchMethod, NotCallable
+
+if TYPE_CHECKING:
+    from facets.isolates.meter import Meter, Started
 
 
 class MethodInfo(NamedTuple):
@@ -20,7 +26,7 @@ class Pending:
 
     __slots__ = (
         "cancelled", "cause", "credit", "done", "error", "future", "grace", "id", "items",
-        "overdue", "timer", "value",
+        "meter", "overdue", "started", "timer", "value",
     )  # fmt: skip
 
     def __init__(self, number: int, streams: bool, cause: Any = None) -> None:
@@ -40,12 +46,17 @@ class Pending:
         self.future: asyncio.Future[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.grace: asyncio.TimerHandle | None = None
+        self.meter: Meter | None = None
+        """Told when it is over."""
+        self.started: Started
 
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
         """Answer the call. What comes later is ignored."""
         if not self.done:
             self.done = True
             self.value, self.error = value, error
+            if self.meter is not None:
+                self.meter.end(self.started, error, self.cancelled)
         self.wake()
 
     def wake(self) -> None:
@@ -65,3 +76,27 @@ class Pending:
             if timer is not None:
                 timer.cancel()
         self.timer = self.grace = None
+
+
+def not_callable(
+    target: str,
+    method: str,
+    info: MethodInfo | None,
+    plain: bool,
+    methods: Mapping[str, MethodInfo],
+) -> Exception:
+    """Why `method` cannot be called as it was."""
+    what = f"{target or 'the module'}.{method}"
+    fields = {"actor": target, "method": method}
+    if info is not None:
+        better = "iterate it: `async for`" if info.kind == "stream" else "await it"
+        return NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
+    if plain:
+        better = "make it async def to call it from outside"
+        return NotCallable(f"{what} is a plain def", hint=better, **fields)
+    if method[:1] == "_":
+        better = "names with an underscore are never called from outside"
+        return NotCallable(f"{what} is private", hint=better, **fields)
+    return NoSuchMethod(
+        f"{what} does not exist", hint=f"there is {', '.join(methods) or 'nothing'}", **fields
+    )

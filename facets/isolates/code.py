@@ -11,6 +11,9 @@ from functools import cached_property
 from facets.isolates import sources
 from facets.isolates.tree import Tree
 
+IMAGES = ("science",)
+"""What `image` may be; without it, code runs in the usual guest of its language."""
+
 
 @dataclass(frozen=True)
 class Code:
@@ -30,13 +33,24 @@ class Code:
     """Where Python modules stand that do not stand at `NAME.py`."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What is no module, by path."""
+    image: str = ""
+    """The guest it asks for, or ""."""
 
     @classmethod
     def of(
-        cls, source: sources.Source, main: str | None = None, language: str | None = None
+        cls,
+        source: sources.Source,
+        main: str | None = None,
+        language: str | None = None,
+        image: str = "",
     ) -> Code:
-        """The code in `source`; see `sources.read`."""
-        return cls(*sources.read(source, main, language))
+        """The code in `source`; see `sources.read`. `image` is one of `IMAGES`, or ""."""
+        code = cls(*sources.read(source, main, language), image=image)
+        if image and image not in IMAGES:
+            raise ValueError(f"there is no image {image!r}; there is {', '.join(IMAGES)}")
+        if image and code.language != "python":
+            raise ValueError(f"image {image!r} runs Python, not {code.language}")
+        return code
 
     @property
     def entry(self) -> str:
@@ -62,6 +76,8 @@ class Code:
     def hash(self) -> str:
         """SHA-256 of language, main, modules and files; the identity of this code."""
         content: list[object] = [self.language, self.main, sorted(self.modules.items())]
+        if self.image:
+            content.append(f"image={self.image}")
         if self.wasm:
             content.append(hashlib.sha256(self.wasm).hexdigest())
         if self.files or self.paths:
@@ -78,5 +94,5 @@ class Code:
     def __reduce__(self) -> tuple[object, ...]:
         return Code, (
             dict(self.modules), self.main, self.language, self.wasm, dict(self.paths),
-            dict(self.files),
+            dict(self.files), self.image,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from facets.isolates import loading, workers
 from facets.isolates.code import Code
@@ -36,6 +36,19 @@ PATIENCE = 0.5
 """Seconds of processor time a compilation may take."""
 REMEMBERED = 4096
 """Sources of which it is known that they loaded once, or that they are not worth a try."""
+
+
+class CodeStore(Protocol):
+    """Where a session looks for compiled code. Any thread may call."""
+
+    def get(self, code: Code) -> Compiled | None:
+        """The compiled modules of this source, if there are any."""
+
+    def loaded(self, code: Code) -> None:
+        """This source loaded without compiled code."""
+
+    def expect(self, code: Code) -> None:
+        """This source will be loaded again."""
 
 
 @final
@@ -121,7 +134,7 @@ class Compilation:
 
     def _begin(self) -> Instance:
         limits = Limits()
-        memory = max(limits.memory, self._image.memory + limits.memory // 2)
+        memory = max(limits.smallest, self._image.memory + limits.memory // 2)
         made = Instance(self._image, memory, limits.output)
         made.begin(BOOT, loading.compile_order(self._code, limits.output))
         return made

@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
-from facets.capabilities.capability import Capability
-from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
-from facets.isolates.opening import open_session
+from facets.isolates.printed import Printed
+from facets.isolates.using import Desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
+    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
 class Entrypoint:
-    """Call it if it names a function; call its methods if it names a class."""
+    """Call it if it names a function; call its methods if it names a class.
+
+    Its sandbox is minted by the first call, and again by the next one after it was killed.
+    """
 
     def __init__(self, isolate: Isolate, name: str, props: Any, limits: Limits) -> None:
         self._isolate = isolate
@@ -32,7 +35,7 @@ class Entrypoint:
         self._opening: asyncio.Task[AnySession] | None = None
         self._session: AnySession | None = None
         self.ended: BaseException | None = None
-        self.output: list[str] = []
+        self.output = Printed()
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -57,7 +60,7 @@ class Entrypoint:
     async def _open(self) -> AnySession:
         if self.ended is not None:
             raise self.ended
-        if self._session is not None:
+        if self._session is not None and self._session.alive:
             return self._session
         if self._opening is None:
             self._opening = spawn(self._start())
@@ -65,18 +68,12 @@ class Entrypoint:
 
     async def _start(self) -> AnySession:
         try:
-            code = await self._isolate.code()
-            self._session = await open_session(
-                code,
-                target=self._name or code.entry,
+            self._session = await self._isolate.open(
+                self._name,
                 actor=False,
-                identity=None,
                 props=self._props,
-                env=self._isolate.env,
                 limits=self._limits,
                 services=_Stateless(self),
-                packages=await self._isolate.packages(),
-                guest=self._isolate.guest,
             )
             return self._session
         finally:
@@ -90,6 +87,10 @@ class Entrypoint:
         if self._session is not None:
             self._session.kill(reason)
 
+    def forget(self) -> None:
+        """The sandbox is dead."""
+        self._session = None
+
     def close(self) -> None:
         """Drop the sandbox when nothing is in progress."""
         self.kill(IsolateClosed(f"{self._isolate.label} was closed"))
@@ -98,20 +99,27 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
-    own: Capability | None = None
+    own: Own | None = None
 
     def __init__(self, entrypoint: Entrypoint) -> None:
         self._entrypoint = entrypoint
-        self.home = self.giver = entrypoint._isolate.owner
+        isolate = entrypoint._isolate
+        self.home = self.giver = isolate.owner
+        self._desk = Desk(isolate.owner, isolate.owner, f"{isolate.label}.{entrypoint._name}")
 
     def granter(self, cause: Call | None) -> Any:
         return None if cause is None else cause.activation
 
+    def own_now(
+        self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        raise PermissionError(f"an entrypoint has no {method}")
+
     async def use(self, asked: Asked) -> Any:
-        return await using.use(asked, self.home)
+        return await self._desk.use(asked)
 
     def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
-        return using.iterate(asked, self.home)
+        return self._desk.iterate(asked)
 
     def storage(self, op: str, args: list[Any]) -> object:
         raise IsolateError(
@@ -123,7 +131,8 @@ class _Stateless:
     def rollback(self) -> None: ...
 
     def log(self, stream: str, text: str) -> None:
-        self._entrypoint.output.append(text)
+        self._entrypoint.output.add(stream, text)
 
     def died(self, error: IsolateDead) -> None:
-        self._entrypoint.ended = error
+        """The next call mints another."""
+        self._entrypoint.forget()

@@ -10,8 +10,14 @@
         ├── NotTransferable       a value cannot cross the boundary (TypeError); `path` says where
         ├── GuestMissing          the guest's WebAssembly file was not built
         ├── IsolateClosed         the session was closed by its owner
+        ├── RecordingError        a deterministic isolate cannot be replayed
+        │   ├── NotARecording     the bytes are none that this version reads (ValueError)
+        │   ├── OtherGuest        it was recorded with another build of the guest
+        │   └── Divergence        the guest did something else than it did then
+        ├── IsolateCap            the actor or the process has as many isolates as it may
         └── IsolateDead           the isolate was killed; its open step was rolled back
             ├── MemoryLimit       the interpreter did not survive a lack of memory (MemoryError)
+            ├── HostMemoryLimit   it took too much of the host's memory
             ├── CpuLimit          it computed too long without a pause (TimeoutError)
             ├── WallLimit         a call took too long (TimeoutError)
             ├── CallLimit         it made too many calls to the host
@@ -72,12 +78,51 @@ class IsolateClosed(IsolateError):
     """The session was closed by its owner."""
 
 
+class RecordingError(IsolateError):
+    """A recording of a deterministic isolate cannot be replayed, or there is none."""
+
+
+class NotARecording(RecordingError, ValueError):
+    """The bytes are no recording, or one that this version does not read."""
+
+
+class OtherGuest(RecordingError):
+    """The guest is another build than the one recorded. Fields: `recorded`, `found`, hashes."""
+
+
+class Divergence(RecordingError):
+    """The guest did something else than it did when it was recorded.
+
+    Fields: `pump`, the number of the message that it was given, the load being 1; `operation`,
+    how many storage operations came before; `what` differs: "its answer", "a storage operation",
+    "what it printed", "its end".
+    """
+
+
+class IsolateCap(IsolateError):
+    """No isolate was made: the actor or the process has as many as it may, or as large ones.
+
+    Fields: `cap`, the name in `IsolateLimits`; `limit`. The room of an isolate is free as soon
+    as it ends.
+    """
+
+
 class IsolateDead(IsolateError):
     """The isolate was killed. Its open step was rolled back; what was committed before stays."""
 
 
 class MemoryLimit(IsolateDead, MemoryError):
     """The interpreter did not survive running out of memory. Field: `limit`, bytes."""
+
+
+class HostMemoryLimit(IsolateDead):
+    """The isolate took too much memory of the host: messages that wait, or are being read.
+
+    Fields: `size` and `limit`, bytes; `survived`, whether the isolate lives. It does when the
+    calls of others take so much: one more is refused, and the isolate goes on.
+    """
+
+    survived: bool = False
 
 
 class CpuLimit(IsolateDead, TimeoutError):

@@ -18,7 +18,7 @@ from facets.isolates.tree import FOLDER, Tree
 
 if TYPE_CHECKING:
     from facets.isolates.code import Code
-    from facets.isolates.codecache import CodeCache
+    from facets.isolates.codecache import CodeStore
     from facets.packages.bundle import Bundle
 
 PIECE = 1 << 20
@@ -31,7 +31,7 @@ class Files:
 
     __slots__ = ("_bundle", "_cache", "_own", "_trees")
 
-    def __init__(self, code: Code, bundle: Bundle | None, cache: CodeCache) -> None:
+    def __init__(self, code: Code, bundle: Bundle | None, cache: CodeStore) -> None:
         self._own = code.tree
         self._bundle = bundle
         self._cache = cache

@@ -20,6 +20,7 @@ from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
 from facets.isolates.folder import cache_folder as cache_folder
 from facets.isolates.guest import memory
+from facets.isolates.instance import Instance
 from facets.isolates.limits import MINIMUM_MEMORY
 from facets.isolates.native import Progress
 from facets.isolates.pool import Pool
@@ -58,7 +59,7 @@ class Image:
     def __init__(
         self, made: wasmtime.Engine, component: Component, identity: str, memory: int
     ) -> None:
-        self.memory = memory
+        self.smallest = memory
         """Bytes that an instance needs at least."""
         self.engine = made
         self.component = component
@@ -69,8 +70,12 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
-        self.pool = Pool(self)
+        self.pool: Pool[Instance] = Pool(self)
         self.code = CodeCache(self)
+
+    def mint(self, memory: int, output: int) -> Instance:
+        """A new instance."""
+        return Instance(self, memory, output)
 
 
 def loaded(wasm: Key = WASM) -> Image | None:
@@ -148,21 +153,8 @@ def _open(made: wasmtime.Engine, target: Path, on_progress: Progress) -> Compone
 
 
 def _compile(made: wasmtime.Engine, source: Source, on_progress: Progress) -> Component:
-    began = time.monotonic()
-    done = threading.Event()
-
-    def report() -> None:
-        while not done.wait(0.1):
-            on_progress("compile", time.monotonic() - began)
-
-    on_progress("compile", 0.0)
-    reporter = threading.Thread(target=report, name="facets-compile-progress", daemon=True)
-    reporter.start()
-    try:
+    with native.reported(on_progress):
         return Component(made, source.content())
-    finally:
-        done.set()
-        reporter.join()
 
 
 def _silent(_phase: str, _seconds: float) -> None:

@@ -17,11 +17,14 @@ from wasmtime import WasmtimeError
 from wasmtime import _ffi as ffi
 
 from facets.isolates import capi
-from facets.isolates.errors import IsolateDead, LogLimit, OutputLimit
+from facets.isolates.ambient import HOST, Ambient
+from facets.isolates.errors import CallLimit, IsolateDead, LogLimit, OutputLimit
 
 if TYPE_CHECKING:
     from facets.isolates.image import Image
 
+TABLES = 100_000
+"""Entries of all tables of a guest, 8 bytes each; a Python guest has 5,700."""
 BOOT, PUMP = 0, 1
 """The exports, for `begin`."""
 _numbers = count(1)
@@ -55,19 +58,22 @@ class Instance:
     __slots__ = (
         "_argument", "_argument_at", "_context", "_error", "_error_at", "_flag", "_flag_at",
         "_functions", "_future", "_number", "_result", "_result_at", "_returned", "_sent", "_store",
-        "fault", "log_bytes", "logged", "logs_allowed", "output", "parked",
+        "ambient", "fault", "log_bytes", "log_calls", "log_calls_allowed", "logged",
+        "logs_allowed", "output", "parked",
     )  # fmt: skip
 
-    def __init__(self, image: Image, memory: int, output: int) -> None:
+    def __init__(self, image: Image, memory: int, output: int, ambient: Ambient = HOST) -> None:
         self.parked: Parked | None = None
+        self.ambient = ambient
+        """The clocks and the randomness that the guest sees."""
         self.fault: IsolateDead | None = None
         self.logged: list[tuple[int, bytes]] = []
-        self.log_bytes = 0
-        self.logs_allowed = 0
+        self.log_bytes = self.log_calls = 0
+        self.logs_allowed = self.log_calls_allowed = 0
         self.output = output
         self._future: int | None = None
         self._store = wasmtime.Store(image.engine)
-        self._store.set_limits(memory_size=memory)
+        self._store.set_limits(memory_size=memory, table_elements=TABLES)
         self._context = capi.address(self._store._context())
         self._make_values()
         capi.check(capi.set_fuel(self._context, image.fuel))
@@ -123,7 +129,7 @@ class Instance:
 
     def limit(self, memory: int, output: int) -> None:
         """Other limits from now on."""
-        self._store.set_limits(memory_size=memory)
+        self._store.set_limits(memory_size=memory, table_elements=TABLES)
         self.output = output
 
     # -- one call -----------------------------------------------------------------------------
@@ -147,6 +153,8 @@ class Instance:
         if parked is None:
             raise RuntimeError("nothing is parked")
         self.parked = None
+        if parked.message is None:
+            self.ambient.slept(parked.seconds)
         if answer is not None:
             capi.put_text(parked.result, answer)
         self._flag[0] = b"\x01"
@@ -192,8 +200,21 @@ class Instance:
                 f"the isolate printed more than {self.logs_allowed} bytes", limit=self.logs_allowed
             )
             return False
+        self.log_calls += 1  # each takes memory of the host, even an empty one
+        if self.log_calls > self.log_calls_allowed:
+            self.fault = too_often(self.log_calls_allowed)
+            return False
         self.logged.append((stream, capi.string_at(text.data, text.size)))
         return True
+
+
+def too_often(limit: int) -> CallLimit:
+    """The error for printing too often."""
+    return CallLimit(
+        f"the isolate printed more than {limit} times in one call",
+        hint="print more at a time, or raise Limits(calls=...)",
+        limit=limit,
+    )
 
 
 def too_large(size: int, limit: int) -> OutputLimit:
@@ -206,7 +227,8 @@ def too_large(size: int, limit: int) -> OutputLimit:
     )
 
 
-def _calling(context: int) -> Instance:
+def calling(context: int) -> Instance:
+    """Whose store this is."""
     return _instances[capi.get_data(context)]
 
 
@@ -214,7 +236,7 @@ def _log(_e: int, context: int, _t: int, arguments: int, _n: int, _r: int, _m: i
     try:
         stream = capi.u32_at(arguments + capi.OF).value
         text = capi.text_at(arguments + capi.VAL_SIZE + capi.OF)
-        return 0 if _calling(context).log(stream, text) else int(capi.error_new(b"log limit"))
+        return 0 if calling(context).log(stream, text) else int(capi.error_new(b"log limit"))
     except BaseException:
         return int(capi.error_new(b"host: log"))
 
@@ -224,7 +246,7 @@ def _call(
     error: int, continuation: int,
 ) -> None:  # fmt: skip
     try:
-        instance = _calling(context)
+        instance = calling(context)
         text = capi.text_at(arguments + capi.OF)
         if text.size > instance.output:
             instance.fault = too_large(text.size, instance.output)
@@ -241,7 +263,7 @@ def _wait(
 ) -> None:  # fmt: skip
     try:
         seconds = capi.f64_at(arguments + capi.OF).value
-        _calling(context).park(Parked(None, seconds, 0), continuation)
+        calling(context).park(Parked(None, seconds, 0), continuation)
     except BaseException:
         capi.u64_at(error).value = capi.error_new(b"host: wait")
 

@@ -2,197 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from inspect import isawaitable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from actors.values import copy
-from facets import images
-from facets.isolates import sources
+from facets.capabilities.audit import Used, audit_of
+from facets.isolates.caps import Room
 from facets.isolates.code import Code
-from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.image import WASM
-from facets.isolates.interface import Interface
-from facets.isolates.limits import Limits
-from facets.isolates.target import IsolateActor
-from facets.packages.pins import Lock
-from facets.packages.wanted import Wanted
+from facets.isolates.isolate import Factory, Isolate
+from facets.isolates.log import InvocationLog
+from facets.isolates.recipe import Options, Recipe
+from facets.isolates.sources import Source
 
 if TYPE_CHECKING:
     from actors.activation import Activation
-    from facets.packages.bundle import Bundle
-
-Source = sources.Source
-Packages = Sequence[str] | Lock
-Factory = Callable[[], Source | Awaitable[Source]]
-
-
-class Isolate:
-    """Code to be run in sandboxes, with the data and the limits each of them gets.
-
-    Nothing is minted until something is used. Every facet started from it has a sandbox of its
-    own, so facets share nothing; the entrypoints of one isolate that have the same name share one.
-    """
-
-    def __init__(
-        self,
-        owner: Activation,
-        identity: object,
-        code: Code | Factory,
-        main: str | None,
-        language: str | None,
-        env: Mapping[str, Any],
-        limits: Limits | None,
-        packages: Packages = (),
-        image: str | None = None,
-    ) -> None:
-        self._built = images.find(image) if image is not None else None
-        self.env = env
-        self.limits = limits or (self._built.limits if self._built else Limits())
-        self.owner = owner
-        self._identity = identity
-        self._given = packages
-        self._wanted = self._want(code) if isinstance(code, Code) else None
-        self._main = main
-        self._language = language
-        self._code = code
-        self._loading: asyncio.Future[Code] | None = None
-        self._entrypoints: dict[object, Entrypoint] = {}
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """What is the same for isolates that run the same: content or key, packages, image."""
-        packages = self._wanted.identity if self._wanted else self._given
-        return self._identity, packages, self._built.key if self._built else None
-
-    @property
-    def guest(self) -> Path:
-        """The WebAssembly file that it runs in."""
-        return self._built.path if self._built else WASM
-
-    @property
-    def label(self) -> str:
-        """What to call it in errors and statistics."""
-        return f"isolate {self._code.hash[:8]}" if isinstance(self._code, Code) else "isolate"
-
-    def actor(
-        self,
-        name: str,
-        interface: type | None = None,
-        props: Any = None,
-        limits: Limits | None = None,
-    ) -> Any:
-        """An Actor class of this code, to be started as a facet.
-
-        `interface` is a class whose async methods it must have, and whose return annotations
-        results are converted to; `props` is what the facet sees as `self.props`; `limits`
-        replace the isolate's own.
-        """
-        return IsolateActor(self, name, Interface(interface), props, limits or self.limits)
-
-    def entrypoint(
-        self, name: str | None = None, props: Any = None, limits: Limits | None = None
-    ) -> Entrypoint:
-        """A function or a class of this code without storage, called in a shared sandbox.
-
-        A function is awaited directly, `await isolate.entrypoint("main")(3)`; of a class its
-        methods are. `name` defaults to "main". Of raw WebAssembly it names an exported function,
-        or an interface of a component; without one, all exported functions are methods.
-        """
-        limits = limits or self.limits
-        key = (name, content(props, "props"), limits)
-        found = self._entrypoints.get(key)
-        if found is None or found.ended:
-            found = Entrypoint(self, name or "", props, limits)
-            self.owner.on_end.append(found.kill)
-            self._entrypoints[key] = found
-        return found
-
-    async def code(self) -> Code:
-        """The code; a factory is asked once, and again after it failed."""
-        if isinstance(self._code, Code):
-            return self._code
-        if self._loading is None:
-            self._loading = asyncio.ensure_future(self._load(self._code))
-        try:
-            return await asyncio.shield(self._loading)
-        finally:
-            if self._loading is not None and self._loading.done():
-                self._loading = None
-
-    async def _load(self, factory: Factory) -> Code:
-        made = factory()
-        code = Code.of(await made if isawaitable(made) else made, self._main, self._language)
-        self._wanted = self._want(code)
-        self._code = code
-        return code
-
-    def _want(self, code: Code) -> Wanted:
-        if self._built is not None and code.language != "python":
-            raise ValueError(f"image {self._built.name!r} is for Python, not {code.language}")
-        return Wanted(self._given, code, self._built.lock if self._built else None)
-
-    async def packages(self) -> Bundle | None:
-        """The files of its packages, resolved and fetched if they are not on this machine yet."""
-        await self.code()
-        return await self._wanted.bundle() if self._wanted else None
 
 
 class Isolates:
     """Makes isolates for one actor; what it made ends with the actor's incarnation."""
 
     def __init__(self, activation: Activation) -> None:
-        self._activation = activation
+        self.activation = activation
         self._cached: dict[object, Isolate] = {}
+        self.log = InvocationLog(activation, activation.node.host.options.isolates)
+        """What they did lately."""
+        self.room = Room(activation.node.host.options.isolates)
 
-    def load(
-        self,
-        source: Source,
-        *,
-        main: str | None = None,
-        language: str | None = None,
-        image: str | None = None,
-        env: Mapping[str, Any] | None = None,
-        limits: Limits | None = None,
-        packages: Packages = (),
-    ) -> Isolate:
-        """A new isolate of this source: one text, or modules by name of which `main` is loaded.
+    def load(self, source: Source, **options: Unpack[Options]) -> Isolate:
+        """A new isolate of this source: one text, or modules by name of which one is loaded.
 
-        `language` is "python", "javascript" or "typescript"; left out, the endings of module
-        names say it, and otherwise it is Python. Bytes are raw WebAssembly, a core module or a
-        component that imports nothing (see `facets.isolates.wasm`); so is one module whose name
-        ends in .wasm. Modules of Python are text by dotted name or path, and other files, text or
-        bytes, by path; `isolates.modules` says how they are told apart and read inside.
+        Modules of Python are text by dotted name or path, and other files, text or bytes, by path;
+        `isolates.modules` says how they are told apart and read inside. JavaScript and TypeScript
+        have their own names. Bytes are raw WebAssembly, a core module or a component that imports
+        nothing (see `facets.isolates.wasm`); so is one module whose name ends in .wasm. `Options`
+        says what else may be given.
 
-        `image` is the name of one that `facets.images.build` made. `env` is plain data and
-        capabilities, which the code sees as `self.env`. `packages` are requirements, or a
-        `packages.Lock`, of pure Python packages; those that a `# /// script` block of the main
-        module names are added, and a lock or an image must have them. Nothing runs and nothing is
-        fetched yet: source that does not parse fails at its first use, with `LoadError`, and
-        packages that cannot be had with a `PackageError`. Without `limits`, memory is what an
-        image takes and as much again as code without packages has.
+        Nothing runs and nothing is fetched yet: source that does not parse fails at its first
+        use, with `LoadError`, and packages that cannot be had with a `PackageError`.
         """
-        code = Code.of(source, main, language)
-        env = _private(env)
-        identity = _identity(code, env)
-        return Isolate(
-            self._activation, identity, code, main, language, env, limits, packages, image
-        )
+        recipe = Recipe.of(options)
+        code = recipe.code(source)
+        return Isolate(self, (code.hash, recipe.data), code, recipe)
 
     def get(
-        self,
-        source: Source,
-        factory: Factory | None = None,
-        *,
-        main: str | None = None,
-        language: str | None = None,
-        image: str | None = None,
-        env: Mapping[str, Any] | None = None,
-        limits: Limits | None = None,
-        packages: Packages = (),
+        self, source: Source, factory: Factory | None = None, **options: Unpack[Options]
     ) -> Isolate:
         """The isolate of this content: the same arguments give the same one.
 
@@ -201,49 +53,34 @@ class Isolates:
         does not poison its key: the next use tries again. An isolate keeps the versions of its
         packages that its first use found; pass a `packages.Lock` to decide which they are.
         """
-        env = _private(env)
-        given = packages if isinstance(packages, Lock) else tuple(packages)
-        if factory is None:
-            made = Code.of(source, main, language)
-            key: object = (_identity(made, env), limits, given, image)
-        else:
-            made, key = factory, ("key", source)  # type: ignore[assignment]
+        recipe = Recipe.of(options)
+        if factory is not None:
+            key: object = ("key", source)
+            return self._kept(key, key, factory, recipe)
+        code = recipe.code(source)
+        return self._kept((code.hash, recipe.key), (code.hash, recipe.data), code, recipe)
+
+    def _kept(self, key: object, identity: object, code: Code | Factory, recipe: Recipe) -> Isolate:
         found = self._cached.get(key)
         if found is None:
-            identity = key if factory is not None else _identity(made, env)
-            found = self._cached[key] = Isolate(
-                self._activation, identity, made, main, language, env, limits, packages, image
-            )
+            found = self._cached[key] = Isolate(self, identity, code, recipe)
         return found
 
-    async def run(
-        self,
-        source: Source,
-        *args: Any,
-        entry: str = "main",
-        language: str | None = None,
-        image: str | None = None,
-        env: Mapping[str, Any] | None = None,
-        limits: Limits | None = None,
-        packages: Packages = (),
-        **kwargs: Any,
-    ) -> Any:
-        """Call one function of the source in a sandbox made for this call; its result."""
-        isolate = self.load(
-            source, language=language, image=image, env=env, limits=limits, packages=packages
-        )
+    def audit(self, limit: int = 100, *, before: int | None = None) -> list[Used]:
+        """What code in this actor's isolates did with capabilities: the newest `limit` uses,
+        newest first; with `before`, those with a smaller `id`. The last 10,000 are kept."""
+        return audit_of(self.activation).read(limit, before)
+
+    async def run(self, source: Source, *args: Any, entry: str = "main", **kwargs: Any) -> Any:
+        """Call one function of the source in a sandbox made for this call; its result.
+
+        Keyword arguments that `Options` names are about the isolate, and the others go to the
+        function.
+        """
+        options: Any = {k: kwargs.pop(k) for k in Options.__annotations__ if k in kwargs}
+        isolate = self.load(source, **options)
         entrypoint = Entrypoint(isolate, entry, None, isolate.limits)
         try:
             return await entrypoint(*args, **kwargs)
         finally:
             entrypoint.close()
-
-
-def _identity(code: Code, env: Mapping[str, Any]) -> tuple[str, object]:
-    return code.hash, content(env, "env")
-
-
-def _private(env: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A copy that its giver cannot change; `content` says what may be in it."""
-    content(dict(env or {}), "env")
-    return copy(dict(env or {}), "env")  # type: ignore[no-any-return]

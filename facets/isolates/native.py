@@ -17,8 +17,10 @@ import fcntl
 import hashlib
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,6 +64,26 @@ def store(target: Path, native: bytes, on_progress: Progress) -> None:
     replace(target.with_suffix(".native.sha256"), b"")
     replace(target, native)
     replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
+
+
+@contextmanager
+def reported(on_progress: Progress) -> Iterator[None]:
+    """Tell every 0.1 s for how long something is being compiled."""
+    began = time.monotonic()
+    done = threading.Event()
+
+    def report() -> None:
+        while not done.wait(0.1):
+            on_progress("compile", time.monotonic() - began)
+
+    on_progress("compile", 0.0)
+    reporter = threading.Thread(target=report, name="facets-compile-progress", daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reporter.join()
 
 
 class locked:  # noqa: N801 - used as a function

@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from facets.isolates.errors import CpuLimit, IsolateDead
+from facets.isolates.deaths import too_long
+from facets.isolates.errors import IsolateDead
 from facets.isolates.instance import BOOT, Parked, Trapped
 from facets.isolates.workers import ROUND, pool
 
@@ -68,8 +69,8 @@ class Runner:
     """One instance and the call in progress."""
 
     __slots__ = (
-        "_allowed", "_cpu", "_instance", "_limit", "_loop", "_on_thread", "_owner", "_stopped",
-        "_timer", "busy",
+        "_allowed", "_instance", "_last", "_limit", "_loop", "_on_thread", "_owner", "_stopped",
+        "_timer", "busy", "cpu",
     )  # fmt: skip
 
     def __init__(self, instance: Fiber, owner: Owner, cpu: float) -> None:
@@ -77,7 +78,10 @@ class Runner:
         self._instance = instance
         self._owner = owner
         self._limit = cpu
-        self._cpu = 0.0
+        self.cpu = 0.0
+        """Seconds that the guest has computed since it was minted."""
+        self._last = cpu
+        """What `cpu` may become before the uninterrupted stretch is too long."""
         self._allowed = SLICE
         self._timer: asyncio.TimerHandle | None = None
         self._on_thread = False
@@ -87,7 +91,7 @@ class Runner:
     def start(self, export: int, message: bytes) -> None:
         """Begin a call and run its first slice; it may be over when this returns."""
         self.busy = True
-        self._cpu = 0.0
+        self._last = self.cpu + self._limit
         self._allowed = LOADING if export == BOOT else SLICE
         self._instance.begin(export, message)
         self._advance()
@@ -110,7 +114,7 @@ class Runner:
         began = polled = time.perf_counter()
         while not instance.poll():
             now = time.perf_counter()
-            self._cpu += now - polled
+            self.cpu += now - polled
             if instance.parked is not None:
                 if not self._unpark():
                     return
@@ -123,6 +127,7 @@ class Runner:
                 return
             else:
                 polled = now
+        self.cpu += time.perf_counter() - polled
         self._end()
 
     def _again(self) -> None:
@@ -146,7 +151,7 @@ class Runner:
         if parked is None:
             return True
         if parked.message is None:
-            self._cpu = 0.0  # a pause ends the uninterrupted stretch
+            self._last = self.cpu + self._limit
             self._timer = self._loop.call_later(max(0.0, min(parked.seconds, 1e8)), self._woken)
             return False
         try:
@@ -175,8 +180,8 @@ class Runner:
         self._on_thread = False
         if self._stopped:
             self._instance.close()
-        elif self._cpu > self._limit:
-            self._owner.fell(_too_long(self._limit))
+        elif self.cpu > self._last:
+            self._owner.fell(too_long(self._limit))
         elif self._instance.parked is not None:
             if self._unpark():
                 self._advance()
@@ -189,11 +194,11 @@ class Runner:
         """Poll until the call is over, parks, is stopped or its round is up."""
         instance, poll = self._instance, self._instance.poll
         began, before = time.perf_counter(), time.thread_time()
-        spent = self._cpu
+        spent = self.cpu
         while not self._stopped:
             over = poll()
-            self._cpu = spent + time.thread_time() - before
-            if over or instance.parked is not None or self._cpu > self._limit:
+            self.cpu = spent + time.thread_time() - before
+            if over or instance.parked is not None or self.cpu > self._last:
                 break
             if time.perf_counter() - began > ROUND:
                 self._hand_over(lambda: pool().submit(self._round))
@@ -205,11 +210,3 @@ class Runner:
             to()
         except RuntimeError:  # the loop is closed or the process ends: nobody is left to ask
             self._instance.close()
-
-
-def _too_long(limit: float) -> CpuLimit:
-    return CpuLimit(
-        f"the isolate computed for more than {limit} s without a pause",
-        hint="await asyncio.sleep(0) between parts, or raise Limits(cpu=...)",
-        limit=limit,
-    )

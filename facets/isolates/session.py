@@ -30,25 +30,27 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT
-from actors.errors import NoSuchMethod, NotCallable
-from facets.isolates import image, languages, loading
-from facets.isolates.calls import MethodInfo, Pending
+from facets.isolates import languages, loading
+from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
-from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError, ProtocolViolation
+from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
 from facets.isolates.files import Files
 from facets.isolates.grants import Grants
+from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.image import WASM
+from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
+from facets.isolates.minting import NONE, Oversight, mint
 from facets.isolates.raised import raised
-from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
@@ -68,10 +70,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_calls", "_cancelling", "_dead", "_due", "_grants", "_idle", "_inbox",
-        "_instance", "_loop", "_opened", "_runner", "_scheduled", "_sent", "_services", "_serving",
-        "_steps", "_timer", "blob", "hooks", "limits", "methods", "migrations", "plain",
-        "target", "timings",
+        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
+        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
+        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods", "migrations",
+        "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -87,12 +89,13 @@ class Session:
 
     def __init__(
         self,
-        found: image.Image,
+        found: languages.AnyImage,
         target: str,
         actor: bool,
         limits: Limits,
         services: Services,
         files: Files,
+        oversight: Oversight = NONE,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -100,22 +103,22 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._instance = found.pool.take(limits.memory, limits.output)
-        self._runner = Runner(self._instance, self, limits.cpu)
-        self._steps = Steps(services, actor, self._lost, files)
+        self._instance, self._runner, self._clock, self._seat = mint(
+            found, limits, oversight, self, self._tick
+        )
+        self._meter = oversight.meter
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
-        self._inbox: list[list[Any]] = []
+        self._inbox = Inbox()
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
+        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = math.inf
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
         self.methods, self.migrations = {}, ()
@@ -135,21 +138,27 @@ class Session:
         limits: Limits,
         services: Services,
         packages: Bundle | None = None,
-        guest: Path = image.WASM,
+        guest: Path = WASM,
+        oversight: Oversight = NONE,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
-        `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported
-        like modules of the code; `guest` is the WebAssembly file to run it in. Raises LoadError if
-        the code does not load, IsolateDead if loading crosses a limit.
+        `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
+        modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
+        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
+        room.
         """
         found, code = await languages.prepare(code, guest)
-        _check_room(limits, found)
-        compiled = found.code.get(code)
+        languages.check_room(limits, found)
+        # Compiled code may come at any time, and where objects lie depends on it.
+        compiled = found.code.get(code) if oversight.recorder is None else None
         files = Files(code, packages, found.code)
-        session = cls(found, target, actor, limits, services, files)
+        session = cls(found, target, actor, limits, services, files, oversight)
+        session.blob.arrays = code.image != ""
+        meter = oversight.meter
+        counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
                 code, target, actor, identity, props, env, limits.output, compiled,
@@ -158,8 +167,12 @@ class Session:
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
+            if meter is not None and counted is not None:
+                meter.end(counted, error)
             raise
-        if compiled is None and code.language == "python":
+        if meter is not None and counted is not None:
+            meter.end(counted)
+        if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
 
@@ -189,9 +202,9 @@ class Session:
         """Calls that the guest has not answered."""
         return len(self._calls)
 
-    async def idle(self) -> None:
-        """Return when the guest has answered every call."""
-        while self._calls:
+    async def idle(self, but: Collection[Any] = ()) -> None:
+        """Return when the guest has answered every call, but those caused by one of these."""
+        while any(call.cause not in but for call in self._calls.values()):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -284,11 +297,14 @@ class Session:
         if self._dead is not None:
             return
         self._dead = reason
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clock.stop()
         self._runner.stop()
+        if self._seat is not None:
+            self._seat.leave()
         self._steps.abandon()
         self._flush_log()
+        if self._meter is not None:
+            self._meter.dead = True
         for call in [*self._calls.values(), *([self._opened] if self._opened else [])]:
             call.disarm()
             call.finish(error=again(reason))
@@ -313,6 +329,7 @@ class Session:
         if self._dead is not None:
             raise again(self._dead)
         if self._calls:
+            self._refuse_more()
             self._allow_more()
         else:
             self._allow()
@@ -321,11 +338,24 @@ class Session:
         named = lower(kwargs, self.blob, "kwargs") if kwargs else {}
         self._sent += 1
         call = Pending(self._sent, streams, cause)
+        if self._meter is not None:
+            name = method if isinstance(method, str) else method[1]
+            started = self._meter.begin("stream" if streams else "call", name)
+            call.meter, call.started = self._meter, started
         self._calls[call.id] = call
-        self._inbox.append(["call", call.id, method, lowered, named])
-        if not self._runner.busy:
-            self._pump()
+        self._post(["call", call.id, method, lowered, named])
         return call
+
+    def _refuse_more(self) -> None:
+        """HostMemoryLimit if what waits takes too much already."""
+        size = self._held()
+        if size > self.limits.host:
+            what = f"{len(self._calls)} calls under way take {size} bytes"
+            raise too_much(size, self.limits.host, what, survived=True)
+
+    def _held(self) -> int:
+        """Bytes of the host's memory that calls and what waits to go in take, about."""
+        return self._inbox.size + self.blob.size + CALL * len(self._calls)
 
     def _check(self, method: str, kind: str) -> None:
         """Raise if this method cannot be called so, and why; hooks can."""
@@ -334,38 +364,20 @@ class Session:
             raise again(self._dead)
         if info is not None and info.kind == kind:
             return
-        what = f"{self.target or 'the module'}.{method}"
-        fields = {"actor": self.target, "method": method}
-        if info is not None:
-            better = "iterate it: `async for`" if info.kind == "stream" else "await it"
-            raise NotCallable(f"{what} is a {info.kind}", hint=better, **fields)
         if method in self.hooks and kind == "call":
             return
-        if method in self.plain:
-            raise NotCallable(
-                f"{what} is a plain def", hint="make it async def to call it from outside", **fields
-            )
-        if method[:1] == "_":
-            raise NotCallable(
-                f"{what} is private",
-                hint="names with an underscore are never called from outside",
-                **fields,
-            )
-        raise NoSuchMethod(
-            f"{what} does not exist",
-            hint=f"there is {', '.join(self.methods) or 'nothing'}",
-            **fields,
-        )
+        raise not_callable(self.target, method, info, method in self.plain, self.methods)
 
     def _allow(self) -> None:
         """Calls that run at once share the sum of their budgets; an idle isolate starts afresh."""
         steps, instance = self._steps, self._instance
-        steps.served = instance.log_bytes = 0
-        steps.allowed = self.limits.calls
+        steps.served = instance.log_bytes = instance.log_calls = 0
+        steps.allowed = instance.log_calls_allowed = self.limits.calls
         instance.logs_allowed = self.limits.logs
 
     def _allow_more(self) -> None:
         self._steps.allowed += self.limits.calls
+        self._instance.log_calls_allowed += self.limits.calls
         self._instance.logs_allowed += self.limits.logs
 
     async def _wait(self, call: Pending) -> None:
@@ -414,7 +426,11 @@ class Session:
 
     def say(self, message: list[Any]) -> None:
         """Called by `Serving`: with the next pump, which comes within a turn of the loop."""
-        self._inbox.append(message)
+        self._inbox.put(message)
+        size = self._held()
+        if size > self.limits.host:
+            self.fell(too_much(size, self.limits.host, f"answers to it take {size} bytes"))
+            return
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -424,26 +440,26 @@ class Session:
         call = self._calls.get(number) if type(number) is int else None
         return None if call is None else call.cause
 
+    def _own(self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One of the runtime's own services, called in the middle of a step."""
+        self._grants.home = self._services.home
+        return self._services.own_now(self.cause_of(number), method, args, kwargs)
+
     def _post(self, message: list[Any]) -> None:
-        self._inbox.append(message)
+        self._inbox.put(message)
         if not self._runner.busy:
             self._pump()
 
     def _pump(self) -> None:
         """Give the guest its inbox. It may have answered when this returns."""
-        time_ = self._loop.time()
-        now = time_ // 0.001 / 1000  # a guest's clocks tick in milliseconds
-        if now < self._due <= time_:
-            now = self._due
-        header = [now, *self._inbox]
+        header = self._inbox.take(self._clock.now())
         if self._grants.exports.dropped:
             # Last: what goes in with this pump may still name what was let go of since.
             header.append(["drop", self._grants.exports.take_dropped()])
-        self._inbox.clear()
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants)
+            self.blob = Blob(self._grants, blob.arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
@@ -458,6 +474,10 @@ class Session:
     def serve(self, message: bytes) -> bytes:
         """Called by the runner: a storage operation."""
         self._flush_log()
+        if self._meter is not None:
+            self._meter.operations += 1
+            self._meter.sent += len(message)
+        weigh(message, self.limits.host)
         return self._steps.serve(message)
 
     def finished(self, answer: bytes) -> None:
@@ -467,10 +487,13 @@ class Session:
         self._flush_log()
         if self._dead is not None:
             return
+        if self._meter is not None:
+            self._meter.sent += len(answer)
         if self._opened is not None:
             self._opened.finish(answer)
             return
         try:
+            weigh(answer, self.limits.host)
             header, tail = unpack(answer, self._grants)
             more = self._hear(header, tail, len(answer))
         except IsolateDead as error:
@@ -513,6 +536,8 @@ class Session:
                 self._answered(message[1], streams=True).finish()
             elif tag == "call":
                 self._steps.count()
+                if self._meter is not None:
+                    self._meter.calls += 1
                 self._serving.call(message, tail, size)
             elif tag == "more":
                 self._serving.more(message[1], message[2])
@@ -530,8 +555,7 @@ class Session:
                 raise panic(message, self.limits)
             else:
                 raise ValueError(f"unknown tag {tag!r}")
-        if due != self._due:
-            self._arm(due)
+        self._clock.arm(due)
         return more
 
     def _answered(self, number: int, streams: bool = False) -> Pending:
@@ -544,7 +568,7 @@ class Session:
         call = self._calls.pop(number)
         if call.timer is not None or call.grace is not None:
             call.disarm()
-        if self._idle and not self._calls:
+        if self._idle:
             self._wake_idle()
         return call
 
@@ -565,29 +589,13 @@ class Session:
             call.items.append(value)
             call.wake()
 
-    def _arm(self, due: float) -> None:
-        """Wake the guest at `due`, on the loop's clock."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._due = due
-        if due < math.inf:
-            self._timer = self._loop.call_at(due, self._tick)
-
     def _tick(self) -> None:
-        self._timer = None
         self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
-        for stream, text in logged:
-            self._services.log(_STREAMS.get(stream, "stdout"), text.decode("utf-8", "replace"))
-
-
-def _check_room(limits: Limits, found: image.Image) -> None:
-    if limits.memory < found.memory:
-        raise IsolateError(
-            f"memory={limits.memory} leaves nothing: with its packages, this image takes"
-            f" {found.memory} bytes",
-            hint="raise Limits(memory=...)",
-        )
+        for number, printed in logged:
+            stream, text = _STREAMS.get(number, "stdout"), printed.decode("utf-8", "replace")
+            if self._meter is not None:
+                self._meter.log(stream, text)
+            self._services.log(stream, text)

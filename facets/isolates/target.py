@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.opening import open_session
 
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.code import Code
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +46,16 @@ class IsolateActor:
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        body = IsolateBody(activation, self.interface, self.isolate.owner)
+        body = IsolateBody(activation, self)
         node = activation.node
-        session = await open_session(
-            await self.isolate.code(),
-            target=self.name,
+        session = await self.isolate.open(
+            self.name,
+            node.name,
             actor=True,
             identity={"id": activation.id, "name": node.name, "kind": node.kind},
             props=activation.start.props,
-            env=self.isolate.env,
             limits=self.limits,
             services=body,
-            packages=await self.isolate.packages(),
-            guest=self.isolate.guest,
         )
         try:
             body.attach(session, self.name)

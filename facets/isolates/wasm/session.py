@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
@@ -21,6 +21,7 @@ from facets.isolates.deaths import again, too_late
 from facets.isolates.errors import CpuLimit, GuestAborted, IsolateClosed, IsolateDead, LoadError
 from facets.isolates.instance import BOOT, PUMP, Trapped
 from facets.isolates.limits import Limits
+from facets.isolates.minting import NONE, Oversight
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.wasm import compiling, modules
@@ -39,18 +40,29 @@ class WasmSession:
     """
 
     __slots__ = (
-        "_dead", "_functions", "_guest", "_idle", "_loop", "_number", "_opening", "_queue",
-        "_runner", "_running", "_services", "hooks", "limits", "methods", "migrations", "plain",
-        "target", "timings",
+        "_dead", "_functions", "_guest", "_idle", "_loop", "_meter", "_number", "_opening",
+        "_queue", "_runner", "_running", "_seat", "_services", "hooks", "limits", "methods",
+        "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
-    def __init__(self, found: RawModule, target: str, limits: Limits, services: Services) -> None:
+    def __init__(
+        self,
+        found: RawModule,
+        target: str,
+        limits: Limits,
+        services: Services,
+        oversight: Oversight = NONE,
+    ) -> None:
         """Use `WasmSession.open`."""
         self._loop = asyncio.get_running_loop()
         self._services = services
         self._functions = _functions(found, target)
+        self._seat = oversight.seat(limits)
         self._guest = Guest(found.engine, limits.memory, limits.output)
         self._runner = Runner(self._guest, self, limits.cpu)
+        self._meter = oversight.meter
+        if self._meter is not None:
+            self._meter.runner = self._runner
         self._queue: deque[tuple[Pending, Program]] = deque()
         self._running: Pending | None = None
         self._opening: Pending | None = None
@@ -81,14 +93,18 @@ class WasmSession:
         env: object = None,
         limits: Limits,
         services: Services,
+        oversight: Oversight = NONE,
     ) -> WasmSession:
         """Compile the module if need be, mint it and run its start functions.
 
         `target` names an exported function, or an exported interface of a component, by its whole
         name or the last part of it; "" means the module's own functions. Raises LoadError if the
-        module cannot be loaded, IsolateDead if loading crosses a limit.
+        module cannot be loaded, IsolateDead if loading crosses a limit, IsolateCap if there
+        is no room.
         """
         del actor, identity
+        if oversight.recorder is not None:
+            raise LoadError("raw WebAssembly is not recorded", type="NotDeterministic")
         if env or props is not None:
             raise LoadError("raw WebAssembly sees neither env nor props", type="NoEnvironment")
         wasm = code.wasm
@@ -96,12 +112,18 @@ class WasmSession:
         if found is None:
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(compiling.pool(), modules.load, wasm)
-        session = cls(found, target, limits, services)
+        session = cls(found, target, limits, services, oversight)
+        meter = oversight.meter
+        counted = None if meter is None else meter.begin("load", "")
         try:
             await session._boot(found)
         except BaseException as error:
             session.kill(error)
+            if meter is not None and counted is not None:
+                meter.end(counted, error)
             raise
+        if meter is not None and counted is not None:
+            meter.end(counted)
         return session
 
     async def _boot(self, found: RawModule) -> None:
@@ -127,8 +149,9 @@ class WasmSession:
         """Calls that are not over."""
         return len(self._queue) + (self._running is not None)
 
-    async def idle(self) -> None:
-        """Return when every call is over."""
+    async def idle(self, but: Collection[Any] = ()) -> None:
+        """Return when every call is over; none of them can have caused one of `but`."""
+        del but
         while self.pending:
             waiter = self._loop.create_future()
             self._idle.append(waiter)
@@ -153,6 +176,8 @@ class WasmSession:
         program = self._function(method).program(self._guest, args, kwargs or {})
         self._number += 1
         call = Pending(self._number, streams=False)
+        if self._meter is not None:
+            call.meter, call.started = self._meter, self._meter.begin("call", method)
         self._queue.append((call, program))
         self._next()
         if not call.done:
@@ -178,7 +203,11 @@ class WasmSession:
             return
         self._dead = reason
         self._runner.stop()
+        if self._seat is not None:
+            self._seat.leave()
         self._flush_log()
+        if self._meter is not None:
+            self._meter.dead = True
         calls = [call for call, _ in self._queue] + ([self._running] if self._running else [])
         for call in calls:
             call.disarm()
@@ -246,7 +275,8 @@ class WasmSession:
             self._start(program, PUMP)
 
     def _start(self, program: Program, export: int) -> None:
-        self._guest.log_bytes = 0
+        self._guest.log_bytes = self._guest.log_calls = 0
+        self._guest.log_calls_allowed = self.limits.calls
         self._guest.logs_allowed = self.limits.logs
         self._guest.prepare(program)
         self._runner.start(export, b"")
@@ -291,7 +321,10 @@ class WasmSession:
         logged, self._guest.logged = self._guest.logged, []
         for _, text in logged:
             line = text.decode("utf-8", "replace")
-            self._services.log("stdout", line if line.endswith("\n") else line + "\n")
+            line = line if line.endswith("\n") else line + "\n"
+            if self._meter is not None:
+                self._meter.log("stdout", line)
+            self._services.log("stdout", line)
 
 
 def _functions(found: RawModule, target: str) -> Mapping[str, Function]:

@@ -1,9 +1,10 @@
 """The guest: a Python tool behind two exports. Imported once, at build."""
 
-from isolate import library, network
+from isolate import chance, library, network
 
 library.install()
 network.install()
+chance.install()
 
 import time  # noqa: E402
 
