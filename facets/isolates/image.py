@@ -70,6 +70,7 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
+        self.memory = capi.export_index(self.component_at, None, b"memory", 6)
         self.pool: Pool[Instance] = Pool(self)
         self.code = CodeCache(self)
 

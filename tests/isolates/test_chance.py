@@ -7,6 +7,7 @@ import random
 import pytest
 
 from facets.isolates import Code, Limits, capi, image, loading, wasi
+from facets.isolates.ambient import Ambient
 from facets.isolates.instance import BOOT, Instance
 from tests.isolates.conftest import Open
 

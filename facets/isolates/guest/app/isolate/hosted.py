@@ -17,6 +17,9 @@ from isolate.failures import remember
 from isolate.opened import ROOT
 from isolate.resources import Reader
 
+_OWN = frozenset({"httpx"})
+"""What this runtime has in the place of a package that the tool may bring itself."""
+
 
 class Hosted(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds modules whose names begin with one of `tops`, the standard library's never."""
@@ -134,6 +137,8 @@ _VALUES = {
 def install(tops, ask):
     """Let the tool import what can be asked for. Behind its own modules, before all others."""
     if tops:
+        for name in _OWN.intersection(tops):
+            sys.modules.pop(name, None)
         sys.meta_path.insert(0, Hosted(tops, ask))
         sys.path_hooks.append(functools.partial(Folder, ask))
         opened.install(ask)
