@@ -28,9 +28,9 @@ class Activation:
     """
 
     __slots__ = (
-        "body", "broken", "calls", "database", "dependency", "driven", "exclusive", "id",
-        "idle_since", "methods", "node", "on_end", "remote", "replicated", "start", "suspended",
-        "transaction",
+        "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
+        "id", "idle_since", "methods", "node", "on_end", "remote", "replicated", "start",
+        "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -84,6 +84,7 @@ class Activation:
         self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
+        self.database.owner = self
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""

@@ -145,6 +145,8 @@ class _Suspended:
         while activation.broken is None:
             held = activation.transaction
             if held is not None and held is not call.transaction:
+                if held.is_below(call, self.task):
+                    break
                 wait = held.over()
             elif held is None and activation.congested and not asked:
                 asked = True  # once: the gate knows whether waiting would help

@@ -35,7 +35,10 @@ class Transaction:
     whatever makes a commit impossible (`StorageFull`, `ConstraintError`), everything undone.
     """
 
-    __slots__ = ("_over", "_participants", "_timeout", "_waits_for", "call", "doomed", "seconds")
+    __slots__ = (
+        "_over", "_participants", "_task", "_timeout", "_waits_for", "call", "doomed", "kept",
+        "seconds",
+    )  # fmt: skip
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
@@ -43,7 +46,10 @@ class Transaction:
         """The call that holds the block."""
         self.doomed: BaseException | None = None
         """Why it cannot be kept any more."""
+        self.kept = False
+        """All of it was committed."""
         self._participants: list[Activation] = []
+        self._task: asyncio.Task[object] | None = None
         self._over: asyncio.Future[None]
         self._timeout: asyncio.Timeout
         self._waits_for: Transaction | None = None
@@ -52,6 +58,7 @@ class Transaction:
         """Open it in `call`, whose actor is the first participant."""
         self.call = call
         self._over = asyncio.get_running_loop().create_future()
+        self._task = asyncio.current_task()
         self._timeout = asyncio.timeout(self.seconds)
         await self._timeout.__aenter__()
         call.transaction = self
@@ -125,6 +132,13 @@ class Transaction:
         finally:
             self._waits_for = None
 
+    def is_below(self, call: Call, task: asyncio.Task[object] | None) -> bool:
+        """Whether `call`, waiting in `task`, waits for the very code that holds the block.
+
+        It has to be let through, to get there; code of its own does not run before the end.
+        """
+        return task is self._task and any(one is call for one in self.call.ancestry())
+
     async def over(self) -> None:
         """Return when it has ended."""
         await asyncio.shield(self._over)
@@ -163,6 +177,7 @@ class Transaction:
         except BaseException:
             self._undo()
             raise
+        self.kept = True
         for one in self._participants:
             one.wrote(sequence)
 

@@ -20,16 +20,17 @@ from typing import Any
 
 from actors.errors import NotCopyable
 from storage.rows import Row, Rows
+from storage.views import FileView, KvView, SqlView
 
 ATOMS: set[type] = {
     type(None), bool, int, float, complex, str, bytes, range, type, types.EllipsisType,
     types.NotImplementedType, datetime.date, datetime.datetime, datetime.time,
     datetime.timedelta, datetime.timezone, decimal.Decimal, fractions.Fraction, uuid.UUID,
-    pathlib.PurePosixPath, pathlib.PosixPath, Rows,
+    pathlib.PurePosixPath, pathlib.PosixPath, Rows, FileView, KvView, SqlView,
 }  # fmt: skip
 """Types whose values are handed over as they are; a module with an immutable type adds it."""
 
-_REFERENCES: set[type] = {Rows}
+_REFERENCES: set[type] = {Rows, FileView, KvView, SqlView}
 _Memo = dict[int, Any]
 
 

@@ -3,6 +3,8 @@
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
     capabilities/  what code in a sandbox may call
+    images/        sandboxes with packages imported already
+    packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
@@ -32,13 +34,17 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from facets import images as images
+    from facets import packages as packages
+    from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
+    from facets.capabilities.describing import describe as describe
     from facets.capabilities.marked import capability as capability
     from facets.egress.egress import Egress as Egress
     from facets.egress.rules import Rule as Rule
     from facets.isolates.invocation import Invocation as Invocation
+    from facets.isolates.isolate import Isolate as Isolate
     from facets.isolates.limits import Limits as Limits
-    from facets.isolates.loader import Isolate as Isolate
     from facets.isolates.recording import Recording as Recording
     from facets.isolates.replaying import Replayed as Replayed
     from facets.isolates.replaying import replay as replay
@@ -64,9 +70,13 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Used",
     "capability",
+    "describe",
     "errors",
     "exclusive",
+    "images",
+    "packages",
     "replay",
 ]
 __version__ = "0.1.0"
@@ -74,21 +84,26 @@ __version__ = "0.1.0"
 _LAZY = {
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
+    "describe": "facets.capabilities.describing",
     "Egress": "facets.egress.egress",
     "Invocation": "facets.isolates.invocation",
-    "Isolate": "facets.isolates.loader",
+    "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",
     "replay": "facets.isolates.replaying",
     "Rule": "facets.egress.rules",
+    "Used": "facets.capabilities.audit",
 }
+_MODULES = ("images", "packages")
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"facets.{name}")
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'facets' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(module), name)

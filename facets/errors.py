@@ -6,6 +6,8 @@ FacetsError
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
+├── ImageError            about images with packages; the branches are in facets.images.errors
+├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
 └── IsolateError          about code in a sandbox; the branches are in facets.isolates.errors
 """
 
@@ -14,7 +16,9 @@ from __future__ import annotations
 from actors.errors import *  # noqa: F403 - one tree, one place to import it from
 from facets.capabilities.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403
+from facets.images.errors import *  # noqa: F403
 from facets.isolates.errors import *  # noqa: F403
+from facets.packages.errors import *  # noqa: F403
 from storage.errors import *  # noqa: F403
 from storage.errors import FacetsError
 

@@ -17,7 +17,7 @@ retrieval    a subtree out of a replica        reading     files at rest
 spilled      large contents, and what may go   sweep       and how that is found
 compact      a smaller file                    replica/    commits beyond the disk
 endings      what a record put an end to       succession  what history hears of that
-imaging      databases, for the replica
+imaging      databases, for the replica        leftovers   files that a crash left
 catalogue    which actors there are            template    what new files begin with
 format       whose directory it is             layout      where things are
 lock         one owner                         limits      what may be held

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ _SETUP = (
 _ROW, _VALUE = 56, 40
 """Bytes of memory: of a tuple and its place in a list, of a small value and its place there."""
 
+WhyDenied = Callable[[int, "str | None"], "str | None"]
+"""Why a statement may not do this to that, or None when it may."""
 Bindings = Sequence[Any] | Mapping[str, Any]
 Result = tuple[tuple[str, ...], list[tuple[Any, ...]], int]
 """Columns, all rows, number of changes."""
@@ -48,8 +50,8 @@ class Connection:
     """An open database. Lives on one thread; every call is synchronous."""
 
     __slots__ = (
-        "_begun", "_columns", "_db", "_deadline", "_denied", "_hooked", "_narrow", "_own",
-        "_reader", "_reads", "_text", "limits", "path",
+        "_begun", "_columns", "_confined", "_db", "_deadline", "_denied", "_hooked", "_narrow",
+        "_own", "_reader", "_reads", "_text", "limits", "path",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +64,8 @@ class Connection:
         self._own = True
         self._text = ""
         self._denied = ""
+        self._confined: WhyDenied | None = None
+        """What the statement may not do besides what no statement may."""
         self._deadline = math.inf
         self._begun = False
         """A statement began since the last row was read."""
@@ -146,6 +150,32 @@ class Connection:
         finally:
             self._own = was
 
+    def run_confined(self, query: str, args: Bindings | None, why_denied: WhyDenied) -> Result:
+        """Run a stranger's SQL; `why_denied` is asked of everything that it does."""
+        was, self._own = self._own, False
+        self._confined = why_denied
+        try:
+            # Not from the cache, where a statement has been asked about already, for others.
+            return self._run(query, args, 0, cached=False)
+        finally:
+            self._own = was
+            self._confined = None
+
+    @contextmanager
+    def within(self, limits: StorageLimits) -> Iterator[None]:
+        """Hold statements to other limits on value, rows, result and seconds for a while."""
+        usual, self.limits = self.limits, limits
+        self._db.limit(apsw.SQLITE_LIMIT_LENGTH, limits.value)
+        if usual.seconds is None:
+            self._db.set_progress_handler(self._overdue, 4000)
+        try:
+            yield
+        finally:
+            self.limits = usual
+            self._db.limit(apsw.SQLITE_LIMIT_LENGTH, usual.value)
+            if usual.seconds is None:
+                self._db.set_progress_handler(None)
+
     def many(self, query: str, rows: Sequence[Bindings]) -> int:
         """Run an actor's statement once for each row; the number of changes."""
         was, self._own = self._own, False
@@ -161,12 +191,12 @@ class Connection:
             self._own = was
         return self._db.total_changes() - before
 
-    def _run(self, query: str, args: Bindings | None, flags: int) -> Result:
+    def _run(self, query: str, args: Bindings | None, flags: int, cached: bool = True) -> Result:
         before = self._db.total_changes()
         cursor = None
         self._start(query)
         try:
-            cursor = self._db.execute(query, args, prepare_flags=flags)
+            cursor = self._db.execute(query, args, can_cache=cached, prepare_flags=flags)
             rows = self._fetch(cursor) if self._columns else []
         except BaseException as error:
             if cursor is not None and not isinstance(error, apsw.Error):
@@ -328,6 +358,8 @@ class Connection:
             reason = why_own_denied(action, trigger)
         else:
             reason = why_denied(action, first, second, database, self._text)
+            if reason is None and self._confined is not None:
+                reason = self._confined(action, first)
         if reason is None:
             return apsw.SQLITE_OK
         self._denied = reason

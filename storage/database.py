@@ -22,6 +22,7 @@ from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
 from storage.sql import Sql
+from storage.views.view import confined
 
 if TYPE_CHECKING:
     from storage.files import Files
@@ -57,8 +58,8 @@ class Database:
         "_store",
         "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "limits",
         "marks",
-        "migrations", "name", "on_begin", "pages", "parent", "path", "row", "sequence", "sql",
-        "told", "transaction_depth", "uid", "unkept",
+        "migrations", "name", "on_begin", "owner", "pages", "parent", "path", "row", "sequence",
+        "sql", "told", "transaction_depth", "uid", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -71,6 +72,8 @@ class Database:
         self.migrations: Sequence[str] = ()
         self.on_begin: Callable[[], None] | None = None
         """Called before a step's transaction opens; may raise to refuse it."""
+        self.owner: object = None
+        """Who runs over it, for whoever finds the database first."""
         self.sequence = 0
         """The newest record of this database in this process."""
         self.limits = store.limits
@@ -225,6 +228,38 @@ class Database:
         except StorageError as error:
             self._lost(error)
             raise
+
+    def run_confined(
+        self,
+        query: str,
+        bindings: Bindings | None,
+        why_denied: Callable[[int, str | None], str | None],
+    ) -> Rows:
+        """Run a stranger's statement, which may do no more than `why_denied` lets pass."""
+        if not self.in_step:
+            self.begin()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - a step has one
+        try:
+            with connection.within(confined(self.limits)):
+                return Rows(*connection.run_confined(query, bindings, why_denied))
+        except StorageError as error:
+            self._lost(error)
+            raise
+
+    @contextmanager
+    def confined(self, *, reads: bool) -> Iterator[None]:
+        """Statements of the runtime's own on a stranger's behalf, under a stranger's limits."""
+        self.look()
+        if reads and not self.has_file:
+            yield  # there is nothing, and reading it makes no database
+            return
+        if not self.in_step:
+            self.begin()
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - a step has one
+        with connection.within(confined(self.limits)):
+            yield
 
     def _lost(self, error: Exception) -> None:
         """SQLite may have rolled the whole step back by itself (a full disk)."""

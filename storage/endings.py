@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 
+NO_TREE = 0
+"""Of an ending that is nobody's history."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remains:
     """A file that a record deletes or replaces."""

@@ -23,6 +23,7 @@
         │   ├── LinkLoop              ELOOP: more than 40 symbolic links
         │   ├── PathTooLong           ENAMETOOLONG
         │   ├── PathInvalid           EINVAL: not a path, or not one for this operation (ValueError)
+        │   ├── FileDenied            EACCES: the path leads out of a view (PermissionError)
         │   ├── FileTooLarge          EFBIG: over the limit of one file
         │   ├── FilesQuota            EDQUOT: over the limit of all files
         │   └── FileDamaged           EIO: stored content is not what was written
@@ -232,6 +233,12 @@ class PathInvalid(FileError, ValueError):
     """Text that cannot be a path, or a path that this operation cannot have."""
 
     code = errno.EINVAL
+
+
+class FileDenied(FileError, PermissionError):
+    """The path leads, by a link, to a place that this view of the files does not show."""
+
+    code = errno.EACCES
 
 
 class FileTooLarge(FileError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 from storage.catalogue import first_image
@@ -21,7 +20,7 @@ Fill = Callable[[Layout, Disk], bool]
 
 
 def check_format(layout: Layout, disk: Disk, fill: Fill | None = None) -> None:
-    """Make an empty directory ours; refuse one that is not. Staging is emptied.
+    """Make an empty directory ours; refuse one that is not.
 
     `fill` may put databases into a new directory, and says whether it did.
     """
@@ -40,7 +39,6 @@ def check_format(layout: Layout, disk: Disk, fill: Fill | None = None) -> None:
     else:
         _refuse_foreign(layout)
         _initialise(layout, disk, fill)
-    shutil.rmtree(layout.staging, ignore_errors=True)
 
 
 def _refuse_foreign(layout: Layout) -> None:

@@ -11,13 +11,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage import record
 from storage.catalogue import Row
+from storage.endings import NO_TREE, Ending
 from storage.errors import NoState, StorageError
 from storage.layout import remove
+from storage.leftovers import note
 from storage.reading import objects_of
 from storage.record import Entry
 from storage.snapshot import sync_folders
@@ -69,6 +72,7 @@ class Graft:
         self._objects: set[str] = set()
         """What the new files name."""
         self._over = False
+        self._note: Path | None = None
         store.objects.hold()
         for one in self._held:
             one.held += 1
@@ -79,10 +83,14 @@ class Graft:
         if self._before is not None:
             self._before()
         store.layout.staging.mkdir(exist_ok=True)
-        for scion in self._scions:
-            if scion.make is None:
-                continue
-            final = store.layout.path(scion.row.uid, scion.row.generation)
+        finals = [
+            (scion, store.layout.path(scion.row.uid, scion.row.generation))
+            for scion in self._scions
+            if scion.make is not None
+        ]
+        self._note = note(store.disk, store.layout, [path for _, path in finals])
+        for scion, final in finals:
+            assert scion.make is not None  # noqa: S101 - those alone are among them
             aside = store.layout.staging / final.name
             scion.make(aside)
             self._objects |= objects_of(aside)
@@ -114,6 +122,9 @@ class Graft:
         for path in made:
             with contextlib.suppress(OSError):  # no name leads to it
                 remove(self._store.disk, path)
+        if self._note is not None:
+            with contextlib.suppress(OSError):
+                self._store.disk.unlink(self._note)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
@@ -180,6 +191,9 @@ class Graft:
         for one in living:
             one.forget()
         target.sequence = sequence
+        if self._note is not None:
+            gone = partial(store.disk.unlink, self._note)
+            store.chronicler.endings.add(Ending(NO_TREE, sequence, sequence, gone))
         return sequence
 
     def _living(self, old: Sequence[Row], stay: Collection[Row]) -> list[Database]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from storage.errors import NotStorable
 
 if TYPE_CHECKING:
     from storage.database import Database
+    from storage.views.kv import KvView
 
 _TABLE = "create table _facets_kv(key text primary key, value blob not null) without rowid"
 _SELECT = "select value from _facets_kv where key = ?"
@@ -120,6 +121,12 @@ class Kv(MutableMapping[str, Any]):
     def clear(self) -> None:
         """Delete every key."""
         self._read("delete from _facets_kv", ())
+
+    def view(self, prefix: str, mode: Literal["r", "rw"] = "r") -> KvView:
+        """The keys that begin with `prefix`, to be handed to others: see `KvView`."""
+        from storage.views.kv import KvView
+
+        return KvView(self._database, _key(prefix), mode)
 
     def _read(self, query: str, values: tuple[Any, ...]) -> builtins.list[tuple[Any, ...]]:
         database = self._database

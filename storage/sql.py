@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, LiteralString
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any, Literal, LiteralString
 
 from storage.rows import Rows
 
 if TYPE_CHECKING:
     from storage.connection import Bindings
     from storage.database import Database
+    from storage.views.sql import SqlView
 
 
 class Sql:
@@ -40,6 +41,12 @@ class Sql:
     def many(self, query: LiteralString, rows: Iterable[Bindings]) -> int:
         """Run a statement once for each row of values; how many rows it changed."""
         return self._database.run_many(query, list(rows))
+
+    def view(self, tables: Collection[str], mode: Literal["r", "rw"] = "r") -> SqlView:
+        """These tables, to be handed to others: see `SqlView`."""
+        from storage.views.sql import SqlView
+
+        return SqlView(self._database, tables, mode)
 
 
 def _bindings(args: tuple[Any, ...], named: dict[str, Any]) -> Bindings | None:

@@ -25,6 +25,7 @@ from storage.history.lost import tell_lost
 from storage.imaging import image
 from storage.journal import Batch
 from storage.layout import Layout, remove
+from storage.leftovers import clear
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 from storage.lock import Lock
 from storage.objects.folder import FolderStore
@@ -98,15 +99,16 @@ class Store:
         database.settle(0, True)
         try:
             self.catalogue = Catalogue(database)
+            clear(self)
+            local = FolderStore(layout.objects, disk)
+            where = local if opening is None else opening.objects(local, layout.objects)
+            self.objects = Spilled(where, disk, layout.root)
+            """Where large contents of files are."""
         except BaseException:
             database.close()
             self._journal.close()
             raise
         self.files = files
-        local = FolderStore(layout.objects, disk)
-        where = local if opening is None else opening.objects(local, layout.objects)
-        self.objects = Spilled(where, disk, layout.root)
-        """Where large contents of files are."""
         self.replica: Shipper | None = None
         """Where records go besides the disk, if anywhere."""
         self.call: Callable[[Callable[[], Any]], Any] = _directly

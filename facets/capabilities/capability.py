@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from weakref import WeakSet
 
 from actors.call import CURRENT
@@ -12,7 +12,10 @@ from actors.values import pass_by_reference
 from facets.capabilities.errors import CapabilityRevoked
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from actors.activation import Activation
+    from facets.capabilities.running import Use
 
 Kind = Literal["call", "stream"]
 
@@ -31,14 +34,15 @@ class Capability:
     `revoke` takes it back from everyone at once. Belongs to the loop of its runtime.
     """
 
-    __slots__ = ("__weakref__", "_holders", "_over", "home", "name")
+    __slots__ = ("__weakref__", "_holders", "_over", "at_home", "home", "kind", "name")
 
-    kind: ClassVar[Literal["object", "function"]] = "object"
-    at_home: ClassVar[bool] = True
-    """Its code runs as steps of `home`; False if what it stands for sees to that itself."""
-
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, *, kind: Literal["object", "function"] = "object", at_home: bool = True
+    ) -> None:
         self.name = name
+        self.kind = kind
+        self.at_home = at_home
+        """Its code runs as steps of `home`; False if what it stands for sees to that itself."""
         call = CURRENT.get()
         self.home: Activation | None = None if call is None else call.activation
         """The actor that made it; None if none did: whoever hands it on stands in."""
@@ -63,6 +67,53 @@ class Capability:
     ) -> AsyncGenerator[Any, None]:
         """The items of a streaming method."""
         raise NotImplementedError
+
+    def signature(self, method: str) -> Signature | None:
+        """The arguments of a method; None where they are not known."""
+        del method
+        return None
+
+    def text(self, method: str) -> str:
+        """What its author says about a method; with "", about it as a whole."""
+        del method
+        return ""
+
+    def notes(self) -> list[str]:
+        """What narrows it, in words."""
+        return []
+
+    def only(
+        self,
+        *methods: str,
+        max_calls: int | None = None,
+        expires: float | None = None,
+        **arguments: Any,
+    ) -> Capability:
+        """A capability of its own that allows no more than this one, and less where said.
+
+        Only these methods (all, if none is named), only with arguments that are like the
+        patterns given for them by name (`path="/v1/*"`; see `patterns`), at most `max_calls`
+        times, for `expires` seconds from now. What is not allowed raises CapabilityDenied, what
+        is over CapabilityExpired, and nothing runs. It ends when this one is revoked, and can be
+        revoked by itself. ValueError if there is no such method or argument.
+        """
+        from facets.capabilities.narrowed import Narrowed
+
+        return Narrowed(self, methods, max_calls, expires, arguments)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call a function that this stands for; it runs when it is awaited or iterated."""
+        return self._use("", args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or (self.methods and name not in self.methods):
+            raise AttributeError(f"{self!r} has no {name!r}")
+        return lambda *args, **kwargs: self._use(name, args, kwargs)
+
+    def _use(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Use:
+        from facets.capabilities.running import Use
+
+        return Use(self, method, args, kwargs)
 
     def admit(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise if it may not be used so; counts the use. Once for each use, before it."""

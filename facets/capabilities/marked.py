@@ -19,10 +19,10 @@ class Function(Capability):
 
     __slots__ = ("__dict__", "__wrapped__", "_kind")
 
-    kind = "function"
-
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
-        super().__init__(name or str(getattr(function, "__name__", type(function).__name__)))
+        super().__init__(
+            name or str(getattr(function, "__name__", type(function).__name__)), kind="function"
+        )
         self.__wrapped__ = function
         self.__doc__ = function.__doc__
         self._kind: Kind = "stream" if inspect.isasyncgenfunction(function) else "call"
@@ -31,6 +31,14 @@ class Function(Capability):
     def methods(self) -> Mapping[str, Kind]:
         """Itself."""
         return {"": self._kind}
+
+    def signature(self, method: str) -> inspect.Signature | None:
+        """The function's own."""
+        return signature_of(self.__wrapped__)
+
+    def text(self, method: str) -> str:
+        """Its docstring."""
+        return inspect.getdoc(self.__wrapped__) or ""
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function; a plain one too."""
@@ -77,6 +85,15 @@ class Object(Capability):
         """The public methods of its class."""
         return getattr(type(self.value), MARK)  # type: ignore[no-any-return]
 
+    def signature(self, method: str) -> inspect.Signature | None:
+        """The method's own."""
+        return signature_of(getattr(self.value, method)) if method in self.methods else None
+
+    def text(self, method: str) -> str:
+        """The docstring of the method, or of the class."""
+        found = getattr(type(self.value), method) if method else type(self.value)
+        return inspect.getdoc(found) or ""
+
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the object's method; a plain one too."""
         check_kind(self, method, "call")
@@ -90,6 +107,16 @@ class Object(Capability):
         return getattr(self.value, method)(*args, **kwargs)  # type: ignore[no-any-return]
 
 
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The arguments of a function; None for one that does not say."""
+    try:
+        return inspect.signature(function, eval_str=True)
+    except NameError:  # an annotation that names what is not there at run time
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
 async def finished(result: Any) -> Any:
     """The result, awaited where it must be."""
     return await result if inspect.isawaitable(result) else result
@@ -99,6 +126,8 @@ async def finished(result: Any) -> Any:
 def capability(marked: T) -> T: ...  # type: ignore[overload-overlap]
 @overload
 def capability(marked: Callable[..., Any]) -> Function: ...
+@overload
+def capability(marked: object) -> Capability: ...
 def capability(marked: Any) -> Any:
     """Let others call this: a function, a bound method, or the objects of a class.
 
@@ -107,13 +136,21 @@ def capability(marked: Any) -> Any:
     into isolates, as an argument, a result, in `env` and in `props`. Its code runs as code of
     the actor that made it, in steps of that actor, even when an isolate calls it; arguments
     from an isolate are copies. Capabilities are compared by identity.
+
+    Of what is one already, a stub or an object of a marked class, it makes the Capability that
+    can be narrowed (`only`) and revoked.
     """
     if isinstance(marked, type):
         setattr(marked, MARK, MappingProxyType(_open(marked)))
         pass_by_reference(marked)
         return marked
+    from facets.capabilities.reference import as_capability
+
+    found = as_capability(marked)
+    if found is not None:
+        return found
     if not callable(marked):
-        raise TypeError(f"{marked!r} is neither a function nor a class")
+        raise TypeError(f"{marked!r} is neither a function nor a class, nor a capability")
     return Function(marked)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Hashable, Mapping
 from typing import Any
 
+from actors.actor import Actor
+from actors.code import ClassCode, Start, _base_of
+from actors.contract import contract_of
 from actors.stub import Method, Stub, stream
 from facets.capabilities.capability import Capability, Kind
-from facets.capabilities.marked import Object, is_marked
+from facets.capabilities.marked import Object, is_marked, signature_of
+from facets.capabilities.views import ViewCapability
+from storage.views import View
 
 
 class StubCapability(Capability):
@@ -15,17 +21,38 @@ class StubCapability(Capability):
 
     __slots__ = ("stub",)
 
-    at_home = False
-
     def __init__(self, stub: Stub) -> None:
-        super().__init__(stub._node.id)
+        super().__init__(stub._node.id, at_home=False)
         self.stub = stub
 
     @property
     def methods(self) -> Mapping[str, Kind]:
         """What is known of it without waking it."""
         running = self.stub._node.activation
-        return {} if running is None else running.methods
+        if running is not None:
+            return running.methods
+        cls = self._class()
+        return {} if cls is None else contract_of(cls, _base_of(cls)).methods
+
+    def signature(self, method: str) -> inspect.Signature | None:
+        """That of the class, if it is trusted code; None for code in an isolate."""
+        found = getattr(self._class(), method, None)
+        if found is None:
+            return None
+        signature = signature_of(found)
+        if signature is None:
+            return None
+        return signature.replace(parameters=[*signature.parameters.values()][1:])
+
+    def text(self, method: str) -> str:
+        """The docstring of the class or its method."""
+        cls = self._class()
+        return inspect.getdoc(getattr(cls, method, None) if method else cls) or "" if cls else ""
+
+    def _class(self) -> type[Actor] | None:
+        start = self.stub._node.start
+        code = start.code if isinstance(start, Start) else None
+        return code.cls if isinstance(code, ClassCode) else None
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the actor."""
@@ -48,12 +75,14 @@ def as_capability(value: object) -> Capability | None:
         return value
     if isinstance(value, Stub):
         return StubCapability(value)
+    if isinstance(value, View):
+        return ViewCapability(value)
     return Object(value) if is_marked(value) else None
 
 
 def is_capability(value: object) -> bool:
     """Whether the value travels by reference."""
-    return isinstance(value, (Capability, Stub)) or is_marked(value)
+    return isinstance(value, (Capability, Stub, View)) or is_marked(value)
 
 
 def identity(value: object) -> Hashable:

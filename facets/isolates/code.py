@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
-from typing import Any
 
-_FILES = {"javascript": (".js", ".mjs"), "typescript": (".ts", ".mts")}
-_DATA = (".json", ".txt")
-"""Modules of these names are a value, or a text."""
+from facets.isolates import sources
+from facets.isolates.tree import Tree
+
+IMAGES = ("science",)
+"""What `image` may be; without it, code runs in the usual guest of its language."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """Modules by name, and which of them is the main one. Immutable; equal by content.
+    """Modules by name, which of them is the main one, and other files. Equal by content.
 
-    Python modules have dotted names, and tracebacks name their lines as `NAME.py`. Modules of
-    JavaScript and TypeScript have the names of files, with `/` between folders.
+    Python modules have dotted names, and tracebacks name their lines as `NAME.py`, or
+    `NAME/__init__.py` for packages. Modules of JavaScript and TypeScript have the names of files,
+    with `/` between folders.
     """
 
     modules: Mapping[str, str]
@@ -28,49 +29,60 @@ class Code:
     language: str = "python"
     wasm: bytes = b""
     """The one module, if the language is "wasm"."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Where Python modules stand that do not stand at `NAME.py`."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What is no module, by path."""
+    image: str = ""
+    """The guest it asks for, or ""."""
 
     @classmethod
     def of(
         cls,
-        source: str | bytes | Mapping[str, str] | Mapping[str, bytes],
+        source: sources.Source,
         main: str | None = None,
         language: str | None = None,
+        image: str = "",
     ) -> Code:
-        """One source text, or modules by name.
-
-        `main` says which module is loaded; it may be left out when one is called "main" or
-        there is only one. `language` is "python", "javascript" or "typescript"; left out, names
-        that end in .js, .mjs, .ts or .mts say it, and otherwise it is Python. Bytes, or one
-        module whose name ends in .wasm, are raw WebAssembly.
-        """
-        wasm = _wasm(source)
-        if wasm is not None:
-            return cls(MappingProxyType({}), main or "main.wasm", "wasm", wasm)
-        given: Mapping[Any, Any] = {main: source} if isinstance(source, str) else source  # type: ignore[assignment]
-        language = language or _guess([*given])
-        if language not in {"python", *_FILES}:
-            known = ", ".join(["python", *_FILES])
-            raise ValueError(f"there is no language {language!r} here; there is {known}")
-        usual = "main" + _FILES.get(language, ("",))[0]
-        modules = {main or usual: source} if isinstance(source, str) else dict(given)
-        main = main or _main(modules, language, usual)
-        if main not in modules:
-            raise ValueError(f"there is no module {main!r} among {sorted(modules)}; pass main=")
-        for name, text in modules.items():
-            _check(name, text, language)
-        return cls(MappingProxyType(modules), main, language)
+        """The code in `source`; see `sources.read`. `image` is one of `IMAGES`, or ""."""
+        code = cls(*sources.read(source, main, language), image=image)
+        if image and image not in IMAGES:
+            raise ValueError(f"there is no image {image!r}; there is {', '.join(IMAGES)}")
+        if image and code.language != "python":
+            raise ValueError(f"image {image!r} runs Python, not {code.language}")
+        return code
 
     @property
     def entry(self) -> str:
         """What is called if nothing is named: "main", or "" for all that a module exports."""
         return "" if self.language == "wasm" else "main"
 
+    def path(self, name: str) -> str:
+        """Where this Python module stands."""
+        return self.paths.get(name) or name.replace(".", "/") + ".py"
+
+    @cached_property
+    def tree(self) -> Tree | None:
+        """Every file of this code, modules too; None if there is nothing but modules."""
+        if not self.files:
+            return None
+        files = {
+            self.path(name): text.encode("utf-8", "surrogatepass")
+            for name, text in self.modules.items()
+        }
+        return Tree(files | dict(self.files), values=True)
+
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of language, main and modules; the identity of this code."""
+        """SHA-256 of language, main, modules and files; the identity of this code."""
         content: list[object] = [self.language, self.main, sorted(self.modules.items())]
+        if self.image:
+            content.append(f"image={self.image}")
         if self.wasm:
             content.append(hashlib.sha256(self.wasm).hexdigest())
+        if self.files or self.paths:
+            files = sorted((k, hashlib.sha256(v).hexdigest()) for k, v in self.files.items())
+            content += [sorted(self.paths.items()), files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def __hash__(self) -> int:
@@ -79,55 +91,8 @@ class Code:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Code) and self.hash == other.hash
 
-    def __reduce__(self) -> tuple[type[Code], tuple[dict[str, str], str, str, bytes]]:
-        return Code, (dict(self.modules), self.main, self.language, self.wasm)
-
-
-def _wasm(source: object) -> bytes | None:
-    """The raw WebAssembly in a source, if it is that; ValueError if it is that and more."""
-    if isinstance(source, Mapping):
-        named = [name for name in source if str(name).endswith(".wasm")]
-        if not named:
-            return None
-        if len(source) > 1:
-            raise ValueError(f"{named[0]!r} stands alone: raw WebAssembly has no other modules")
-        source = source[named[0]]
-        if not isinstance(source, bytes | bytearray):
-            raise TypeError(f"{named[0]!r} is {type(source).__name__}, not bytes")
-    return bytes(source) if isinstance(source, bytes | bytearray) else None
-
-
-def _guess(names: list[str | None]) -> str:
-    for language in ("typescript", "javascript"):
-        if any(isinstance(name, str) and name.endswith(_FILES[language]) for name in names):
-            return language
-    return "python"
-
-
-def _main(modules: Mapping[str, str], language: str, usual: str) -> str:
-    if usual in modules or language == "python":
-        return usual if usual in modules or len(modules) != 1 else next(iter(modules))
-    files = _FILES["typescript"] + _FILES["javascript"]
-    called = [name for name in modules if name in {f"main{ending}" for ending in files}]
-    code = called or [name for name in modules if name.endswith(files)]
-    return code[0] if len(code) == 1 else usual
-
-
-def _check(name: object, text: object, language: str) -> None:
-    if not isinstance(name, str) or not _is_name(name, language):
-        like = "'tool' or 'package.tool'" if language == "python" else "'tool.js' or 'lib/tool.js'"
-        raise ValueError(f"{name!r} is not the name of a module; write {like}")
-    if not isinstance(text, str):
-        raise TypeError(f"the source of {name!r} is {type(text).__name__}, not str")
-
-
-def _is_name(name: str, language: str) -> bool:
-    if language == "python":
-        return all(part.isidentifier() for part in name.split("."))
-    ends = _FILES["javascript"] + _DATA + (_FILES["typescript"] if language == "typescript" else ())
-    plain = not any(sign in name for sign in "\\\0\n\r:") and len(name) <= 255
-    return (
-        plain
-        and name.endswith(ends)
-        and all(part not in {"", ".", ".."} for part in name.split("/"))
-    )
+    def __reduce__(self) -> tuple[object, ...]:
+        return Code, (
+            dict(self.modules), self.main, self.language, self.wasm, dict(self.paths),
+            dict(self.files), self.image,
+        )  # fmt: skip

@@ -6,7 +6,7 @@
 
     t tuple   e set   f frozenset   d dict with other keys than strings   R Rows   w Row
     i large int (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
-    dt datetime   da date   ti time   td timedelta
+    dt datetime   da date   ti time   td timedelta   N, F, S arrays (see `science.arrays`)
     b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
     r capability of the host   g export of the guest (both need a `References`; `grants`)
 
@@ -31,6 +31,7 @@ import msgspec
 
 from facets.capabilities.reference import is_capability
 from facets.isolates.errors import NotTransferable
+from facets.isolates.science import arrays
 from storage.rows import Row, Rows, row_type
 
 MAX_DEPTH = 128
@@ -113,9 +114,11 @@ class References(Protocol):
 class Blob:
     """The attachments of one frame."""
 
-    __slots__ = ("parts", "references", "size")
+    __slots__ = ("arrays", "parts", "references", "size")
 
-    def __init__(self, references: References | None = None) -> None:
+    def __init__(self, references: References | None = None, arrays: bool = False) -> None:
+        self.arrays = arrays
+        """Whether the other side knows arrays and data frames."""
         self.parts: list[str] = []
         self.size = 0
         self.references = references
@@ -199,7 +202,7 @@ def lower(value: object, blob: Blob, what: str = "value") -> Any:
         if references is not None:
             references.take_back(mark)
         probe = None if references is None else _Probe()
-        path, reason = _locate(value, what, 0, probe) or (what, str(refused))
+        path, reason = _locate(value, what, 0, Blob(probe, blob.arrays)) or (what, str(refused))
     raise NotTransferable(
         f"{path}: {reason}",
         hint="pass plain data: numbers, text, bytes, containers, dates, dataclasses",
@@ -258,6 +261,15 @@ def _dataclass(v: Any, blob: Blob, depth: int) -> Any:
 def _struct(v: Any, blob: Blob, depth: int) -> Any:
     fields = {name: getattr(v, name) for name in v.__struct_fields__}
     return {"$": ["o", type(v).__name__, _fields(fields, blob, depth)]}
+
+
+def _scientific(v: Any, blob: Blob, depth: int) -> Any:
+    parts = arrays.take_apart(v) if blob.arrays else None
+    if parts is None:
+        raise _Refused(f"{type(v).__name__} cannot cross the boundary of this isolate")
+    if parts[0] == "=":
+        return _lower(parts[1], blob, depth)
+    return {"$": [parts[0], *(_lower(part, blob, depth) for part in parts[1:])]}
 
 
 _Lower = Callable[[Any, Blob, int], Any]
@@ -322,6 +334,8 @@ def _other(v: object) -> _Lower:
         return _dataclass
     if isinstance(v, msgspec.Struct):
         return _struct
+    if arrays.is_ours(v):
+        return _scientific
     name = f"the class {v.__name__}" if isinstance(v, type) else type(v).__name__
     raise _Refused(f"{name} cannot cross the boundary of an isolate")
 
@@ -348,16 +362,16 @@ class _Probe:
     def exported(self, tagged: list[Any]) -> object: ...
 
 
-def _locate(v: object, path: str, depth: int, probe: References | None) -> tuple[str, str] | None:
+def _locate(v: object, path: str, depth: int, like: Blob) -> tuple[str, str] | None:
     """Where the first value stands that cannot cross, and why; only after `lower` failed."""
     try:
-        _lower(v, Blob(probe), depth)
+        _lower(v, Blob(like.references, like.arrays), depth)
     except _Refused as refused:
         reason = str(refused)
     else:
         return None
     for name, child in _children(v):
-        found = _locate(child, path + name, depth + 1, probe) if depth < MAX_DEPTH else None
+        found = _locate(child, path + name, depth + 1, like) if depth < MAX_DEPTH else None
         if found:
             return found
     return path, reason
@@ -452,6 +466,10 @@ def _references(blob: str) -> References:
     return found
 
 
+def _lift_scientific(x: list[Any], blob: str, depth: int) -> Any:
+    return arrays.put_together(x[0], [_lift(part, blob, depth) for part in x[1:]], Record)
+
+
 _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "t": lambda x, blob, depth: tuple(_lift_list(x[1], blob, depth)),
     "e": lambda x, blob, depth: set(_lift_list(x[1], blob, depth)),
@@ -472,6 +490,7 @@ _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "o": _lift_record,
     "R": _lift_rows,
     "w": _lift_row,
+    **dict.fromkeys(arrays.TAGS, _lift_scientific),
     "r": lambda x, blob, depth: _references(blob).granted(x),
     "g": lambda x, blob, depth: _references(blob).exported(x),
 }

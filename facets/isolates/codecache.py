@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 from facets.isolates import loading, workers
 from facets.isolates.code import Code
@@ -36,6 +36,19 @@ PATIENCE = 0.5
 """Seconds of processor time a compilation may take."""
 REMEMBERED = 4096
 """Sources of which it is known that they loaded once, or that they are not worth a try."""
+
+
+class CodeStore(Protocol):
+    """Where a session looks for compiled code. Any thread may call."""
+
+    def get(self, code: Code) -> Compiled | None:
+        """The compiled modules of this source, if there are any."""
+
+    def loaded(self, code: Code) -> None:
+        """This source loaded without compiled code."""
+
+    def expect(self, code: Code) -> None:
+        """This source will be loaded again."""
 
 
 @final
@@ -69,6 +82,13 @@ class CodeCache:
                 self._loaded.popitem(last=False)
         if asked is False and sum(map(len, code.modules.values())) <= LONGEST:
             workers.submit(Compilation(self, self._image, code).go_on)
+
+    def expect(self, code: Code) -> None:
+        """This source loaded without compiled code, and will be loaded again: compile it now."""
+        with self._lock:
+            if code.hash not in self._loaded:
+                self._loaded[code.hash] = False
+        self.loaded(code)
 
     def put(self, code: Code, compiled: Compiled) -> None:
         """Keep this, and drop what was not used for longest if it is too much."""
@@ -114,7 +134,8 @@ class Compilation:
 
     def _begin(self) -> Instance:
         limits = Limits()
-        made = Instance(self._image, limits.memory, limits.output)
+        memory = max(limits.memory, self._image.smallest + limits.memory // 2)
+        made = Instance(self._image, memory, limits.output)
         made.begin(BOOT, loading.compile_order(self._code, limits.output))
         return made
 

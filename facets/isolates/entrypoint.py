@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
-from facets.capabilities.capability import Capability
-from facets.isolates import using
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.limits import Limits
 from facets.isolates.printed import Printed
+from facets.isolates.using import Desk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
+    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -99,20 +99,27 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
-    own: Capability | None = None
+    own: Own | None = None
 
     def __init__(self, entrypoint: Entrypoint) -> None:
         self._entrypoint = entrypoint
-        self.home = self.giver = entrypoint._isolate.owner
+        isolate = entrypoint._isolate
+        self.home = self.giver = isolate.owner
+        self._desk = Desk(isolate.owner, isolate.owner, f"{isolate.label}.{entrypoint._name}")
 
     def granter(self, cause: Call | None) -> Any:
         return None if cause is None else cause.activation
 
+    def own_now(
+        self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        raise PermissionError(f"an entrypoint has no {method}")
+
     async def use(self, asked: Asked) -> Any:
-        return await using.use(asked, self.home)
+        return await self._desk.use(asked)
 
     def iterate(self, asked: Asked) -> AsyncGenerator[Any, None]:
-        return using.iterate(asked, self.home)
+        return self._desk.iterate(asked)
 
     def storage(self, op: str, args: list[Any]) -> object:
         raise IsolateError(

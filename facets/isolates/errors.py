@@ -2,6 +2,8 @@
 
     FacetsError
     └── IsolateError
+        ├── BadModules            modules that cannot be loaded whatever they hold (ValueError)
+        ├── ModulesTooLarge       more bytes of modules than an isolate takes (ValueError)
         ├── LoadError             the source cannot be loaded; carries the guest's traceback
         ├── GuestError            code in the isolate raised; also an instance of the builtin or
         │                         storage error it was, so `except ValueError` works
@@ -37,6 +39,14 @@ from storage.errors import FacetsError
 
 class IsolateError(FacetsError):
     """Something about code in an isolate."""
+
+
+class BadModules(IsolateError, ValueError):
+    """The name or the kind of a module makes no sense. Field: `name`."""
+
+
+class ModulesTooLarge(IsolateError, ValueError):
+    """The modules and files of an isolate are too large. Field: `limit`, bytes."""
 
 
 class LoadError(IsolateError):

@@ -7,11 +7,11 @@ export until every reference to it outside is gone, which the host says in batch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
-from typing import Any, Protocol, final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Literal, Protocol, final
 from weakref import WeakValueDictionary
 
-from facets.capabilities.capability import Capability, Kind
+from facets.capabilities.capability import Capability, Kind, check_kind
 from facets.capabilities.visit import visit, visit_stream
 
 MOST = 10_000
@@ -56,8 +56,7 @@ class Exports:
         if found is None:
             if len(self._held) >= MOST:
                 raise ValueError(f"more than {MOST} exports")
-            made = Function if kind == "function" else Object
-            found = self._held[number] = made(self, number, name, methods)
+            found = self._held[number] = Export(self, number, name, kind, methods)
         found.times += 1
         return found
 
@@ -79,17 +78,21 @@ class Exports:
             one.revoke("the isolate that it lives in has ended")
 
 
+@final
 class Export(Capability):
-    """Something of a guest's, callable from outside."""
+    """Something of a guest's, callable from outside: a function, or an object's methods."""
 
     __slots__ = ("_methods", "exports", "number", "times")
 
-    at_home = False
-
     def __init__(
-        self, exports: Exports, number: int, name: str, methods: Mapping[str, Kind]
+        self,
+        exports: Exports,
+        number: int,
+        name: str,
+        kind: Literal["function", "object"],
+        methods: Mapping[str, Kind],
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, kind=kind, at_home=False)
         self.home = exports.home
         self.exports = exports
         self.number = number
@@ -103,7 +106,7 @@ class Export(Capability):
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call it in its isolate; arguments and result are copied."""
-        self.admit(method, args, kwargs)
+        check_kind(self, method, "call")
         guest = self.exports.guest
         return await visit(self.home, lambda: guest.call_export(self.number, method, args, kwargs))
 
@@ -111,7 +114,7 @@ class Export(Capability):
         self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """Iterate it in its isolate."""
-        self.admit(method, args, kwargs)
+        check_kind(self, method, "stream")
         guest = self.exports.guest
         return visit_stream(
             self.home, lambda: guest.stream_export(self.number, method, args, kwargs)
@@ -123,71 +126,9 @@ class Export(Capability):
             exports.let_go(self.number, self.times)
 
 
-@final
-class Function(Export):
-    """A function of a guest's: `await it(...)`, or `async for` where it is a stream."""
-
-    __slots__ = ()
-
-    kind = "function"
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Use:
-        """The call, which runs when it is awaited or iterated."""
-        return Use(self, "", args, kwargs)
-
-
-@final
-class Object(Export):
-    """An object of a guest's: its methods are called like a stub's."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Callable[..., Use]:
-        if name.startswith("_") or name not in self._methods:
-            raise AttributeError(f"{self!r} has no {name!r}")
-        return lambda *args, **kwargs: Use(self, name, args, kwargs)
-
-
-class Use(Coroutine[Any, Any, Any]):
-    """A call before it runs: await it, make a task of it, or iterate it."""
-
-    __slots__ = ("_args", "_capability", "_kwargs", "_method", "_running")
-
-    def __init__(
-        self, capability: Capability, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self._capability = capability
-        self._method = method
-        self._args = args
-        self._kwargs = kwargs
-        self._running: Coroutine[Any, Any, Any] | None = None
-
-    def _begin(self) -> Coroutine[Any, Any, Any]:
-        if self._running is None:
-            self._running = self._capability.call(self._method, self._args, self._kwargs)
-        return self._running
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        return self._begin().__await__()
-
-    def __aiter__(self) -> AsyncGenerator[Any, None]:
-        return self._capability.stream(self._method, self._args, self._kwargs)
-
-    def send(self, value: Any) -> Any:
-        """Part of the coroutine protocol, for tasks."""
-        return self._begin().send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Part of the coroutine protocol, for tasks."""
-        return self._begin().throw(*error)
-
-    def close(self) -> None:
-        """Part of the coroutine protocol: give the call up."""
-        if self._running is not None:
-            self._running.close()
-
-
-def _read(description: object) -> tuple[str, str, dict[str, Kind]]:
+def _read(
+    description: object,
+) -> tuple[str, Literal["function", "object"], dict[str, Kind]]:
     if type(description) is not dict:
         raise ValueError("an export is described")
     name, kind, methods = description["name"], description["kind"], description["methods"]

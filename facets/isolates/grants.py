@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from facets.capabilities.capability import Capability
+from facets.capabilities.marked import Object
 from facets.capabilities.reference import as_capability, identity
 from facets.isolates.errors import NotTransferable
 from facets.isolates.exports import Export, Exports
@@ -76,7 +77,8 @@ class Grants:
                 f"the isolate holds {MOST} capabilities already", hint="let go of some", path=""
             )
         handle = self._last = self._last + 1
-        home = capability.home or self.home
+        made_here = isinstance(capability, Object) and capability is not value
+        home = (None if made_here else capability.home) or self.home
         self._entries[handle] = Grant(handle, value, capability, home)
         self._handles[identity(value)] = handle
         capability.held_by(self)

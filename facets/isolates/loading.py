@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from facets.isolates.calls import MethodInfo
@@ -34,17 +34,21 @@ def order(
     output: int,
     compiled: Compiled | None = None,
     references: References | None = None,
+    tops: Sequence[str] = (),
 ) -> bytes:
     """The message to `boot`; NotTransferable if props or env cannot cross.
 
     `compiled` spares the guest the compilation; `references` is what capabilities in props and
-    env become.
+    env become. `tops` are the first parts of the names of modules that it may ask for, besides
+    those it gets.
     """
     blob = Blob(references)
     content = {
         "proto": [1, 1],
         "output": output,
         "modules": _sources(code, blob),
+        "paths": dict(code.paths),
+        "tops": list(tops),
         "code": {name: blob.attach(text, "b") for name, text in (compiled or {}).items()},
         "main": code.main,
         "target": target,
@@ -59,7 +63,13 @@ def order(
 def compile_order(code: Code, output: int) -> bytes:
     """The message to `boot` that asks for compiled code and loads nothing."""
     blob = Blob()
-    content = {"proto": [1, 1], "output": output, "compile": True, "modules": _sources(code, blob)}
+    content = {
+        "proto": [1, 1],
+        "output": output,
+        "compile": True,
+        "modules": _sources(code, blob),
+        "paths": dict(code.paths),
+    }
     return pack(content, blob)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from facets.isolates.caps import Room, Seat
+from facets.isolates.errors import RecordingError
+from facets.isolates.image import Image
 from facets.isolates.instance import Instance
 from facets.isolates.meter import Meter
 from facets.isolates.recording import Recorder
@@ -15,8 +17,9 @@ from facets.isolates.runner import Owner, Runner
 from facets.isolates.timing import Clock, SteadyClock
 
 if TYPE_CHECKING:
-    from facets.isolates.image import Image
+    from facets.isolates.languages import AnyImage
     from facets.isolates.limits import Limits
+    from facets.isolates.science.instance import ScienceInstance
 
 
 class Oversight(NamedTuple):
@@ -40,24 +43,26 @@ NONE = Oversight()
 class Minted(NamedTuple):
     """A guest with nothing in it yet, and what drives it."""
 
-    instance: Instance
+    instance: Instance | ScienceInstance
     runner: Runner
     clock: Clock
     seat: Seat | None
 
 
 def mint(
-    image: Image, limits: Limits, oversight: Oversight, owner: Owner, tick: Callable[[], None]
+    found: AnyImage, limits: Limits, oversight: Oversight, owner: Owner, tick: Callable[[], None]
 ) -> Minted:
     """A fresh guest; `tick` is called when its timer is due. IsolateCap if there is no room."""
     loop = asyncio.get_running_loop()
     seat = oversight.seat(limits)
     try:
         if oversight.recorder is None:
-            instance = image.pool.take(limits.memory, limits.output)
+            instance = found.pool.take(limits.memory, limits.output)
             runner, clock = Runner(instance, owner, limits.cpu), Clock(loop, tick)
         else:
-            instance = recorded = oversight.recorder.mint(image, limits)
+            if not isinstance(found, Image):
+                raise RecordingError("this image cannot be deterministic; leave image= out")
+            instance = recorded = oversight.recorder.mint(found, limits)
             runner = Runner(instance, owner, math.inf)  # its fuel is the limit
             clock = SteadyClock(loop, tick, recorded.ambient)
     except BaseException:

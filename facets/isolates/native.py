@@ -17,31 +17,17 @@ import fcntl
 import hashlib
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
-from facets.isolates.errors import IsolateError
+from facets.isolates.folder import is_ours, replace
 
 Progress = Callable[[str, float], None]
 """Called with a phase ("wait", "compile", "store", "load", "ready") and its seconds so far."""
-
-
-def cache_folder() -> Path:
-    """Where native images are kept; made if missing, refused if others may write to it."""
-    own = os.environ.get("FACETS_CACHE_DIR")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(own) if own else Path(base) / "facets"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not _is_ours(folder):
-        raise IsolateError(
-            f"{folder} can be written by others, or belongs to someone else",
-            hint="native code is loaded from it: fix its mode, or set FACETS_CACHE_DIR",
-            path=str(folder),
-        )
-    return folder
 
 
 def key(identity: str, config: str) -> str:
@@ -64,7 +50,7 @@ def is_sound(target: Path) -> bool:
     """Whether there is an image here that may be mapped and run."""
     stamp = target.with_suffix(".native.sha256")
     try:
-        if not (_is_ours(target) and _is_ours(stamp)):
+        if not (is_ours(target) and is_ours(stamp)):
             return False
         with target.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == stamp.read_text()
@@ -75,20 +61,29 @@ def is_sound(target: Path) -> bool:
 def store(target: Path, native: bytes, on_progress: Progress) -> None:
     """Write the image, then its hash: an image without a hash is not used."""
     on_progress("store", 0.0)
-    _replace(target.with_suffix(".native.sha256"), b"")
-    _replace(target, native)
-    _replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
+    replace(target.with_suffix(".native.sha256"), b"")
+    replace(target, native)
+    replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
 
 
-def _replace(target: Path, content: bytes) -> None:
-    with NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        try:
-            file.write(content)
-            file.close()
-            Path(file.name).replace(target)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+@contextmanager
+def reported(on_progress: Progress) -> Iterator[None]:
+    """Tell every 0.1 s for how long something is being compiled."""
+    began = time.monotonic()
+    done = threading.Event()
+
+    def report() -> None:
+        while not done.wait(0.1):
+            on_progress("compile", time.monotonic() - began)
+
+    on_progress("compile", 0.0)
+    reporter = threading.Thread(target=report, name="facets-compile-progress", daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reporter.join()
 
 
 class locked:  # noqa: N801 - used as a function
@@ -111,8 +106,3 @@ class locked:  # noqa: N801 - used as a function
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
-
-
-def _is_ours(path: Path) -> bool:
-    status = path.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022

@@ -41,6 +41,7 @@ _OURS: dict[str, type[Exception]] = {
         storage.errors.LinkLoop,
         storage.errors.PathTooLong,
         storage.errors.PathInvalid,
+        storage.errors.FileDenied,
         storage.errors.FileTooLarge,
         storage.errors.FilesQuota,
         storage.errors.FileDamaged,

@@ -185,7 +185,6 @@ class Serving:
     async def _run(self, asked: Asked) -> None:
         """The task of one call. Whatever happens in it, the guest hears of it once."""
         try:
-            asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
             if asked.streams:
                 await self._produce(asked)
             else:

@@ -30,19 +30,22 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, final
+from collections.abc import AsyncGenerator, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT
-from facets.isolates import image, languages, loading
+from facets.isolates import languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
+from facets.isolates.files import Files
 from facets.isolates.grants import Grants
 from facets.isolates.held import CALL, too_much, weigh
+from facets.isolates.image import WASM
 from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
@@ -51,6 +54,9 @@ from facets.isolates.raised import raised
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+
+if TYPE_CHECKING:
+    from facets.packages.bundle import Bundle
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -66,8 +72,8 @@ class Session:
     __slots__ = (
         "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
         "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
-        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods",
-        "migrations", "plain", "target", "timings",
+        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods", "migrations",
+        "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -83,11 +89,12 @@ class Session:
 
     def __init__(
         self,
-        found: image.Image,
+        found: languages.AnyImage,
         target: str,
         actor: bool,
         limits: Limits,
         services: Services,
+        files: Files,
         oversight: Oversight = NONE,
     ) -> None:
         """Use `Session.open`."""
@@ -100,7 +107,6 @@ class Session:
             found, limits, oversight, self, self._tick
         )
         self._meter = oversight.meter
-        self._steps = Steps(services, actor, self._lost)
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
@@ -109,6 +115,7 @@ class Session:
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
+        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = False
@@ -130,25 +137,33 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
+        packages: Bundle | None = None,
+        guest: Path = WASM,
         oversight: Oversight = NONE,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
-        `identity` becomes attributes of the actor (`id`, `name`). Raises LoadError if the code
-        does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no room.
+        `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
+        modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
+        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
+        room.
         """
-        found, code = await languages.prepare(code)
+        found, code = await languages.prepare(code, guest)
+        languages.check_room(limits, found)
         # Compiled code may come at any time, and where objects lie depends on it.
         compiled = found.code.get(code) if oversight.recorder is None else None
-        session = cls(found, target, actor, limits, services, oversight)
+        files = Files(code, packages, found.code)
+        session = cls(found, target, actor, limits, services, files, oversight)
+        session.blob.arrays = code.image != ""
         meter = oversight.meter
         counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
-                code, target, actor, identity, props, env, limits.output, compiled, session._grants
-            )
+                code, target, actor, identity, props, env, limits.output, compiled,
+                session._grants, files.tops,
+            )  # fmt: skip
             await session._boot(order)
         except BaseException as error:
             session.kill(error)
@@ -187,9 +202,9 @@ class Session:
         """Calls that the guest has not answered."""
         return len(self._calls)
 
-    async def idle(self) -> None:
-        """Return when the guest has answered every call."""
-        while self._calls:
+    async def idle(self, but: Collection[Any] = ()) -> None:
+        """Return when the guest has answered every call, but those caused by one of these."""
+        while any(call.cause not in but for call in self._calls.values()):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -425,6 +440,11 @@ class Session:
         call = self._calls.get(number) if type(number) is int else None
         return None if call is None else call.cause
 
+    def _own(self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One of the runtime's own services, called in the middle of a step."""
+        self._grants.home = self._services.home
+        return self._services.own_now(self.cause_of(number), method, args, kwargs)
+
     def _post(self, message: list[Any]) -> None:
         self._inbox.put(message)
         if not self._runner.busy:
@@ -439,7 +459,7 @@ class Session:
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants)
+            self.blob = Blob(self._grants, blob.arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
@@ -548,7 +568,7 @@ class Session:
         call = self._calls.pop(number)
         if call.timer is not None or call.grace is not None:
             call.disarm()
-        if self._idle and not self._calls:
+        if self._idle:
             self._wake_idle()
         return call
 

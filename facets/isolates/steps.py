@@ -11,12 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.codec import Blob, References, Tail, lift, lower, pack, unpack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
+from facets.isolates.files import Files
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
-OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to"})
+OPERATIONS = frozenset({
+    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
+})  # fmt: skip
+FILE = "file"
+"""Not storage and of no step: a question to `files`."""
+OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -24,16 +30,27 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_calls", "_failed", "_open", "_services", "_stores", "allowed", "lost", "served",
+        "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
+        "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
-        self, services: Services, stores: bool, failed: Callable[[int, Exception], None]
+        self,
+        services: Services,
+        stores: bool,
+        failed: Callable[[int, Exception], None],
+        files: Files,
+        references: References | None = None,
+        own: OwnCall | None = None,
     ) -> None:
         self._services = services
+        self._references = references
+        self._own = own
+        """Runs one of the runtime's own services for a call of this number."""
         self._stores = stores
         self._failed = failed
         """Told which call lost a step because the commit failed."""
+        self._files = files
         self._open: int | None = None
         self._calls: set[int] = set()
         self.served = 0
@@ -45,19 +62,36 @@ class Steps:
     def serve(self, message: bytes) -> bytes:
         """Run one operation; the answer is the value or the error to raise in the guest."""
         self.count()
-        step, call, op, args = _parse(message)
+        step, call, op, args = _parse(message, self._references)
         if op == "undo":
             if step == self._open:
                 self.abandon()
             return b"[true,null]"
         try:
-            self._enter(step, call)
+            if op == "own":
+                return self._serve_own(call, args)
             blob = Blob()
+            if op == FILE:
+                return pack([True, lower(self._files.serve(args), blob, op)], blob)
+            self._enter(step, call)
             return pack([True, lower(self._services.storage(op, args), blob, op)], blob)
         except IsolateDead:
             raise
         except Exception as error:
             return _refusal(error)
+
+    def _serve_own(self, call: int, args: list[Any]) -> bytes:
+        name, positional, named = args
+        own = self._services.own
+        if own is None or self._own is None or type(name) is not str:
+            raise PermissionError("this isolate has no services of its own")
+        if own.ends_step(name):
+            self.end()
+            if self.lost is not None:
+                raise self.lost
+        result = self._own(call, name, tuple(positional), dict(named))
+        blob = Blob(self._references)
+        return pack([True, lower(result, blob, name)], blob)
 
     def count(self) -> None:
         """One more operation, or call to a capability; CallLimit if that is too much."""
@@ -103,14 +137,16 @@ class Steps:
             self._services.rollback()
 
 
-def _parse(message: bytes) -> tuple[int, int, str, list[Any]]:
+def _parse(message: bytes, references: References | None) -> tuple[int, int, str, list[Any]]:
     try:
         header, tail = unpack(message)
         step, call, op, args = header
         if type(step) is not int or type(call) is not int or type(args) is not list:
             raise ValueError("wrong types")
-        if op != "undo" and op not in OPERATIONS:
+        if op not in ("undo", FILE) and op not in OPERATIONS:
             raise ValueError(f"unknown operation {op!r}")
+        if op == "own" and isinstance(tail, Tail):
+            tail.references = references  # everywhere else only data has a place
         return step, call, op, [lift(arg, tail) for arg in args]
     except (ValueError, TypeError) as error:
         raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None

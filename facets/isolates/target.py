@@ -12,7 +12,7 @@ from facets.isolates.limits import Limits
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.code import Code
-    from facets.isolates.loader import Isolate
+    from facets.isolates.isolate import Isolate
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +42,11 @@ class IsolateActor:
         return isinstance(other, IsolateActor) and self.same(other) and self.limits == other.limits
 
     def __hash__(self) -> int:
-        return hash((self.isolate.identity, self.name))
+        return hash(self.name)  # the identity says more once packages are resolved
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        body = IsolateBody(activation, self.interface, self.isolate.owner)
+        body = IsolateBody(activation, self)
         node = activation.node
         session = await self.isolate.open(
             self.name,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from storage.database import Database
     from storage.files.spec import FacetsFileSystem
     from storage.objects.store import ObjectStore
+    from storage.views.files import FileView
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +398,12 @@ class Files:
         self._entries.copy(source, target)
 
     # -- elsewhere ----------------------------------------------------------------------
+
+    def view(self, path: AnyPath, mode: Literal["r", "rw"] = "r") -> FileView:
+        """What is below a directory, to be handed to others: see `FileView`."""
+        from storage.views.files import FileView
+
+        return FileView(self._tables.database, paths.normalise(path), mode)
 
     def fsspec(self) -> FacetsFileSystem:
         """The same files as an `fsspec` file system, for libraries that take one."""

@@ -68,10 +68,10 @@ _TRIGGERS = (
 class Tables:
     """Statements on the tables, which are made by the first change."""
 
-    __slots__ = ("_database", "_ready")
+    __slots__ = ("_ready", "database")
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._ready = False
 
     def forget(self) -> None:
@@ -80,30 +80,30 @@ class Tables:
 
     def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows; none where nothing was ever written, and then no database is made."""
-        self._database.look()
-        if not self._database.has_file or not self.ready():
+        self.database.look()
+        if not self.database.has_file or not self.ready():
             return []
-        return self._database.run_own(query, values)
+        return self.database.run_own(query, values)
 
     def write(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """A statement inside `change`."""
-        return self._database.run_own(query, values)
+        return self.database.run_own(query, values)
 
     @contextmanager
     def change(self) -> Iterator[None]:
         """A part of the step that happens as a whole or, when it raises, not at all."""
         if not self.ready():
             for statement in (*_TABLES[:-1], *_TRIGGERS, _TABLES[-1]):
-                self._database.run_own(statement)
+                self.database.run_own(statement)
             self._ready = True
-        with self._database.transaction():
+        with self.database.transaction():
             yield
 
     def ready(self) -> bool:
         """Whether the tables are there."""
         if not self._ready:
             query = "select 1 from sqlite_schema where name = '_facets_files_nodes'"
-            self._ready = bool(self._database.run_own(query))
+            self._ready = bool(self.database.run_own(query))
         return self._ready
 
     def totals(self) -> tuple[int, int]:

@@ -76,3 +76,19 @@ class Tool(Actor):
     async def echo(self, text):
         return text
 """
+JAVASCRIPT = """
+import { Actor } from "facets";
+
+export class Tool extends Actor {
+  static migrations = ["create table if not exists rows(n integer)"];
+
+  async nop(n = 0) {
+    return n;
+  }
+
+  async insert(n) {
+    this.sql("insert into rows values (?)", n);
+    return n;
+  }
+}
+"""

@@ -34,7 +34,7 @@ from facets.errors import (
 from storage import StorageLimits
 
 HEAD = "import asyncio, os, sys, time\nfrom facets import Actor\n\nclass Tool(Actor):\n"
-LIMITS = Limits(memory=64 << 20, cpu=0.5, wall=1.0)
+LIMITS = Limits(memory=64 << 20, cpu=0.2, wall=2.0)
 
 
 def tool(body: str) -> str:

@@ -269,6 +269,58 @@ async def test_in_a_transaction_what_a_guest_calls_takes_part(runtime: LocalRunt
     await run(runtime, story)
 
 
+async def test_a_transaction_opened_for_a_guest_may_include_the_guest(
+    runtime: LocalRuntime,
+) -> None:
+    async def story(lead: Lead) -> None:
+        tool = lead.tool()
+
+        @facets.capability
+        async def transact(fail: bool) -> None:
+            async with lead.facets.transaction():
+                await tool.write(1)
+                await lead.note("x")
+                if fail:
+                    raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError, match="no"):
+            await tool.call(transact, True)
+        assert await lead.log() == []
+        await tool.call(transact, False)
+        assert await lead.log() == ["x"]
+        assert await tool.read() == [(1,)]
+
+    await run(runtime, story)
+
+
+async def test_a_marked_object_that_a_capability_returns_is_code_of_the_same_actor(
+    runtime: LocalRuntime,
+) -> None:
+    @facets.capability
+    class Log:
+        def __init__(self, lead: Lead) -> None:
+            self._lead = lead
+
+        async def write(self, what: str) -> str:
+            await self._lead.note(what)
+            self._lead.sql("insert into log values (?)", what + "!")
+            return self._lead.current()
+
+    async def story(lead: Lead) -> None:
+        tool, made = lead.tool(), Log(lead)
+
+        @facets.capability
+        def open_log() -> Log:
+            return made
+
+        assert await tool.call(open_log) is made
+        said = await tool.on(await tool.call(open_log), "write", "x")
+        assert said == "Lead:a.do -> Lead:a/tool.on -> Lead:a.Log.write"
+        assert await lead.log() == ["x", "x!"]
+
+    await run(runtime, story)
+
+
 async def test_in_a_transaction_code_of_the_outside_is_refused(runtime: LocalRuntime) -> None:
     called: list[int] = []
 

@@ -277,3 +277,29 @@ async def test_a_cancelled_block_undoes_everything_and_lets_others_in(
         await held
 
     assert await holder.all_directly("x") == []
+
+
+async def test_a_transaction_may_call_an_actor_that_waits_for_the_one_that_opened_it(
+    state: Path,
+) -> None:
+    class Above(Actor):
+        async def start(self) -> None:
+            await self.facets.get("below", Below).run(self.facets.get("below", Below))
+
+        async def note(self, what: str) -> None:
+            self.kv[what] = 1
+
+        async def notes(self) -> list[str]:
+            return list(self.kv)
+
+    class Below(Actor):
+        async def run(self, itself: Any) -> None:
+            async with self.facets.transaction():
+                await self.parent.note("a")
+                await asyncio.sleep(0)
+                await self.parent.note("b")
+
+    async with LocalRuntime(state) as runtime:
+        above = runtime.get(Above, "a")
+        await asyncio.wait_for(above.start(), 5)
+        assert await above.notes() == ["a", "b"]

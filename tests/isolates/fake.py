@@ -38,14 +38,19 @@ class Owner:
     def granter(self, cause: Any) -> Any:
         return None
 
+    def own_now(self, cause: Any, method: str, args: Any, kwargs: Any) -> Any:
+        return self.own.now(method, args, kwargs)
+
     async def use(self, asked: Any) -> Any:
         self.asked.append(asked)
         self.events.append("use")
+        asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
         return await asked.grant.capability.call(asked.method, asked.args, asked.kwargs)
 
     def iterate(self, asked: Any) -> Any:
         self.asked.append(asked)
         self.events.append("use")
+        asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
         return asked.grant.capability.stream(asked.method, asked.args, asked.kwargs)
 
     def storage(self, op: str, args: list[Any]) -> object:

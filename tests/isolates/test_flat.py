@@ -85,6 +85,44 @@ LINKED = """
 """
 
 
+WITH_A_HOST = """
+(component
+  (import "log" (func $log (param "text" string)))
+  (core module $main
+    (memory (export "memory") 1)
+    (global (export "base") i32 (i32.const 8))
+    (data (i32.const 8) "hello")
+  )
+  (core module $shim
+    (type $log (func (param i32 i32)))
+    (table (export "$imports") 1 funcref)
+    (func (export "0") (type $log)
+      local.get 0 local.get 1 i32.const 0 call_indirect (type $log))
+  )
+  (core module $library
+    (import "host" "log" (func $log (param i32 i32)))
+    (import "env" "base" (global $base i32))
+    (func (export "run") (result i32) (call $log (global.get $base) (i32.const 5)) i32.const 1)
+  )
+  (core module $fixups
+    (import "" "0" (func $log (param i32 i32)))
+    (import "" "$imports" (table 1 funcref))
+    (elem (i32.const 0) $log)
+  )
+  (core instance $s (instantiate $shim))
+  (core instance $m (instantiate $main))
+  (core instance $l (instantiate $library
+    (with "env" (instance $m))
+    (with "host" (instance (export "log" (func $s "0"))))))
+  (core func $lowered (canon lower (func $log) (memory (core memory $m "memory"))))
+  (core instance (instantiate $fixups (with "" (instance
+    (export "$imports" (table $s "$imports"))
+    (export "0" (func $lowered))))))
+  (func (export "run") (result u32) (canon lift (core func $l "run")))
+)
+"""
+
+
 def assembled(source: str) -> bytes:
     return bytes(wasmtime.wat2wasm(source))
 
@@ -104,6 +142,30 @@ def test_linked_modules_give_what_they_gave_apart() -> None:
 
     assert (len(Parts(linked).modules), len(Parts(whole).modules)) == (3, 1)
     assert results(whole) == results(linked)
+
+
+def test_the_host_is_called_through_what_is_not_merged() -> None:
+    whole = flattened(assembled(WITH_A_HOST))
+    heard: list[str] = []
+    engine = wasmtime.Engine()
+    store, linker = wasmtime.Store(engine), Linker(engine)
+    with linker.root() as root:
+        root.add_func("log", lambda _store, text: heard.append(text))
+    run = linker.instantiate(store, Component(engine, whole)).get_func(store, "run")
+
+    assert run is not None
+    assert (run(store), heard) == (1, ["hello"])
+    assert len(Parts(whole).modules) == 2
+
+
+def test_a_variable_that_others_see_is_refused() -> None:
+    shared = WITH_A_HOST.replace(
+        '(import "" "0" (func $log (param i32 i32)))',
+        '(import "" "0" (func $log (param i32 i32))) (import "" "base" (global i32))',
+    ).replace('(export "0" (func $lowered))', '(export "0" (func $lowered))'
+              ' (export "base" (global $m "base"))')  # fmt: skip
+    with pytest.raises(ValueError, match="shared"):
+        flattened(assembled(shared))
 
 
 def test_a_call_through_the_table_of_the_linker_is_direct() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from facets.isolates import image, native
+from facets.isolates import folder, image, native
 from facets.isolates.errors import GuestMissing, IsolateError
 
 WAT = """(component
@@ -122,7 +122,7 @@ def test_a_guest_that_was_not_built_says_how(tmp_path: Path, cache: Path) -> Non
 def test_the_cache_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACETS_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert native.cache_folder() == tmp_path / "x" / "facets"
+    assert folder.cache_folder() == tmp_path / "x" / "facets"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert native.cache_folder() == tmp_path / ".cache" / "facets"
+    assert folder.cache_folder() == tmp_path / ".cache" / "facets"

@@ -10,14 +10,14 @@ import sys
 
 import storage.spilled
 from facets import Actor, LocalRuntime
+from storage.files import chunks, extents, streams
 from storage.limits import FileLimits, HistoryLimits, JournalLimits
 
-storage.spilled.GRACE = 0.0
-MIB = 1 << 20
+SIZE = 64 << 10
 NAMES = [f"keeper{n}" for n in range(6)]
+HISTORY = HistoryLimits(age=0.4)
 OPTIONS = {
     "journal": JournalLimits(segment=128 << 10, size=512 << 10),
-    "history": HistoryLimits(age=0.2),
     "files": FileLimits(inline=1000),
 }
 
@@ -47,14 +47,14 @@ class Keeper(Actor, kind="Keeper"):
         if content is None:
             self.fs.unlink(path)
         else:
-            self.fs.write(path, bytes([content]) * MIB)
+            self.fs.write(path, bytes([content]) * SIZE)
         self.kv["n"], self.kv["name"] = n + 1, name
         return n + 1
 
     async def seen(self) -> tuple[str, int, dict[str, int]]:
         """The name, how many changes, and what is in the files."""
         found = {f"/{name}": self.fs.read(f"/{name}") for name in self.fs.listdir()}
-        if any(set(data) != {data[0]} or len(data) != MIB for data in found.values()):
+        if any(set(data) != {data[0]} or len(data) != SIZE for data in found.values()):
             raise AssertionError("a file holds something else")
         contents = {path: data[0] for path, data in found.items()}
         return self.kv.get("name", ""), self.kv.get("n", 0), contents
@@ -63,7 +63,7 @@ class Keeper(Actor, kind="Keeper"):
 async def keep_changing(runtime: LocalRuntime, name: str) -> None:
     while True:
         n = await runtime.get(Keeper, name).go_on(name)
-        print(name, n, runtime.bookmark(), flush=True)
+        print(name, n, runtime.bookmark(), runtime.host.store.objects.removed, flush=True)
         chance = random.random()
         if chance < 0.1:
             await runtime.clone(Keeper, name, f"{name}-copy")
@@ -76,11 +76,14 @@ async def keep_sweeping(runtime: LocalRuntime) -> None:
     host = runtime.host
     while True:
         await host.aside(host.store.enforce)
-        print("swept", await host.sweep_objects(), flush=True)
+        await host.sweep_objects()
 
 
 async def main() -> None:
-    runtime = LocalRuntime(sys.argv[1], **OPTIONS)  # type: ignore[arg-type]
+    storage.spilled.GRACE = 0.0
+    for module in (chunks, extents, streams):
+        module.OBJECT = SIZE  # type: ignore[misc]
+    runtime = LocalRuntime(sys.argv[1], history=HISTORY, **OPTIONS)  # type: ignore[arg-type]
     async with runtime, asyncio.TaskGroup() as group:
         group.create_task(keep_sweeping(runtime))
         for name in NAMES:

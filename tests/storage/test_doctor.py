@@ -436,3 +436,31 @@ def test_a_repair_hands_records_to_who_keeps_older_states(store: Store) -> None:
     repair(root, before=lambda records: seen.extend(one.sequence for one in records))
 
     assert seen[-1] == store.committed
+
+
+def test_the_history_of_no_actor_is_found_and_moved_aside(store: Store) -> None:
+    root = settled(store)
+    kept = {path.name for path in root.glob("history/??/*")}
+    (root / "history" / "e7").mkdir(exist_ok=True)
+    lost = next(root.glob("history/??/*")).rename(root / "history" / "e7" / "999")
+    kept.discard(lost.name)
+
+    assert [one.path for one in looked(root).findings] == ["history/e7/999"]
+    repair(root)
+
+    assert not lost.exists()
+    assert (root / "lost+found" / "history-e7-999").is_dir()
+    assert {path.name for path in root.glob("history/??/*")} < kept
+
+
+def test_a_large_content_that_is_missing_is_an_error(store: Store) -> None:
+    a = store.root("K", "a")
+    a.fs.write("/f", bytes([1]) * (2 << 20))
+    a.commit()
+    root = settled(store)
+    assert looked(root).sound
+    next(root.glob("objects/files/??/*")).unlink()
+
+    report = looked(root)
+    assert not report.sound
+    assert "missing" in report.findings[0].what

@@ -14,12 +14,12 @@ from storage.archive import Export, import_
 from storage.clone import clone
 from storage.database import Database
 from storage.disk import Disk
-from storage.errors import DatabaseCorrupt, ObjectMissing
+from storage.errors import DatabaseCorrupt, ObjectMissing, ObjectStoreFailed
 from storage.history import Bookmark
 from storage.restore import Restore
 from storage.spilled import PREFIX, Generation, Spilled
 from storage.sweep import Sweep, sweep_now
-from storage.testing.objects import FaultyStore, MemoryStore, StoreCall
+from storage.testing.objects import FaultyStore, MemoryStore, StoreCall, fail
 from tests.storage.kit import crashed
 
 FORGETFUL = HistoryLimits(age=0.0)
@@ -369,3 +369,22 @@ def test_large_contents_from_before_the_replica_are_in_it(state: Path, tmp_path:
     copy = Store.open(tmp_path / "b", replica=objects)
     assert content(copy.root("K", "a")) == 1
     copy.close()
+
+
+def test_an_opening_that_cannot_bring_contents_to_the_replica_can_be_repeated(
+    state: Path,
+) -> None:
+    store = opened(state)
+    keep(store.root("K", "a"), 1)
+    store.close()
+    objects = MemoryStore()
+
+    def refuse(call: StoreCall) -> None:
+        if call.method == "put" and call.key.startswith("objects/"):
+            fail(call)
+
+    with pytest.raises(ObjectStoreFailed):
+        Store.open(state, replica=FaultyStore(objects, refuse))
+    again = Store.open(state, replica=objects)
+    assert content(again.root("K", "a")) == 1
+    again.close()

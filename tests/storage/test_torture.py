@@ -24,12 +24,12 @@ KILLS = int(os.environ.get("FACETS_TORTURE_KILLS", "6"))
 SEED = int(os.environ.get("FACETS_TORTURE_SEED", "20261125"))
 
 
-def run_and_kill(state: Path, words: int, delay: float) -> dict[str, int]:
+def run_and_kill(state: Path, words: int, delay: float, *replica: str) -> dict[str, int]:
     """Let the worker say this many lines, kill it a moment later; the newest it said of each.
 
     A cut of one line is in its "opening": the kill comes while it recovers.
     """
-    command = [sys.executable, "-m", "tests.storage.torture_worker", str(state)]
+    command = [sys.executable, "-m", "tests.storage.torture_worker", str(state), *replica]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = [process.stdout.readline().rstrip("\n") for _ in range(words)]
@@ -42,9 +42,10 @@ def run_and_kill(state: Path, words: int, delay: float) -> dict[str, int]:
     return {name: int(n) for name, n in lines}
 
 
-async def check(state: Path, acknowledged: Mapping[str, int]) -> None:
+async def check(state: Path, acknowledged: Mapping[str, int], replica: str | None = None) -> None:
     """Each tree is as it was after some prefix of its own steps, and has what was acknowledged."""
-    async with LocalRuntime(state, journal=torture_worker.JOURNAL) as runtime:
+    journal = torture_worker.JOURNAL
+    async with LocalRuntime(state, journal=journal, replica=replica) as runtime:
         for name in torture_worker.NAMES:
             tree = runtime.get(torture_worker.Tree, name)
             n, branch, leaf, done = await tree.seen()
@@ -72,3 +73,15 @@ async def test_kills_of_twenty_busy_trees_lose_nothing_acknowledged(state: Path)
             await check(state, acknowledged)
     assert sum(acknowledged.values()) > 0
     await check(state, acknowledged)
+
+
+@pytest.mark.timeout(7200 if KILLS > 100 else 600)
+async def test_kills_while_trees_come_back_from_a_replica_lose_nothing(
+    state: Path, tmp_path: Path
+) -> None:
+    pick = random.Random(SEED)
+    replica = (tmp_path / "replica").as_uri()
+    for _ in range(1 + KILLS // 4):
+        acknowledged = run_and_kill(state, pick.randrange(100, 400), 0.02, replica)
+        await check(state, acknowledged, replica)
+    await check(tmp_path / "filled", {}, replica)

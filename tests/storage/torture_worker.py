@@ -1,7 +1,8 @@
 """The process that test_torture.py kills: twenty actors with facets below them, all busy.
 
 Each grows step by step, and now and then writes two facets in one transaction, clones one over
-another, restores one, deletes one, or compacts itself. The journal is small, so that segments
+another, restores one, deletes one, or compacts itself. With a
+replica, a second argument, they also come back from there. The journal is small, so that segments
 and checkpoints come and go all the time.
 """
 
@@ -10,6 +11,7 @@ import random
 import sys
 
 from facets import Actor, LocalRuntime
+from storage.errors import NoState
 from storage.limits import JournalLimits
 
 JOURNAL = JournalLimits(segment=128 << 10, size=512 << 10)
@@ -78,24 +80,33 @@ class Tree(Actor, kind="Tree"):
         return {name: await self.facets.get(name, Leaf).rows() for name in names}
 
 
-async def keep_growing(runtime: LocalRuntime, name: str) -> None:
+async def keep_growing(runtime: LocalRuntime, name: str, *, retrieving: bool) -> None:
     tree = runtime.get(Tree, name)
     n = (await tree.seen())[3]
     while True:
         n += 1
         await tree.grow(n)
         print(name, n, flush=True)
-        if random.random() < 0.2:
+        if retrieving and random.random() < 0.05:
+            print(name, 0, flush=True)  # from here on it may be as the replica has it
+            try:
+                await runtime.restore_from_replica(Tree, name)
+            except NoState:
+                continue  # the replica is not as far yet
+            n = (await tree.seen())[3]
+        elif random.random() < 0.2:
             await getattr(tree, random.choice(("pair", "copy", "swing", "forget", "pair")))()
 
 
 async def main() -> None:
     print("opening", 0, flush=True)
-    async with LocalRuntime(sys.argv[1], open_databases=16, journal=JOURNAL) as runtime:
+    replica = sys.argv[2] if len(sys.argv) > 2 else None
+    options = {"open_databases": 16, "journal": JOURNAL, "replica": replica}
+    async with LocalRuntime(sys.argv[1], **options) as runtime:  # type: ignore[arg-type]
         print("open", 0, flush=True)
         async with asyncio.TaskGroup() as group:
             for name in NAMES:
-                group.create_task(keep_growing(runtime, name))
+                group.create_task(keep_growing(runtime, name, retrieving=bool(replica)))
 
 
 if __name__ == "__main__":

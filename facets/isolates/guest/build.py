@@ -67,12 +67,27 @@ def build() -> Path:
     return WASM
 
 
-def _componentize(made: Path) -> None:
+def bake(made: Path, folder: Path, seconds: float) -> None:
+    """Make a guest that has packages, at `made`; `baked.py` of the guest says what is in `folder`.
+
+    Their modules run, inside WebAssembly. Raises RuntimeError with what was said if that fails,
+    TimeoutError if it takes longer than `seconds`.
+    """
+    try:
+        _componentize(made, folder, seconds)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"importing the packages takes more than {seconds} s") from None
+
+
+def _componentize(made: Path, folder: Path | None = None, seconds: float | None = None) -> None:
     # In a process of its own: the builder takes 1 GB, and the package has no `__main__`.
     command = [sys.executable, "-c", "from componentize_py import script; script()"]
     command += ["-d", str(HERE / "isolate.wit"), "-w", "isolate"]
-    command += ["componentize", "-p", str(HERE / "app"), "app", "-o", str(made)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    command += ["componentize", "-p", str(HERE / "app"), *(["-p", str(folder)] if folder else [])]
+    command += ["app", "-o", str(made)]
+    done = subprocess.run(  # noqa: S603 - our own
+        command, capture_output=True, text=True, check=False, timeout=seconds
+    )
     if done.returncode:
         raise RuntimeError(f"componentize-py failed:\n{done.stdout}{done.stderr}")
     _beside("immortal").make_immortal(made)

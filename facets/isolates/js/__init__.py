@@ -4,6 +4,7 @@
     component   the engine as a component with the world of every guest
     snapshot    its memory when the prelude has run
     typescript  types taken away
+    lines       what was laid out anew, with its lines where they were
     wheel       the wheel's files, pinned
     guest/      what runs inside, before any tool: one function, in the order of its files
 

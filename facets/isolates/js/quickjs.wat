@@ -132,6 +132,7 @@
     (global $again (mut i32) (i32.const @AGAIN@))
     (global $resolve (mut i32) (i32.const @RESOLVE@))
     (global $source (mut i32) (i32.const @SOURCE@))
+    (global $rehearse (mut i32) (i32.const @REHEARSE@))
 
     (func $out_of_memory unreachable)
     (func $prelude_failed unreachable)
@@ -165,6 +166,7 @@
       (global.set $again (call $item (local.get $made) (i32.const 3)))
       (global.set $resolve (call $item (local.get $made) (i32.const 4)))
       (global.set $source (call $item (local.get $made) (i32.const 5)))
+      (global.set $rehearse (call $item (local.get $made) (i32.const 7)))
       (call $run (call $item (local.get $made) (i32.const 6)) (global.get $undefined))
       (call $free (local.get $text) (i32.const @SIZE@))
       ;; Or the first collection would come in the middle of a load, and touch every page.
@@ -183,7 +185,8 @@
       (if (i32.eq (local.get $index) (i32.const 4)) (then (return (global.get $next))))
       (if (i32.eq (local.get $index) (i32.const 5)) (then (return (global.get $again))))
       (if (i32.eq (local.get $index) (i32.const 6)) (then (return (global.get $resolve))))
-      (global.get $source))
+      (if (i32.eq (local.get $index) (i32.const 7)) (then (return (global.get $source))))
+      (global.get $rehearse))
 
     ;; -- the exports ---------------------------------------------------------------------------
 
@@ -196,7 +199,7 @@
     (func (export "release") (param i32) (call $result_free))
 
     ;; Call a function of the prelude with a text, then let it say what there is to say. An empty
-    ;; text asks for nothing and gets nothing.
+    ;; text asks for a rehearsal, of which there is nothing to say.
     (func $enter (param $function i32) (param $at i32) (param $size i32) (result i32)
       (local $text i32)
       (call $result_free)
@@ -207,7 +210,10 @@
           (if (i32.eqz (local.get $text))
             (then (call $out_of_memory)))
           (call $run (local.get $function) (local.get $text))
-          (call $free_value (local.get $text))))
+          (call $free_value (local.get $text)))
+        (else
+          (call $run (global.get $rehearse) (global.get $undefined))
+          (call $result_free)))
       (i32.store offset=8 (global.get $words) (call $last_ptr))
       (i32.store offset=12 (global.get $words) (call $last_len))
       (i32.add (global.get $words) (i32.const 8)))
@@ -215,15 +221,18 @@
     ;; Call it, run every job, ask what is next; so on until the answer is a text. One turn of
     ;; the prelude, with all the jobs that follow from it, is one step.
     (func $run (param $function i32) (param $text i32) (local $argc i32) (local $count i32)
+        (local $status i32)
       (local.set $argc (i32.const 1))
       (loop $turn
         (i32.store offset=4 (global.get $words) (local.get $text))
         (if (call $call_function (local.get $function) (global.get $undefined)
               (i32.add (global.get $words) (i32.const 4)) (local.get $argc) (global.get $words))
           (then (call $panic) (return)))
-        (if (i32.eqz (call $get_string (i32.load (global.get $words))))
-          (then (call $free_value (i32.load (global.get $words))) (return)))
+        (local.set $status (call $get_string (i32.load (global.get $words))))
         (call $free_value (i32.load (global.get $words)))
+        (if (i32.eqz (local.get $status)) (then (return)))
+        (if (i32.eq (local.get $status) (i32.const 1)) ;; a text, but no memory for it
+          (then (call $panic) (return)))
         (local.set $count (call $jobs))
         (local.set $argc (i32.const 0))
         (local.set $function (global.get $next))

@@ -7,7 +7,6 @@ stood in the source: what an error says about lines is then true.
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections import OrderedDict
 from types import MappingProxyType
@@ -18,16 +17,13 @@ from facets.isolates.code import Code
 from facets.isolates.errors import IsolateDead, LoadError, ProtocolViolation
 from facets.isolates.instance import BOOT
 from facets.isolates.js.guests import STRIPPER
+from facets.isolates.js.lines import aligned
 from facets.isolates.limits import Limits
 from facets.isolates.runner import Runner
 
 MOST = 8 << 20
 """Characters of stripped code that are kept, the least recently used dropped first."""
-WINDOW = 400
-"""Lines that are looked ahead for the place of a line."""
 _LIMITS = Limits(cpu=2.0, output=32 << 20)
-_WORD = re.compile(r"[\w$]+")
-_TICK = re.compile(r"\\.|`")
 _lock = threading.Lock()
 _kept: OrderedDict[str, Code] = OrderedDict()
 
@@ -128,41 +124,3 @@ class _Run:
             self._over.set_exception(
                 LoadError(f"the types cannot be taken away: {reason}"[:500], type="SyntaxError")
             )
-
-
-def aligned(made: str, source: str) -> str:
-    """`made` with other line breaks, so that what it says stands where it stands in `source`."""
-    wanted = [_WORD.findall(line) for line in source.split("\n")]
-    placed: list[str] = []
-    at, inside = 0, False
-    for line in made.split("\n"):
-        found = None if inside else _place(_WORD.findall(line), wanted, at)
-        if found is not None:
-            _move(placed, found)
-            at = found
-        placed.append(line)
-        inside ^= len([one for one in _TICK.findall(line) if one == "`"]) % 2 == 1
-    return "\n".join(placed)
-
-
-def _move(placed: list[str], line: int) -> None:
-    """Let the next line be this one, if that takes no more than line breaks between statements."""
-    placed.extend([""] * (line - len(placed)))
-    late = placed[max(0, line - 1) :]
-    if len(placed) > line > 0 and not any("`" in one or "//" in one for one in late):
-        placed[line - 1 :] = [" ".join(filter(None, late))]
-
-
-def _place(words: list[str], wanted: list[list[str]], start: int) -> int | None:
-    """The first line from `start` on that has these words, in order, with others between."""
-    if not words:
-        return None
-    for at in range(start, min(len(wanted), start + WINDOW)):
-        if words[0] in wanted[at] and _within(words, wanted[at]):
-            return at
-    return None
-
-
-def _within(words: list[str], line: list[str]) -> bool:
-    rest = iter(line)
-    return all(word in rest for word in words)

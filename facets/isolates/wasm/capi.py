@@ -25,6 +25,11 @@ HOST_FUNCTION = ctypes.CFUNCTYPE(
 )
 """env, caller, arguments, their number, results, their number; a trap or 0."""
 
+HOST_FUNCTION_ASYNC = ctypes.CFUNCTYPE(
+    None, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p
+)
+"""The same, with where to put a trap and the continuation."""
+
 
 def _bind(name: str, result: Any, *arguments: Any) -> Any:
     # A function object of our own: the library's are shared, and so would be their types.
@@ -52,6 +57,11 @@ memory_data = _bind("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
 memory_size = _bind("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
 define_func = _bind(
     "wasmtime_linker_define_func",
+    c_void_p, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p,
+    c_void_p,
+)  # fmt: skip
+define_async_func = _bind(
+    "wasmtime_linker_define_async_func",
     c_void_p, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p, c_void_p, c_void_p,
     c_void_p,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from tempfile import TemporaryFile
 
 from facets.isolates import native
 from facets.isolates.errors import LoadError
+from facets.isolates.folder import cache_folder
 from facets.isolates.wasm import compiler, engine
 
 MOST = 16 << 20
@@ -55,16 +56,30 @@ def native_file(wasm: bytes) -> Path:
             hint="strip its debug information and names",
             type="TooLarge",
         )
-    key = native.key(hashlib.sha256(wasm).hexdigest(), engine.CONFIG)
-    folder = native.cache_folder()
-    target = folder / f"raw-{key}.native"
+    target = _target(wasm)
     if not native.is_sound(target):
-        with native.locked(folder / f"raw-{key[:2]}.native", _quiet):
+        with native.locked(target.with_name(f"{target.name[:6]}.native"), _quiet):
             if not native.is_sound(target):
                 native.store(target, _compile(wasm), _quiet)
-                _sweep(folder, target)
-    os.utime(target)
+                _sweep(target)
+    with suppress(FileNotFoundError):
+        os.utime(target)
     return target
+
+
+def forget(wasm: bytes) -> None:
+    """Compile it again when it is asked for next."""
+    _remove(_target(wasm))
+
+
+def _target(wasm: bytes) -> Path:
+    key = native.key(hashlib.sha256(wasm).hexdigest(), engine.CONFIG)
+    return cache_folder() / f"raw-{key}.native"
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(".native.sha256").unlink(missing_ok=True)
 
 
 def _compile(wasm: bytes) -> bytes:
@@ -110,10 +125,10 @@ def _too_slow() -> LoadError:
     )
 
 
-def _sweep(folder: Path, newest: Path) -> None:
+def _sweep(newest: Path) -> None:
     """Forget the least recently used; whoever has one of them mapped keeps it."""
     found = []
-    for path in folder.glob("raw-*.native"):
+    for path in newest.parent.glob("raw-*.native"):
         with suppress(FileNotFoundError):
             status = path.stat()
             found.append((status.st_mtime, status.st_size, path))
@@ -123,8 +138,7 @@ def _sweep(folder: Path, newest: Path) -> None:
             return
         if path != newest:
             size -= one
-            path.unlink(missing_ok=True)
-            path.with_suffix(".native.sha256").unlink(missing_ok=True)
+            _remove(path)
 
 
 def _quiet(_phase: str, _seconds: float) -> None:

@@ -132,11 +132,9 @@ def _decoded(content: bytes) -> str:
         raise Trapped(f"a result marked ->str is not UTF-8: {error}") from None
 
 
-def invoke(
-    guest: Guest, export: str, values: Sequence[tuple[int, Number]], results: int
-) -> Program:
+def invoke(guest: Guest, name: str, values: Sequence[tuple[int, Number]], results: int) -> Program:
     """Call one export with these numbers; its results, as a list."""
-    found = _export(guest, export, capi.FUNC)
+    found = export(guest, name, capi.FUNC)
     arguments = (capi.VAL * (len(values) + results))()
     at = ctypes.addressof(arguments)
     for index, (kind, value) in enumerate(values):
@@ -160,7 +158,7 @@ def _alloc(guest: Guest, content: bytes) -> Program:
     """Put `content` into the module's memory; where it is."""
     (start,) = yield from invoke(guest, "alloc", [(capi.I32, len(content))], 1)
     start &= 0xFFFFFFFF
-    ctypes.memmove(_span(guest, start, len(content)), content, len(content))
+    ctypes.memmove(span(guest, start, len(content)), content, len(content))
     return start
 
 
@@ -168,19 +166,20 @@ def read(guest: Guest, start: int, size: int) -> bytes:
     """A copy of what is in the module's memory there."""
     if size > guest.output:
         raise too_large(size, guest.output)
-    return ctypes.string_at(_span(guest, start, size), size)
+    return ctypes.string_at(span(guest, start, size), size)
 
 
-def _span(guest: Guest, start: int, size: int) -> int:
+def span(guest: Guest, start: int, size: int) -> int:
     """The address of a piece of the module's memory."""
-    memory = _export(guest, "memory", capi.MEMORY)
+    memory = export(guest, "memory", capi.MEMORY)
     at = ctypes.addressof(memory) + capi.EXTERN_OF
     if start + size > capi.memory_size(guest.context, at):
         raise Trapped("a pointer that is out of the bounds of its memory")
     return int(capi.memory_data(guest.context, at) or 0) + start
 
 
-def _export(guest: Guest, name: str, kind: int) -> Any:
+def export(guest: Guest, name: str, kind: int) -> Any:
+    """The extern of this name and kind; Trapped if there is none."""
     found = capi.EXTERN()
     text = name.encode()
     at = ctypes.addressof(found)

@@ -27,6 +27,9 @@ from facets.isolates.wasm import engine
 Program = Generator[int, None, Any]
 """Yields futures, or 0 to go on on a thread; returns the result of a call."""
 _numbers = count(1)
+
+# "May the fiber go on?" is asked in C: strlen of a two-byte buffer is 0 or 1, which is a bool.
+_STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
 _guests: dict[int, Guest] = {}
 """By the number in the store's data: what finds the guest that a host function is called by."""
 
@@ -43,8 +46,8 @@ class Guest:
     """A module in memory. One program at a time; any thread may poll it, one after the other."""
 
     __slots__ = (
-        "_error", "_failure", "_future", "_home", "_number", "_prepared", "_program", "_store",
-        "_trap", "context", "error_at", "fault", "instance", "log_bytes", "log_calls",
+        "_error", "_failure", "_future", "_home", "_number", "_pace", "_prepared", "_program",
+        "_store", "_trap", "context", "error_at", "fault", "instance", "log_bytes", "log_calls",
         "log_calls_allowed", "logged", "logs_allowed", "outcome", "output", "parked", "trap_at",
     )  # fmt: skip
 
@@ -59,6 +62,7 @@ class Guest:
         self.outcome = Outcome()
         self.instance: Any = None
         """Wasmtime's structure, once a program has minted it."""
+        self._pace = ctypes.create_string_buffer(b"\1")
         self._home = threading.get_ident()
         self._program: Program | None = None
         self._prepared: Program | None = None
@@ -67,7 +71,7 @@ class Guest:
         self._trap, self._error = ctypes.c_void_p(), ctypes.c_void_p()
         self.trap_at, self.error_at = ctypes.addressof(self._trap), ctypes.addressof(self._error)
         self._store = wasmtime.Store(made)
-        engine.limit(self._store, memory)
+        self.limit(memory, output)
         self.context = capi.address(self._store._context())
         capi.check(capi.set_fuel(self.context, FUEL))
         capi.check(capi.yield_interval(self.context, SLICE))
@@ -95,6 +99,7 @@ class Guest:
                 return True
             # What is large is read on a thread; the loop gives this up when its slice is over.
             return threading.get_ident() != self._home and self._go_on()
+        self._pace[0] = b"\1"
         return bool(capi.poll(self._future)) and self._go_on()
 
     def resume(self, answer: bytes | None) -> None:
@@ -141,6 +146,11 @@ class Guest:
             except WasmtimeError as failed:
                 raise Trapped(str(failed)) from None
 
+    def pause(self, continuation: int) -> None:
+        """End the slice with this call of a host function: its time is in no fuel."""
+        self._pace[0] = b"\0"
+        proceed(continuation, ctypes.addressof(self._pace))
+
     def log(self, stream: int, text: capi.Text) -> bool:
         """Keep what was printed; False if it is too much."""
         self.log_bytes += text.size
@@ -180,6 +190,14 @@ class Guest:
         if self._future is not None:
             capi.drop(self._future)
             self._future = None
+
+
+def proceed(continuation: int, flag: int) -> None:
+    """Let a fiber go on when the byte at `flag` is not 0; it is looked at with each poll."""
+    asked = capi.Continuation.from_address(continuation)
+    asked.callback = _STRLEN
+    asked.env = flag
+    asked.finalizer = None
 
 
 def calling(context: int) -> Guest:

@@ -134,8 +134,9 @@ def _open(wasm: bytes) -> RawModule:
     made = _engine()
     try:
         return _map(made, wasm)
-    except WasmtimeError:
-        return _map(made, wasm)  # swept away between its check and its use
+    except WasmtimeError:  # it was swept away since it was checked, or made for another engine
+        compiling.forget(wasm)
+        return _map(made, wasm)
 
 
 def _map(made: wasmtime.Engine, wasm: bytes) -> RawModule:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
@@ -149,8 +149,9 @@ class WasmSession:
         """Calls that are not over."""
         return len(self._queue) + (self._running is not None)
 
-    async def idle(self) -> None:
-        """Return when every call is over."""
+    async def idle(self, but: Collection[Any] = ()) -> None:
+        """Return when every call is over; none of them can have caused one of `but`."""
+        del but
         while self.pending:
             waiter = self._loop.create_future()
             self._idle.append(waiter)

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from typing import Any
 
 from tests.benchmarks.actors import Trunk, inside, numbers, opened
 from tests.benchmarks.harness import PEERS, Skip, Subject, benchmark
-from tests.benchmarks.peers.rows import STORES, from_nothing, from_the_pool
+from tests.benchmarks.peers.rows import STORES, from_nothing, from_the_pool, one_by_one
 from tests.benchmarks.tools import LEDGER
 
 ROUNDS = 9
@@ -45,6 +46,7 @@ function totals(lines) {
 }
 """
 ENTRY = "\nasync def main(lines):\n    return totals(lines)\n"
+EXPORT = "\nexport async function main(lines) { return totals(lines); }\n"
 ADD = ["2026-11-25", "food", "12.50", "lunch"]
 
 
@@ -53,6 +55,13 @@ async def function(trunk: Trunk, n: int) -> None:
     for _ in range(n):
         source = f"{FUNCTION}{ENTRY}# number {next(numbers)}\n"
         assert await trunk.isolates.run(source, EXPENSES) == TOTALS
+
+
+@inside
+async def script(trunk: Trunk, n: int) -> None:
+    for _ in range(n):
+        source = f"{SCRIPT}{EXPORT}// number {next(numbers)}\n"
+        assert await trunk.isolates.run(source, EXPENSES, language="javascript") == TOTALS
 
 
 @inside
@@ -133,7 +142,7 @@ async def quickjs() -> AsyncIterator[Any]:
     yield once
 
 
-def _beside(title: str, against: str, other: Any, ours: Any) -> None:
+def _beside(title: str, against: str, other: Any, ours: Any, work: str = "function") -> None:
     @benchmark(f"{title}, beside {against}", PEERS)
     async def made() -> AsyncIterator[Subject]:
         async with other() as once, opened() as (_, trunk):
@@ -144,10 +153,11 @@ def _beside(title: str, against: str, other: Any, ours: Any) -> None:
                 for _ in range(TIMES):
                     await once()
 
-            work = lambda: ours(trunk, "function", TIMES)  # noqa: E731
-            yield Subject(work, TIMES, reference, TIMES, against, ROUNDS)
+            run = partial(ours, trunk, work, TIMES)
+            yield Subject(run, TIMES, reference, TIMES, against, ROUNDS)
 
 
 for _against, _other in (("pydantic-monty", monty), ("quickjs-rs", quickjs)):
     _beside("a function in a fresh isolate", _against, _other, from_nothing)
     _beside("a function in a pooled isolate", _against, _other, from_the_pool)
+_beside("a JavaScript function in a fresh isolate", "quickjs-rs", quickjs, one_by_one, "script")

@@ -7,6 +7,7 @@ a process of ours one sync would serve them all.
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from tests.benchmarks.actors import Leaf, Trunk, elapsed_us, inside, numbers, op
 from tests.benchmarks.harness import PEERS, Figure, Lap, Skip, Subject, benchmark
 from tests.benchmarks.memory import private_mb
 from tests.benchmarks.peers.workerd import Workerd, running
-from tests.benchmarks.tools import LEDGER
+from tests.benchmarks.tools import JAVASCRIPT, LEDGER
 
 ROUNDS = 9
 LIVE = 40
@@ -86,10 +87,14 @@ class Row:
     """Work of both sides before it, how often, and how much code the peer loads in it."""
     stores: tuple[str, ...] = tuple(STORES)
     peer_work: str = ""
+    lacks: Callable[[], str] = str
+    """What is missing here for our side, if anything is."""
 
     async def measure(self, store: str) -> AsyncIterator[Subject]:
         """Prepare both sides, then let them take turns."""
         theirs = self.peer_work or self.work
+        if missing := self.lacks():
+            raise Skip(missing)
         async with both(store) as (trunk, peer):
             for work, n, loads in self.prepare:
                 await trunk.run(work, n)
@@ -141,6 +146,31 @@ async def reopen_and_count(trunk: Trunk, n: int) -> None:
         await trunk.facets.get(f"old {i}", Leaf).count()
 
 
+def _javascript(trunk: Trunk, name: str, source: str) -> Any:
+    isolate = trunk.isolates.get(source, language="javascript")
+    return trunk.facets.get(name, isolate.actor("Tool"))
+
+
+@inside
+async def write_in_javascript(trunk: Trunk, n: int) -> None:
+    for i in range(n):
+        name = f"javascript {next(numbers)}"
+        await _javascript(trunk, name, f"{JAVASCRIPT}// written for {name}\n").insert(i)
+        trunk.facets.abort(name)
+
+
+@inside
+async def warm_javascript(trunk: Trunk, n: int) -> None:
+    tool = _javascript(trunk, "warm javascript", JAVASCRIPT)
+    for i in range(n):
+        await tool.nop(i)
+
+
+def _has_javascript() -> str:
+    """Why there is none, if so."""
+    return "" if importlib.util.find_spec("quickjs_rs") else "the extra `js` is not installed"
+
+
 ANY = ("tmpfs",)
 """For work that stores nothing."""
 ROWS = (
@@ -158,6 +188,14 @@ ROWS = (
     Row("agent writes a tool, new facet, durable write", "write_a_tool", 10, 10, from_nothing, 1),
     Row("agent writes a tool, pooled", "write_a_tool", 10, 10, from_the_pool, 1),
     Row("call into a live isolate facet", "warm", 500, 500, prepare=(("warm", 1, 1),), stores=ANY),
+    Row(
+        "agent writes a tool in JavaScript, durable write", "write_in_javascript", 10, 10,
+        one_by_one, 1, peer_work="write_a_tool", lacks=_has_javascript,
+    ),
+    Row(
+        "call into a live JavaScript isolate facet", "warm_javascript", 500, 500, stores=ANY,
+        prepare=(("warm", 1, 1),), peer_work="warm", lacks=_has_javascript,
+    ),
     Row("60-line tool in a new facet", "ledger", 10, 10, from_nothing, 1),
     Row("60-line tool, pooled", "ledger", 10, 10, from_the_pool, 1),
     Row("60-line tool, cached", "ledger_again", 10, 10, from_nothing, 1),

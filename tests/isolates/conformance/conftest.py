@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ class Guest:
     language: str
     owner: Owner
     opened: list[Session]
+    image: str = ""
+    """The image it runs in; "" is the usual one of its language."""
 
-    @property
-    def tool(self) -> str:
-        """The source of the suite's tool."""
-        return (TOOLS / f"tool{ENDINGS[self.language]}").read_text()
+    def source(self, name: str) -> str:
+        """A tool of the suite, in this language."""
+        return (TOOLS / f"{name}{ENDINGS[self.language]}").read_text()
 
     def line(self, text: str) -> str:
         """Where the tool says this, as its tracebacks say it."""
-        lines = self.tool.split("\n")
+        lines = self.source("tool").split("\n")
         number = next(at for at, line in enumerate(lines, 1) if text in line)
         return f'"main.py", line {number}' if self.language == "python" else (
             f"main{ENDINGS[self.language]}:{number}"
@@ -41,8 +42,9 @@ class Guest:
 
     async def open(self, source: Any = None, target: str = "Tool", **options: Any) -> Session:
         """A session of this source, or of the tool, with its migrations applied."""
-        code = Code.of(self.tool if source is None else source, language=self.language)
-        limits = Limits(**options.pop("limits", {}))
+        code = Code.of(source or self.source("tool"), language=self.language)
+        code = replace(code, image=self.image)
+        limits = Limits(**self.room | options.pop("limits", {}))
         options = {"actor": True, "services": self.owner} | options
         session = await Session.open(code, target=target, limits=limits, **options)
         self.opened.append(session)
@@ -50,17 +52,26 @@ class Guest:
             self.owner.db.execute(migration.replace("create table", "create table if not exists"))
         return session
 
+    @property
+    def room(self) -> dict[str, Any]:
+        """What it needs more than others."""
+        return {"memory": 128 << 20} if self.image else {}
+
     def pick(self, **by_language: Any) -> Any:
         """What is said for this language; TypeScript takes JavaScript's if it has none."""
         return by_language.get(self.language, by_language.get("javascript"))
 
 
-@pytest.fixture(params=ENDINGS)
+@pytest.fixture(params=[*ENDINGS, "science"])
 async def language(
     request: pytest.FixtureRequest, guest: image.Image, owner: Owner
 ) -> AsyncIterator[Guest]:
     """The guest of one language; sessions are closed at the end."""
-    made = Guest(request.param, owner, [])
+    if request.param == "science":
+        request.getfixturevalue("science")
+        made = Guest("python", owner, [], image="science")
+    else:
+        made = Guest(request.param, owner, [])
     yield made
     for session in made.opened:
         session.close()

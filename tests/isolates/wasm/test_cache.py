@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+import wasmtime
 
+from facets.isolates import native
 from facets.isolates.errors import LoadError
 from facets.isolates.wasm import compiling, modules
 from tests.isolates.wasm.conftest import Load, assembled
@@ -53,6 +55,16 @@ async def test_a_changed_byte_is_compiled_again(
 
     assert await (await load(ONE)).call("f") == 1
     assert len(compilations) == 2
+
+
+async def test_code_that_was_made_for_another_engine_is_compiled_again(
+    load: Load, cache: Path, compilations: list[int]
+) -> None:
+    other = wasmtime.Module(wasmtime.Engine(), assembled(ONE)).serialize()
+    native.store(compiling._target(assembled(ONE)), bytes(other), lambda *_: None)
+
+    assert await (await load(ONE)).call("f") == 1
+    assert len(compilations) == 1
 
 
 async def test_the_least_recently_used_goes_when_there_is_too_much(

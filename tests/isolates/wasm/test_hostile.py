@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from facets.isolates import native
 from facets.isolates.errors import (
     CpuLimit,
     GuestAborted,
+    IsolateClosed,
     IsolateDead,
     LoadError,
     LogLimit,
@@ -172,6 +174,21 @@ async def test_memory_stops_growing_at_the_limit(load: Load) -> None:
     assert await session.call("grow") <= MINIMUM_MEMORY >> 16
     assert await session.call("grow_table") <= engine.TABLE_ELEMENTS
     assert await session.call("ok") == 1
+
+
+async def test_many_calls_of_the_host_do_not_hold_the_loop(load: Load) -> None:
+    chatty = await load("""(module (import "facets" "log" (func $log (param i32 i32)))
+      (memory (export "memory") 1)
+      (func (export "chat") (loop $l (call $log (i32.const 0) (i32.const 0)) (br $l))))""")
+    calling = asyncio.ensure_future(chatty.call("chat"))
+    before = threading.active_count()
+    await asyncio.sleep(0)  # its first slice runs here, and hands it to a thread
+    assert chatty._runner._on_thread
+    assert not calling.done()
+    chatty.close()
+    with pytest.raises(IsolateClosed):
+        await calling
+    assert threading.active_count() <= before + 4
 
 
 async def test_printing_too_much_kills(load: Load, owner: Owner) -> None:

@@ -1,16 +1,17 @@
 """The guest: a Python tool behind two exports. Imported once, at build."""
 
-from isolate import library, network
+from isolate import chance, library, network
 
 library.install()
 network.install()
+chance.install()
 
 import time  # noqa: E402
 
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import boot, output, shapes, snapshot, warm  # noqa: E402
+from isolate import baked, boot, output, shapes, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -45,9 +46,22 @@ def _sleep(seconds):
     host.wait(float(seconds))
 
 
-output.install()
-time.sleep = _sleep
-shapes.install()
-warm.warm()
-_running = [Calls()]
-snapshot.settle()
+def _prepare():
+    """Everything that happens at build and is kept in the snapshot."""
+    output.install()
+    time.sleep = _sleep
+    shapes.install()
+    try:
+        large = baked.bake()
+        warm.warm()
+        _running.append(Calls())
+        library.adopt()
+        snapshot.settle(4 if large else 1)
+    except BaseException:
+        output.uninstall()  # who builds this is to read why it failed
+        raise
+    output.settle()
+
+
+_running = []
+_prepare()

@@ -44,6 +44,8 @@ class Merge:
         """The merged index of the first of a kind that a module defines."""
         self._maps: dict[tuple[int, int], list[int]] = {}
         """By module and kind: the merged index of each index."""
+        self._shared: set[int] = set()
+        """The tables that are exported: others may write to them."""
         if sum(len(module.memories) for module in modules.values()) != 1:
             raise ValueError("the modules do not share one memory")
         self._number()
@@ -159,7 +161,9 @@ class Merge:
         if place is None or module.types[ops[-1].about] != module.types[kind]:
             return None
         table = self._maps[key, TABLE][ops[-1].table]
-        return None if table in self._written else self._tables.get((table, place))
+        if table in self._written or table in self._shared:
+            return None
+        return self._tables.get((table, place))
 
     def _place(self, key: int, body: code.Body, start: bytes) -> int | None:
         """The constant behind `start`, written out or in a variable that nobody changes."""
@@ -180,6 +184,9 @@ class Merge:
 
     def encoded(self, exports: Mapping[str, Defined]) -> bytes:
         """The module, with these exports."""
+        if any(one.kind == GLOBAL for one in exports.values()):
+            raise ValueError("a variable is shared with a module that is not merged")
+        self._shared = {self._index(one) for one in exports.values() if one.kind == TABLE}
         bodies = [
             self._encoded(key, body)
             for key, module in self._modules.items()

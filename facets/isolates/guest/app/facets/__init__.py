@@ -3,10 +3,11 @@
 from facets import errors
 from facets.actor import Actor
 from facets.capability import capability
+from facets.children import Start
 from facets.exclusive import exclusive
 from facets.rows import Row, Rows
 
-__all__ = ["Actor", "Row", "Rows", "capability", "errors", "exclusive"]
+__all__ = ["Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive"]
 
 
 def __getattr__(name):

@@ -133,6 +133,12 @@ class PathInvalid(FileError, ValueError):
     code = errno.EINVAL
 
 
+class FileDenied(FileError, PermissionError):
+    """The path leads to a place that this view of the files does not show."""
+
+    code = errno.EACCES
+
+
 class FileTooLarge(FileError):
     """One file would be over its limit."""
 

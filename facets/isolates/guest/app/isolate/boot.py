@@ -2,6 +2,7 @@
 
 from asyncio import events
 
+from facets import children
 from isolate import modules, output
 from isolate.failures import describe
 from isolate.target import NoTarget, Target
@@ -19,7 +20,7 @@ def boot(calls, message):
         return encode(["err", {"type": "Protocol", "message": f"this guest speaks {PROTOCOL}"}])
     if order.get("compile"):
         blob = Blob()
-        made = modules.compiled(lift(order["modules"], tail))
+        made = modules.compiled(lift(order["modules"], tail), order["paths"])
         return blob.frame(encode(["code", lower(made, blob)]))
     # `asyncio.run` at import must say that a loop runs, and not build one out of sockets.
     events._set_running_loop(calls.loop)
@@ -40,7 +41,8 @@ def _load(order, tail):
     attributes["props"] = lift(order["props"], tail)
     attributes["env"] = lift(order["env"], tail)
     sources, code = lift(order["modules"], tail), lift(order["code"], tail)
-    module = modules.load(sources, order["main"], code)
+    module = modules.load(sources, order["main"], code, order["paths"], order["tops"])
+    children.bind(order["main"])
     return Target(module, order["target"], order["actor"], attributes)
 
 

@@ -8,6 +8,7 @@ import traceback
 from facets import errors
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_INTERNAL = (HERE, "<frozen importlib")
 LONGEST = 4096
 FRAMES = 20
 
@@ -66,7 +67,7 @@ def _strip(report, seen):
     if report is None or id(report) in seen:
         return
     seen.add(id(report))
-    frames = [frame for frame in report.stack if not frame.filename.startswith(HERE)]
+    frames = [frame for frame in report.stack if not frame.filename.startswith(_INTERNAL)]
     report.stack[:] = frames[-FRAMES:]
     _strip(report.__cause__, seen)
     _strip(report.__context__, seen)
@@ -106,5 +107,6 @@ def _builtin(cls, message):
 
 
 def remember(filename, source):
-    """Let tracebacks show the lines of this source."""
-    linecache.cache[filename] = (lambda: source,)  # it splits the lines when it is asked
+    """Let tracebacks show the lines of this source, which may be a function that gets it."""
+    get = source if callable(source) else lambda: source
+    linecache.cache[filename] = (get,)  # it splits the lines when it is asked

@@ -62,11 +62,22 @@ class Library(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(marshal.loads(self._code[module.__name__][1]), module.__dict__)
 
 
+_library = Library()
+
+
 def install(root="/python"):
     """Embed the library of this build."""
-    library = Library()
-    library.read(root)
+    _library.read(root)
     for name in ABSENT:
         sys.modules.pop(name, None)
-    sys.meta_path[:] = [*sys.meta_path, library]
-    return len(library._code)
+    sys.meta_path[:] = [*sys.meta_path, _library]
+
+
+def adopt():
+    """Have the modules that were imported from files load from here if they are loaded again."""
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if name in _library._code and isinstance(
+            getattr(spec, "loader", None), importlib.machinery.SourceFileLoader
+        ):
+            spec.loader = module.__loader__ = _library

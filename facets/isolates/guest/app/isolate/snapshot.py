@@ -16,6 +16,9 @@ from itertools import repeat
 MARK = b"facets-immortal:"
 LARGEST = 1 << 19
 MOST_OBJECTS, MOST_FILLERS = 160_000, 40_000
+MEMORY = 32 << 20
+"""Bytes in which the objects of an image without packages are."""
+MOST_PAGES = 250
 GRAIN = 8
 PROBE = 1 << 16
 _SKIPPED = (types.FrameType, types.GeneratorType, types.CoroutineType)
@@ -24,25 +27,28 @@ _fillers = []
 _marks = []
 
 
-def settle():
-    """Called last at build: list the objects, fill the holes, hide both from the collector."""
+def settle(scale=1):
+    """Called last at build: list the objects, fill the holes, hide both from the collector.
+
+    `scale` is how much larger this image may be than one without packages.
+    """
     gc.collect()
     # Room first: what is kept must not end up behind what the search leaves free.
-    _immortal.extend(repeat(None, MOST_OBJECTS))
-    _fillers.extend(repeat(None, MOST_FILLERS))
-    _list_objects()
+    _immortal.extend(repeat(None, scale * MOST_OBJECTS))
+    _fillers.extend(repeat(None, scale * MOST_FILLERS))
+    _list_objects(scale)
     # Where the build finds the list, and with it its items: the address of the list object.
     _marks.append(MARK + b"%08x" % id(_immortal))
     _fill()
-    _check()
+    _check(scale * MOST_PAGES)
     gc.freeze()
 
 
-def _list_objects():
+def _list_objects(scale):
     """Every object that can be found, once. With little memory: an isolate's begins as large."""
-    seen = bytearray(1 << 18)  # a bit for each 16 bytes of 32 MiB; objects are no closer
+    seen = bytearray(scale * MEMORY >> 7)  # a bit for each 16 bytes; objects are no closer
     todo = gc.get_objects()
-    place = iter(range(MOST_OBJECTS))
+    place = iter(range(len(_immortal)))
     while todo:
         one = todo.pop()
         if not _first(seen, id(one) >> 4) or isinstance(one, _SKIPPED):
@@ -78,7 +84,7 @@ def _fill():
     gc.collect()
     # Many, as the first ones may fit into holes. All are free again at once.
     end = max([id(block) for block in [bytes(PROBE) for _ in range(16)]])
-    free = iter(range(MOST_FILLERS))
+    free = iter(range(len(_fillers)))
     for size in range(LARGEST, GRAIN, -GRAIN):
         while id(block := bytes(size)) < end:
             _fillers[next(free)] = block
@@ -87,9 +93,9 @@ def _fill():
         _fillers[next(free)] = block
 
 
-def _check():
+def _check(most):
     """Fail the build if small objects still go to many places."""
     made = [bytes(size) for size in [*range(2, 500), *range(2, 100)] for _ in range(5)]
     pages = {id(one) >> 12 for one in made}
-    if len(pages) > 250:
+    if len(pages) > most:
         raise RuntimeError(f"3,000 small objects are on {len(pages)} pages: the heap has holes")

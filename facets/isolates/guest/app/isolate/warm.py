@@ -18,10 +18,11 @@ COMMON = """abc argparse array ast asyncio base64 binascii bisect calendar cmath
     colorsys configparser contextlib contextvars copy csv dataclasses datetime decimal difflib
     email.message email.utils encodings.ascii encodings.idna encodings.latin_1
     encodings.utf_8_sig enum fnmatch fractions functools glob graphlib hashlib heapq hmac html
-    html.parser inspect io ipaddress itertools json keyword linecache logging math numbers
-    operator os pathlib pprint queue random re reprlib secrets shlex string string.templatelib
-    struct statistics tempfile textwrap threading time tokenize tomllib traceback types typing
-    unicodedata urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo _strptime
+    html.parser importlib.metadata importlib.resources inspect io ipaddress itertools json
+    keyword linecache logging math numbers operator os pathlib pprint queue random re reprlib
+    secrets shlex string string.templatelib struct statistics tempfile textwrap threading time
+    tokenize tomllib traceback types typing unicodedata urllib.parse uuid warnings weakref
+    xml.etree.ElementTree zlib zoneinfo _strptime
     _pylong""".split()  # noqa: SIM905 - a list would be a line for each
 
 ROUNDS = 60
@@ -141,11 +142,10 @@ def warm():
     """Import the common modules, run a tool once, and forget it."""
     for name in COMMON:
         importlib.import_module(name)
-    log, output.Output.flush = output.Output.flush, lambda self: self._pending.clear()
-    for _ in range(ROUNDS):
-        _run("main")
-        gc.collect()  # the snapshot is as large as the heap ever was
-    output.Output.flush = log
+    with output.silent():
+        for _ in range(ROUNDS):
+            _run("main")
+            gc.collect()  # the snapshot is as large as the heap ever was
     linecache.cache.clear()
     sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "Finder"]
 
@@ -163,7 +163,7 @@ def _run(name):
     calls = _load(name, SOURCE)
     _call_all(calls)
     del sys.modules[name]
-    code = modules.compiled({name: SOURCE})[name].decode("latin-1")
+    code = modules.compiled({name: SOURCE}, {})[name].decode("latin-1")
     _load(name, SOURCE, code)
     del sys.modules[name]
 
@@ -173,7 +173,7 @@ def _load(name, source, code=None):
         "proto": [1, 1], "main": name, "target": "Tool", "actor": True, "output": 1 << 24,
         "modules": {name: {"$": ["s", 0, len(source)]}},
         "code": {name: {"$": ["b", len(source), len(code)]}} if code else {},
-        "identity": {"name": "x"}, "props": {}, "env": {},
+        "identity": {"name": "x"}, "props": {}, "env": {}, "paths": {}, "tops": [],
     }  # fmt: skip
     calls = Calls()
     answer = booting.boot(calls, encode(order) + "\n" + source + (code or ""))

@@ -27,6 +27,8 @@ const uncaught = (error) => {
 const show = (value, depth) => {
   if (typeof value === "string") return depth ? quote(value) : value;
   if (typeof value === "bigint") return value + "n";
+  const held = isObject(value) || typeof value === "function" ? recordOf(records, value) : undefined;
+  if (held) return "[capability " + held.about.name + "]";
   if (typeof value === "function") return "[function " + short(value.name) + "]";
   if (!isObject(value)) return short(value);
   if (value instanceof Fault) return traceback(value, true, short(value.name), short(value.message));
@@ -123,6 +125,7 @@ install(globalThis, {
     callback(work);
     promiseThen(native(undefined), () => { try { work(); } catch (error) { uncaught(error); } });
   },
+  fetch, Headers, Response,
   structuredClone: (value) => {
     const blob = new Blob(), text = dump(value, blob);
     return lift(receive("[" + text + "]" + (blob.text ? "\n" + blob.text : ""))[0]);

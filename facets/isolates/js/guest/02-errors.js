@@ -16,27 +16,33 @@ class FacetsError extends Fault {
 
 const errors = { __proto__: null, FacetsError };
 const isOurs = new Table();
-const named = (name, base) => {
+const errorClass = (name, base) => {
   const made = { [name]: class extends base {} }[name];
   hide(made.prototype, "name", name);
   mapSet(isOurs, made.prototype, name);
-  errors[name] = made;
   return made;
 };
 hide(FacetsError.prototype, "name", "FacetsError");
 mapSet(isOurs, FacetsError.prototype, "FacetsError");
 const TREE = {
   FacetsError: ["StorageError", "ExclusiveReentered", "NotTransferable", "Cancelled",
-    "KeyError", "ValueError", "LookupError", "IndexError", "PermissionError", "TimeoutError",
-    "NotImplementedError", "RuntimeError", "OSError", "MemoryError", "IsolateError"],
+    "CapabilityError", "EgressError", "FacetRunsOtherCode", "ActorError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
+    "OSError", "MemoryError", "AttributeError"],
   StorageError: ["SqlError", "ResultTooLarge", "NoRow", "TooManyRows", "NotStorable", "FileError",
     "StorageFull", "TransactionAcrossAwait"],
   SqlError: ["ConstraintError", "SqlDenied", "StatementTooLong", "StatementTimeout",
     "StatementTooComplex", "ValueTooLarge", "OutOfMemory"],
   FileError: ["FileMissing", "FileExists", "IsDirectory", "NotDirectory", "DirectoryNotEmpty",
     "LinkLoop", "PathTooLong", "PathInvalid", "FileTooLarge", "FilesQuota", "FileDamaged"],
+  CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
+  EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
+  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
+  LookupError: ["KeyError", "IndexError"],
+  OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };
-for (const base of keys(TREE)) for (const name of TREE[base]) named(name, errors[base]);
+for (const base of keys(TREE)) {
+  for (const name of TREE[base]) errors[name] = errorClass(name, errors[base]);
+}
 const { NotTransferable, NotStorable, NoRow, TooManyRows, Cancelled, StorageError,
   TransactionAcrossAwait } = errors;
 
@@ -64,6 +70,14 @@ const read = (from, name) => {
 
 // The error as a JSON text; of what was thrown nothing is believed.
 const describe = (error) => {
+  try {
+    return described(error === null ? new errors.MemoryError(NOTHING) : error);
+  } catch {
+    return described(new Fault("what was thrown cannot be looked at"));
+  }
+};
+const NOTHING = "null was thrown, as the engine does without memory for an error";
+const described = (error) => {
   const thrown = isObject(error);
   const type = short((thrown && read(error, "name")) || "Error");
   const message = thrown ? short(read(error, "message") ?? "") : short(error);
@@ -137,6 +151,16 @@ const traceback = (error, thrown, type, message) => {
   return text + "\n";
 };
 
-// The error that a host's answer describes, by the same name.
-const build = ({ type, message, hint, fields }) =>
-  new (errors[type] ?? named(type, FacetsError))(message, { hint, fields });
+// The error that a host's answer describes, by the same name; one that exists only outside
+// extends the first of its kinds that is known here.
+const build = ({ type, message, hint, fields, kinds = [] }) => {
+  let made = errors[type] ?? mapGet(foreignErrors, type);
+  if (made === undefined) {
+    let base = FacetsError;
+    for (let i = kinds.length - 1; i >= 0; i--) base = errors[kinds[i]] ?? base;
+    made = errorClass(type, base);
+    if (mapSize(foreignErrors) < 256) mapSet(foreignErrors, type, made);
+  }
+  return new made(message, { hint, fields });
+};
+const foreignErrors = new Table();

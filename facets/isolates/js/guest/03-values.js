@@ -8,7 +8,6 @@
 // back as what it was. An object of a class is a record of its own public fields.
 const MAX_DEPTH = 128;
 const LONG = 4096;
-const SAFE = 2 ** 53;
 const quote = (text) => stringify(text);
 
 class Foreign {
@@ -22,9 +21,14 @@ class Foreign {
 freeze(Foreign.prototype);
 const foreign = Foreign.lowered;
 
-// The attachments of one message; offsets count code points.
+// The attachments of one message; offsets count code points. References may cross in it or not.
 class Blob {
-  constructor() { this.text = ""; this.size = 0; }
+  constructor(references = false) {
+    this.text = "";
+    this.size = 0;
+    this.references = references;
+    this.given = list();
+  }
   attach(text, tag, points = text.length) {
     const at = this.size;
     this.size += points;
@@ -33,7 +37,17 @@ class Blob {
   }
 }
 const PAIR = /[\ud800-\udbff][\udc00-\udfff]/g;
+// Whether every character is a byte, found out at the speed of the engine's own code.
+const isLatin = (text) => {
+  try {
+    fromLatin(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
 const points = (text) => {
+  if (isLatin(text)) return text.length;
   let pairs = 0;
   PAIR.lastIndex = 0;
   while (matches(PAIR, text)) pairs += 1;
@@ -50,12 +64,13 @@ const dump = (value, blob, what = "value") => {
     case "boolean": return value ? "true" : "false";
     case "undefined": return "null";
   }
-  const text = blob.text, size = blob.size;
+  const text = blob.text, size = blob.size, given = blob.given.length;
   try {
     return dumped(value, blob, 0, what);
   } catch (error) {
     blob.text = text;
     blob.size = size;
+    takeBack(blob, given);
     if (!(error instanceof Refused)) throw error;
     throw new NotTransferable(error.message, {
       hint: "pass plain data: numbers, text, bytes, arrays, objects, Map, Set, Date",
@@ -67,7 +82,7 @@ const dump = (value, blob, what = "value") => {
 const number = (v) => (v === 0 && is(v, -0) ? '{"$":["n","-0.0"]}' : "" + v);
 const refuse = (path, reason) => {
   const error = new Refused(path + ": " + reason);
-  error.path = path;
+  hide(error, "path", path);
   return error;
 };
 
@@ -86,6 +101,10 @@ const dumped = (v, blob, depth, path) => {
       if (v === null) return "null";
       if (depth >= MAX_DEPTH) throw refuse(path, "nested deeper than " + MAX_DEPTH);
       return object(v, blob, depth + 1, path);
+    case "function": {
+      const text = reference(v, blob, path);
+      if (text !== null) return text;
+    }
     default: throw refuse(path, "a " + typeof v + " cannot cross the boundary of an isolate");
   }
 };
@@ -93,9 +112,12 @@ const dumped = (v, blob, depth, path) => {
 const object = (v, blob, depth, path) => {
   if (isArray(v)) return items(v, blob, depth, path);
   const proto = getPrototypeOf(v);
-  if (proto === ObjectPrototype || proto === null) return fields(v, blob, depth, path);
+  if (proto === ObjectPrototype || proto === null) {
+    return reference(v, blob, path) ?? fields(v, blob, depth, path);
+  }
   const make = mapGet(MAKERS, proto) ?? special(v);
-  return make ? make(v, blob, depth, path) : record(v, proto, blob, depth, path);
+  if (make) return make(v, blob, depth, path);
+  return reference(v, blob, path) ?? record(v, proto, blob, depth, path);
 };
 const ObjectPrototype = Object.prototype;
 
@@ -188,22 +210,16 @@ const special = (v) => {
 
 // -- the other direction: the host is trusted ----------------------------------------------------
 
-const BIG = /\d{16}/;
-const exact = (key, value, { source } = {}) =>
-  typeof value === "number" && (value >= SAFE || value <= -SAFE) && source !== undefined &&
-    matches(/^-?\d+$/, source) ? Int(source) : value;
-const decode = (text) => (matches(BIG, text) ? parse(text, exact) : parse(text));
-
 // The header and the attachments of a frame; null for these if no value in it is tagged.
 const receive = (frame) => {
   if (indexOf(frame, '"$"') < 0) {
     tail = null;
-    return decode(frame);
+    return parse(frame);
   }
   const end = indexOf(frame, "\n");
   tail = end < 0 ? "" : slice(frame, end + 1);
-  wide = matches(/[\ud800-\udbff]/, tail) !== null;
-  return decode(end < 0 ? frame : slice(frame, 0, end));
+  wide = !isLatin(tail) && matches(/[\ud800-\udbff]/, tail) !== null;
+  return parse(end < 0 ? frame : slice(frame, 0, end));
 };
 let tail = null;
 let wide = false;
@@ -263,6 +279,8 @@ const LIFT = {
   o: (x) => lift(x[2]),
   R: (x) => rowsOf(x[1], lift(x[2]), x[3]),
   w: (x) => rowOf(x[1], lift(x[2])),
+  r: (x) => received(x),
+  g: (x) => returned(x),
 };
 const group = (values) => {
   const made = new Group();

@@ -16,6 +16,7 @@ class Actor {
   get sql() { return sql; }
   get kv() { return kv; }
   get fs() { return fs; }
+  get facets() { return children; }
   // A savepoint: undone if the function throws. It may not wait.
   transaction(work) { return transaction(work); }
   // Run an async function when no other call is in such a section.
@@ -31,10 +32,12 @@ const exclusively = (work) => promise((done, failed) => {
   const call = turn;
   const enter = () => {
     lock = { call };
-    promiseThen(
-      promise((ok) => ok(work())),
-      (value) => { leave(); done(value); },
-      (error) => { leave(); failed(error); });
+    const over = (error) => { leave(); failed(error); };
+    try {
+      settled(work(), (value) => { leave(); done(value); }, over);
+    } catch (error) {
+      over(error);
+    }
   };
   if (lock === null) return enter();
   if (lock.call === call) {

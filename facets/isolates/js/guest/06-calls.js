@@ -5,22 +5,44 @@
 let target = null;
 let longest = 1 << 24;
 let out = "";
-let outBlob = new Blob();
+let outBlob = new Blob(true);
 let now = 0;
 const calls = new Table();
 let turns = list();
 let taken = 0;
 
+let cancelling = 0; // calls that were cancelled and are not over
+
+class Call {
+  constructor(id) {
+    this.id = id;
+    this.open = true;
+    this.cancelled = null;
+    this.credit = 1;
+    this.items = null;
+    this.busy = false;
+    mapSet(calls, id, this);
+  }
+}
+class Turn {
+  constructor(call, work, skipped) {
+    this.call = call;
+    this.work = work;
+    this.skipped = skipped;
+  }
+}
+
 const emit = (text) => { out += out ? "," + text : text; };
 // A turn for this call; `skipped` is called in its place if the call is cancelled before.
-const schedule = (call, work, skipped = null) =>
-  add(turns, { __proto__: null, call, work, skipped });
+const schedule = (call, work, skipped = null) => {
+  turns[turns.length++] = new Turn(call, work, skipped);
+};
 
 const pump = (inbox) => {
   const messages = receive(inbox);
   now = messages[0];
   for (let i = 1; i < messages.length; i++) take(messages[i]);
-  dueTimers();
+  if (heap.length) dueTimers();
   return taken < turns.length ? next() : undefined; // jobs may be left from the last time
 };
 
@@ -28,7 +50,7 @@ const next = () => {
   while (taken < turns.length) {
     const one = turns[taken];
     turns[taken++] = null;
-    const skip = one.call && cancelled(one.call);
+    const skip = cancelling > 0 && cancelled(one.call);
     if (skip && one.skipped === null) continue;
     turn = one.call;
     step += 1;
@@ -39,11 +61,9 @@ const next = () => {
     }
     return undefined;
   }
-  turns = list();
-  taken = 0;
-  const said = booted();
-  if (said !== undefined) return said;
-  abandon();
+  turns.length = taken = 0;
+  if (answer !== undefined) return booted();
+  if (cancelling > 0) abandon();
   return outbox();
 };
 
@@ -55,13 +75,17 @@ const again = () => {
 };
 
 const outbox = () => {
-  const due = nextDue();
-  if (due !== null) emit('["sleep",' + due + "]");
+  if (heap.length) {
+    const due = nextDue();
+    if (due !== null) emit('["sleep",' + due + "]");
+  }
   flushOutput();
+  if (dropped) emitDropped();
   const text = "[" + out + "]", blob = outBlob;
   out = "";
+  blob.given.length = 0; // it is on its way
   if (!blob.text) return text;
-  outBlob = new Blob();
+  outBlob = new Blob(true);
   return text + "\n" + blob.text;
 };
 
@@ -75,13 +99,17 @@ const take = (message) => {
     case "call": {
       const args = lift(message[3]), named_ = lift(message[4]);
       if (keys(named_).length) args[args.length] = named_;
-      const call = { __proto__: null, id: message[1], cancelled: null, credit: 1, items: null,
-        busy: false };
-      mapSet(calls, call.id, call);
+      const call = new Call(message[1]);
       return schedule(call.id, () => start(call, message[2], args));
     }
     case "more": return more(message[1], message[2]);
     case "cancel": return cancel(message[1], message[2]);
+    case "ans": case "err": case "item": case "end":
+      return answered(message[0], message[1], lift(message[2]));
+    case "revoke": return revoked(message[1]);
+    case "drop":
+      for (let i = 0; i < message[1].length; i++) letGo(message[1][i][0], message[1][i][1]);
+      return;
   }
 };
 
@@ -89,12 +117,13 @@ const take = (message) => {
 
 const start = (call, method, args) => {
   try {
-    const result = target.call(method, args);
-    if (target.kind(method) === "stream") {
+    const exported = isArray(method);
+    const result = exported ? callExport(method, args) : target.call(method, args);
+    if ((exported ? exportKind(method) : target.kind(method)) === "stream") {
       call.items = result;
       produce(call);
     } else {
-      promiseThen(native(result), (value) => succeed(call, value), (error) => fail(call, error));
+      settled(result, (value) => succeed(call, value), (error) => fail(call, error));
     }
   } catch (error) {
     fail(call, error);
@@ -102,11 +131,20 @@ const start = (call, method, args) => {
 };
 
 const native = (value) => promise((done) => done(value));
+// Not by resolving a promise with it, where it is one: that would ask for its `then`.
+const settled = (value, ok, failed) => {
+  try {
+    promiseThen(value, ok, failed);
+  } catch {
+    promiseThen(native(value), ok, failed);
+  }
+};
 
 const succeed = (call, value) => {
-  if (!mapHas(calls, call.id)) return;
+  if (!call.open) return;
   try {
-    say("ok", call, value, "result");
+    if (value === undefined || value === null) emit('["ok",' + call.id + ",null]");
+    else say("ok", call, value, "result");
   } catch (error) {
     return fail(call, error);
   }
@@ -114,12 +152,14 @@ const succeed = (call, value) => {
 };
 
 const close = (call) => {
+  call.open = false;
+  if (call.cancelled !== null) cancelling -= 1;
   mapDelete(calls, call.id);
   step += 1; // what it wrote is no longer undone by others
 };
 
 const fail = (call, error) => {
-  if (!mapHas(calls, call.id)) return;
+  if (!call.open) return;
   const others = undo();
   emit('["err",' + call.id + "," + describe(error) + "]");
   close(call);
@@ -134,12 +174,19 @@ const fail = (call, error) => {
 };
 
 const say = (tag, call, value, what) => {
-  const size = outBlob.text.length;
-  const text = dump(value, outBlob, what);
-  const long = text.length + outBlob.text.length - size;
+  const text = outBlob.text, size = outBlob.size, known = outBlob.given.length;
+  const header = dump(value, outBlob, what);
+  const long = header.length + outBlob.text.length - text.length;
   if (long > longest) return emit('["long",' + long + "]");
-  reserve(out.length + outBlob.text.length + text.length);
-  emit('["' + tag + '",' + call.id + "," + text + "]");
+  try {
+    reserve(out.length + outBlob.text.length + header.length);
+    emit('["' + tag + '",' + call.id + "," + header + "]");
+  } catch (error) {
+    outBlob.text = text;
+    outBlob.size = size;
+    takeBack(outBlob, known);
+    throw error;
+  }
 };
 
 // -- streams ---------------------------------------------------------------------------------------
@@ -151,7 +198,7 @@ const produce = (call) => {
   call.credit -= 1;
   promiseThen(generatorNext(call.items), (result) => {
     call.busy = false;
-    if (!mapHas(calls, call.id)) return;
+    if (!call.open) return;
     if (result.done) {
       emit('["end",' + call.id + "]");
       return close(call);
@@ -178,9 +225,9 @@ const more = (id, count) => {
 // What waits for the host, of every call: rejected when the call is cancelled.
 const waits = new Table();
 let waited = 0;
-const wait = (begin) => promise((done, failed) => {
+const wait = (begin, cancel = null) => promise((done, failed) => {
   const key = ++waited;
-  mapSet(waits, key, { __proto__: null, call: turn, failed });
+  mapSet(waits, key, { __proto__: null, call: turn, failed, cancel });
   begin((value) => { mapDelete(waits, key); done(value); },
     (error) => { mapDelete(waits, key); failed(error); });
 });
@@ -189,6 +236,7 @@ const cancel = (id, why) => {
   const call = mapGet(calls, id);
   if (!call || call.cancelled !== null) return;
   call.cancelled = why;
+  cancelling += 1;
   schedule(0, () => {
     turn = id;
     dropTimers(id);
@@ -197,6 +245,7 @@ const cancel = (id, why) => {
     for (let i = 0; i < mine.length; i++) {
       const one = mapGet(waits, mine[i]);
       mapDelete(waits, mine[i]);
+      if (one.cancel !== null) one.cancel();
       one.failed(new Cancelled(call.cancelled));
     }
     for (let i = 0; i < entering.length; i++) {
@@ -208,7 +257,7 @@ const cancel = (id, why) => {
     }
     if (call.items !== null) {
       promiseThen(generatorReturn(call.items), () => {
-        if (mapHas(calls, id)) {
+        if (call.open) {
           emit('["end",' + id + "]");
           close(call);
         }

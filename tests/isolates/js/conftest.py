@@ -1,0 +1,36 @@
+"""A guest of JavaScript, for what only that language promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.isolates.conformance.conftest import Guest
+from tests.isolates.fake import Owner
+
+
+@pytest.fixture
+async def guest_js(owner: Owner) -> AsyncIterator[Guest]:
+    made = Guest("javascript", owner, [])
+    yield made
+    for session in made.opened:
+        session.close()
+
+
+@pytest.fixture
+def run(guest_js: Guest) -> Any:
+    """`await run("expression")` in a fresh isolate: what an async function made of it returns."""
+
+    async def run(body: str, *args: Any, **options: Any) -> Any:
+        session = await guest_js.open(
+            "import * as facets from 'facets';\n"
+            f"export async function main(...args) {{\n{body}\n}}",
+            "main",
+            actor=False,
+            **options,
+        )
+        return await session.call("", args)
+
+    return run
