@@ -147,8 +147,7 @@ class Session:
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
         modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
-        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
-        room.
+        if the code does not load, IsolateDead if that crosses a limit, IsolateCap for want of room.
         """
         found, code = await languages.prepare(code, guest)
         languages.check_room(limits, found)
