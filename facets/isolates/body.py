@@ -13,6 +13,7 @@ from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.nested import NestedFacets
+from facets.isolates.outbound import Outbound
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
@@ -42,6 +43,7 @@ class IsolateBody:
         self.contract: Contract
         self.own: Own | None = Own()
         NestedFacets(activation, code).offer(self.own)
+        Outbound(code.isolate.egress, activation, code.isolate.owner, code.label).offer(self.own)
         self.home = activation
         self.giver = giver = code.isolate.owner
         self._desk = Desk(activation, giver, activation.id)

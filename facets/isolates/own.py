@@ -8,7 +8,7 @@ a step (`own` in `steps`), since the same is a plain call for trusted code.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from actors.errors import NotCallable
@@ -34,8 +34,13 @@ class Own(Capability):
 
     @property
     def methods(self) -> Mapping[str, Kind]:
-        """The names of the services."""
-        return dict.fromkeys(self._services, "call")
+        """The names of the services, and how each is called."""
+        return {name: _kind(service) for name, service in self._services.items()}
+
+    def waits(self, name: object) -> bool:
+        """Whether this service may take time: synchronous code in the guest waits for it."""
+        service = self._services.get(name) if type(name) is str else None
+        return inspect.iscoroutinefunction(service) or inspect.isasyncgenfunction(service)
 
     def ends_step(self, name: str) -> bool:
         """Whether the guest's open step ends before this service runs."""
@@ -46,6 +51,14 @@ class Own(Capability):
         check_kind(self, method, "call")
         return await finished(self._services[method](*args, **kwargs))
 
+    def stream(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The items of a service that is an async generator."""
+        check_kind(self, method, "stream")
+        items: AsyncGenerator[Any, None] = self._services[method](*args, **kwargs)
+        return items
+
     def now(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a service that is a plain function; what it returns."""
         check_kind(self, method, "call")
@@ -53,3 +66,7 @@ class Own(Capability):
         if inspect.iscoroutinefunction(service):
             raise NotCallable(f"{method} takes time", hint="await it", actor="runtime")
         return service(*args, **kwargs)
+
+
+def _kind(service: Callable[..., Any]) -> Kind:
+    return "stream" if inspect.isasyncgenfunction(service) else "call"

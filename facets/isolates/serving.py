@@ -49,7 +49,7 @@ class Asked:
 
     __slots__ = (
         "args", "begun", "cause", "credit", "grant", "kwargs", "method", "number", "over", "size",
-        "streams", "task", "waiter",
+        "stopped", "streams", "task", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,7 @@ class Asked:
         self.over: Exception | None = None
         """What to answer in place of its outcome."""
         self.task: asyncio.Task[None] | None = None
+        self.stopped = False
         self.waiter: asyncio.Future[None] | None = None
 
     def more(self, count: int) -> None:
@@ -76,6 +77,12 @@ class Asked:
         self.credit += count
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+    def stop(self) -> None:
+        """Cancel it, but once: a second time would interrupt what it gives back meanwhile."""
+        if self.task is not None and not self.stopped:
+            self.stopped = True
+            self.task.cancel()
 
     async def room(self) -> None:
         """Return when the guest wants an item."""
@@ -156,7 +163,7 @@ class Serving:
         if asked is None:
             return
         if asked.task is not None:
-            asked.task.cancel()
+            asked.stop()
         elif not asked.begun:
             self._heard.remove(asked)
             self._done(asked)
@@ -220,7 +227,7 @@ class Serving:
         for asked in list(self._asked.values()):
             if asked.grant is grant and asked.task is not None:
                 asked.over = grant.capability.ended(asked.method)
-                asked.task.cancel()
+                asked.stop()
         self._say(["revoke", grant.handle])
 
     def end(self) -> None:
@@ -228,8 +235,8 @@ class Serving:
         self._dead = True
         current = asyncio.current_task(self._loop)
         for asked in list(self._asked.values()):
-            if asked.task is not None and asked.task is not current:
-                asked.task.cancel()
+            if asked.task is not current:
+                asked.stop()
         self._heard.clear()
 
     # -- answering --------------------------------------------------------------------------------

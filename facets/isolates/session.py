@@ -22,7 +22,8 @@ in, `{"$": ["r", handle, {kind, name, methods}]}`, coming back `{"$": ["r", hand
 the other way round. A `call` to an export has `[export, method]` as its method; a function's
 method is "". A guest's `call` that is followed at once by `more` is a stream; `id` says which call
 of the host's it is made for. After `cancel` the guest may hear of its gid once more, and ignores
-it. Handle 0 is the runtime's own services.
+it. Handle 0 is the runtime's own services (`own`), which synchronous code calls by a storage
+operation, `own [method, args, kwargs]`: its fiber waits for the answer, and so does the isolate.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from facets.isolates.raised import raised
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.waiting import Waiting
 
 if TYPE_CHECKING:
     from facets.packages.bundle import Bundle
@@ -72,8 +74,8 @@ class Session:
     __slots__ = (
         "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
         "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
-        "_services", "_serving", "_steps", "blob", "hooks", "limits", "methods", "migrations",
-        "plain", "target", "timings",
+        "_services", "_serving", "_steps", "_waiting", "blob", "hooks", "limits", "methods",
+        "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -115,8 +117,9 @@ class Session:
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
-        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
+        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own, self._ask)
         self._serving = Serving(self, self._grants, services, limits.output)
+        self._waiting = Waiting(self._grants, services, limits.output, self._runner.answer)
         self.blob = Blob(self._grants)
         self._scheduled = False
         self._dead: BaseException | None = None
@@ -309,6 +312,7 @@ class Session:
             call.finish(error=again(reason))
         self._calls.clear()
         self._serving.end()
+        self._waiting.end()
         self._grants.clear()
         self._wake_idle()
 
@@ -400,6 +404,8 @@ class Session:
             return
         call.cancelled = True
         self._cancelling.append(call)
+        if self._waiting.cancel(call.id) and call.grace is None:
+            call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
         self._post(["cancel", call.id, why])
 
     def _overdue(self, call: Pending) -> None:
@@ -470,14 +476,17 @@ class Session:
                 call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
         self._cancelling.clear()
 
-    def serve(self, message: bytes) -> bytes:
-        """Called by the runner: a storage operation."""
+    def serve(self, message: bytes) -> bytes | None:
+        """Called by the runner: a storage operation, or one that waits for something outside."""
         self._flush_log()
         if self._meter is not None:
             self._meter.operations += 1
             self._meter.sent += len(message)
         weigh(message, self.limits.host)
         return self._steps.serve(message)
+
+    def _ask(self, number: int, args: list[Any]) -> bytes | None:
+        return self._waiting.begin(number, self.cause_of(number), args)
 
     def finished(self, answer: bytes) -> None:
         """Called by the runner: the pump returned. Its step is committed before it is heard."""

@@ -18,11 +18,14 @@ from facets.isolates.services import Services
 from storage.errors import FacetsError
 
 OPERATIONS = frozenset({
-    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
+    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to",
 })  # fmt: skip
 FILE = "file"
 """Not storage and of no step: a question to `files`."""
+OWN = "own"
+"""Not storage either: a call to the runtime's own services."""
 OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
+Ask = Callable[[int, "list[Any]"], bytes | None]
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -30,8 +33,8 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
-        "allowed", "lost", "served",
+        "_ask", "_calls", "_failed", "_files", "_open", "_own", "_references", "_services",
+        "_stores", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -42,7 +45,10 @@ class Steps:
         files: Files,
         references: References | None = None,
         own: OwnCall | None = None,
+        ask: Ask | None = None,
     ) -> None:
+        self._ask = ask
+        """Begins what a call waits for; its answer, if it is there at once."""
         self._services = services
         self._references = references
         self._own = own
@@ -59,16 +65,22 @@ class Steps:
         self.lost: Exception | None = None
         """Why a step could not be committed, since whoever reads this last took it."""
 
-    def serve(self, message: bytes) -> bytes:
-        """Run one operation; the answer is the value or the error to raise in the guest."""
+    def serve(self, message: bytes) -> bytes | None:
+        """Run one operation; the answer is the value or the error to raise in the guest.
+
+        None if it comes later: the guest waits for something outside, and its step is over.
+        """
         self.count()
         step, call, op, args = _parse(message, self._references)
         if op == "undo":
             if step == self._open:
                 self.abandon()
             return b"[true,null]"
+        if op == OWN and self._waits(args):
+            self.end()
+            return self._asked(call, args) if self.lost is None else _refusal(self.lost)
         try:
-            if op == "own":
+            if op == OWN:
                 return self._serve_own(call, args)
             blob = Blob()
             if op == FILE:
@@ -79,6 +91,15 @@ class Steps:
             raise
         except Exception as error:
             return _refusal(error)
+
+    def _waits(self, args: list[Any]) -> bool:
+        own = self._services.own
+        return own is not None and bool(args) and own.waits(args[0])
+
+    def _asked(self, call: int, args: list[Any]) -> bytes | None:
+        if self._ask is None:
+            raise ProtocolViolation("nothing can be waited for here")
+        return self._ask(call, args)
 
     def _serve_own(self, call: int, args: list[Any]) -> bytes:
         name, positional, named = args
@@ -143,9 +164,9 @@ def _parse(message: bytes, references: References | None) -> tuple[int, int, str
         step, call, op, args = header
         if type(step) is not int or type(call) is not int or type(args) is not list:
             raise ValueError("wrong types")
-        if op not in ("undo", FILE) and op not in OPERATIONS:
+        if op not in ("undo", FILE, OWN) and op not in OPERATIONS:
             raise ValueError(f"unknown operation {op!r}")
-        if op == "own" and isinstance(tail, Tail):
+        if op == OWN and isinstance(tail, Tail):
             tail.references = references  # everywhere else only data has a place
         return step, call, op, [lift(arg, tail) for arg in args]
     except (ValueError, TypeError) as error:

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from facets.isolates.errors import IsolateDead
+from facets.isolates.own import Own
 from storage.errors import ConstraintError, SqlError
 
 
@@ -21,7 +22,7 @@ class Owner:
         self.deaths: list[IsolateDead] = []
         self.fail_commit: Exception | None = None
         self.on_storage: Any = None
-        self.own: Any = None
+        self.own: Any = Own()
         self.home: Any = None
         self.giver: Any = None
         self.asked: list[Any] = []

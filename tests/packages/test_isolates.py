@@ -285,3 +285,14 @@ async def test_a_key_takes_packages_too(server: Server, lead: Any) -> None:
     server.add("pack", files=PACK)
     source = "import pack\nasync def main(): return pack.twice(3)"
     assert await lead.by_key([source], ["pack"]) == 6
+
+
+async def test_a_package_takes_the_place_of_the_httpx_that_isolates_have(
+    server: Server, lead: Any
+) -> None:
+    server.add("httpx", files={"httpx/__init__.py": "name = 'the package'\n"})
+    source = "import httpx\nasync def main(): return getattr(httpx, 'name', 'ours')"
+    assert await lead.run(source, packages=["httpx"]) == "the package"
+    assert await lead.run("import httpx\nasync def main(): return httpx.__name__") == "httpx"
+    own = {"main": source, "httpx": "name = 'mine'"}
+    assert await lead.run(own, main="main") == "mine"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facets.capabilities.capability import Capability
 from facets.isolates import Code
 from facets.isolates.errors import (
     CpuLimit,
@@ -265,3 +266,26 @@ async def test_other_isolates_refuse_arrays(start: Open) -> None:
     session = await start(TOOL)
     with pytest.raises(NotTransferable, match="class"):
         await session.call("add", (int, 1))
+
+
+FETCH = """
+import urllib.request
+from facets import Actor, fetch
+
+class Tool(Actor):
+    async def both(self):
+        with urllib.request.urlopen("https://any.test/1") as response:
+            first = response.read()
+        return first, (await fetch("https://any.test/2")).bytes()
+"""
+
+
+async def test_requests_leave_through_its_egress(start: Open, owner: Owner) -> None:
+    class Own(Capability):
+        async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            url = args[1]
+            return {"status": 200, "url": url, "headers": [], "body": url[-1].encode()}
+
+    owner.own = Own("runtime")
+    session = await start(FETCH)
+    assert await session.call("both") == (b"1", b"2")

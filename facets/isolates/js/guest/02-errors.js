@@ -37,6 +37,7 @@ const TREE = {
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
   EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
   ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
+  EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };

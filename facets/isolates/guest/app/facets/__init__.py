@@ -5,9 +5,10 @@ from facets.actor import Actor
 from facets.capability import capability
 from facets.children import Start
 from facets.exclusive import exclusive
+from facets.fetching import fetch
 from facets.rows import Row, Rows
 
-__all__ = ["Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive"]
+__all__ = ["Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive", "fetch"]
 
 
 def __getattr__(name):
