@@ -150,8 +150,7 @@ class Session:
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
         modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
-        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
-        room.
+        if the code does not load, IsolateDead if that crosses a limit, IsolateCap for want of room.
         """
         found, code = await languages.prepare(code, guest)
         languages.check_room(limits, found)
@@ -160,21 +159,12 @@ class Session:
         files = Files(code, packages, found.code)
         session = cls(found, target, actor, limits, services, files, oversight)
         session.blob.arrays = code.image != ""
-        meter = oversight.meter
-        counted = None if meter is None else meter.begin("load", "")
-        try:
+        with oversight.loading(session.kill):
             order = loading.order(
                 code, target, actor, identity, props, env, limits.output, compiled,
                 session._grants, files.tops,
             )  # fmt: skip
             await session._boot(order)
-        except BaseException as error:
-            session.kill(error)
-            if meter is not None and counted is not None:
-                meter.end(counted, error)
-            raise
-        if meter is not None and counted is not None:
-            meter.end(counted)
         if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
