@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from facets.isolates.invocation import Invocation as Invocation
     from facets.isolates.isolate import Isolate as Isolate
     from facets.isolates.limits import Limits as Limits
+    from facets.isolates.recording import Recording as Recording
+    from facets.isolates.replaying import Replayed as Replayed
+    from facets.isolates.replaying import replay as replay
 
 __all__ = [
     "Actor",
@@ -59,6 +62,8 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Recording",
+    "Replayed",
     "Row",
     "Rows",
     "Rule",
@@ -72,6 +77,7 @@ __all__ = [
     "exclusive",
     "images",
     "packages",
+    "replay",
 ]
 __version__ = "0.1.0"
 
@@ -83,6 +89,9 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "Recording": "facets.isolates.recording",
+    "Replayed": "facets.isolates.replaying",
+    "replay": "facets.isolates.replaying",
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }

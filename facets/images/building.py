@@ -12,13 +12,15 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from facets.images import names
 from facets.images.errors import BuilderUnavailable, BuildFailed
 from facets.images.names import Built
-from facets.isolates.folder import cache_folder, locked, replace
+from facets.isolates import native
+from facets.isolates.folder import replace as put
 from facets.isolates.guest import build as guest
 from facets.packages import locking
 from facets.packages.bundle import Bundle
@@ -47,9 +49,9 @@ async def build(
     lock = packages if isinstance(packages, Lock) else await locking.lock(packages)
     bundle = await locking.load(lock)
     wanted = tuple(sorted(set(modules)))
-    built = Built(name, _key(lock, wanted), lock, wanted)
-    await locking.on_thread(lambda: _build(built, bundle))
-    return built
+    return await locking.on_thread(
+        lambda: _build(Built(name, _key(lock, wanted), lock, wanted, 0), bundle)
+    )
 
 
 def _key(lock: Lock, modules: tuple[str, ...]) -> str:
@@ -57,15 +59,16 @@ def _key(lock: Lock, modules: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _build(built: Built, bundle: Bundle) -> None:
+def _build(wanted: Built, bundle: Bundle) -> Built:
     from facets.isolates import image
 
-    with locked(cache_folder("images") / f"{built.key}.lock"):
-        if not built.path.exists():
+    with native.locked(wanted.path, lambda _phase, _seconds: None):
+        if not wanted.path.exists():
             _check_builder()
-            replace(built.path, _baked(built, bundle))
-    image.load(built.path)
+            put(wanted.path, _baked(wanted, bundle))
+    built = replace(wanted, memory=image.load(wanted.path).smallest)
     names.keep(built)
+    return built
 
 
 def _check_builder() -> None:
@@ -85,15 +88,20 @@ def _baked(built: Built, bundle: Bundle) -> bytes:
         try:
             guest.bake(wasm, folder, SECONDS)
         except (RuntimeError, TimeoutError, ValueError) as error:
-            said = str(error)[-LONGEST:]
-            last = said.strip().rpartition("\n")[2][:300]
-            raise BuildFailed(
-                f"image {built.name!r} cannot be built: {last}",
-                hint="the end of what the build printed is in `output`",
-                name=built.name,
-                output=said,
-            ) from None
+            raise _failed(built, str(error)) from None
         return wasm.read_bytes()
+
+
+def _failed(built: Built, said: str) -> BuildFailed:
+    """The builder prints the traceback inside, the exception as the cause, and its own stack."""
+    said = said.partition("\nStack backtrace:")[0].strip()
+    last = said.rpartition("\n")[2].strip()
+    return BuildFailed(
+        f"image {built.name!r} cannot be built: {last[:300]}",
+        hint="what the build printed is in `output`",
+        name=built.name,
+        output=said[-LONGEST:],
+    )
 
 
 def _lay_out(folder: Path, built: Built, bundle: Bundle) -> None:

@@ -11,9 +11,10 @@ from actors.actor import RESERVED
 from actors.call import Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
-from facets.capabilities.capability import Capability
 from facets.isolates.errors import IsolateDead
-from facets.isolates.interface import Interface
+from facets.isolates.fetching import Fetching
+from facets.isolates.nested import NestedFacets
+from facets.isolates.own import Own
 from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
 from storage.files import Entry, Stat
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from actors.activation import Activation
     from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
+    from facets.isolates.target import IsolateActor
 
 SQL = StorageLimits(value=1 << 20, rows=100_000, result=16 << 20, seconds=0.25)
 """What an isolate's SQL may do: it holds the loop, and its results are in the host's memory."""
@@ -37,17 +39,18 @@ class IsolateBody:
 
     own_steps = True
 
-    def __init__(
-        self, activation: Activation, interface: Interface, giver: Activation, own: Capability
-    ) -> None:
+    def __init__(self, activation: Activation, code: IsolateActor) -> None:
         self.contract: Contract
-        self.own: Capability | None = own
+        self.own: Own | None = Own()
+        NestedFacets(activation, code).offer(self.own)
+        isolate = code.isolate
+        Fetching(isolate.egress, activation, isolate.owner, code.label).offer(self.own)
         self.home = activation
-        self.giver = giver
+        self.giver = giver = isolate.owner
         self._desk = Desk(activation, giver, activation.id)
         self.output = Printed()
         self._activation = activation
-        self._interface = interface
+        self._interface = code.interface
         self._session: AnySession
 
     def attach(self, session: AnySession, name: str) -> None:
@@ -115,6 +118,13 @@ class IsolateBody:
         """Who called; None if that was nobody of this runtime."""
         above = None if cause is None else cause.parent
         return None if above is None else above.activation
+
+    def own_now(
+        self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """One of the runtime's own services, in the middle of a step."""
+        assert self.own is not None  # noqa: S101 - it is never taken away
+        return self._desk.own_now(self.own, cause, method, args, kwargs)
 
     async def use(self, asked: Asked) -> Any:
         """A call of the guest's to something that it was handed."""

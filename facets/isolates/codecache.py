@@ -134,7 +134,8 @@ class Compilation:
 
     def _begin(self) -> Instance:
         limits = Limits()
-        made = Instance(self._image, limits.memory, limits.output)
+        memory = max(limits.memory, self._image.smallest + limits.memory // 2)
+        made = Instance(self._image, memory, limits.output)
         made.begin(BOOT, loading.compile_order(self._code, limits.output))
         return made
 

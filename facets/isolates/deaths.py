@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from facets.isolates.errors import (
+    CpuLimit,
     GuestAborted,
     IsolateClosed,
     IsolateDead,
@@ -40,6 +41,15 @@ def too_late(wall: float, *, survived: bool) -> WallLimit:
     )
 
 
+def too_long(limit: float) -> CpuLimit:
+    """The error of a guest that computed too long."""
+    return CpuLimit(
+        f"the isolate computed for more than {limit} s without a pause",
+        hint="await asyncio.sleep(0) between parts, or raise Limits(cpu=...)",
+        limit=limit,
+    )
+
+
 def panic(message: list[Any], limits: Limits) -> IsolateDead:
     """The guest's own runtime raised outside any call."""
     if message[1] == "MemoryError":
@@ -52,7 +62,13 @@ def panic(message: list[Any], limits: Limits) -> IsolateDead:
 def why_trapped(trap: str, limits: Limits) -> IsolateDead:
     """The error for what WebAssembly said."""
     cause = trap.rpartition("Caused by:")[2].strip() or trap
+    if "out_of_memory" in trap:  # a function that guests call when nothing else is left
+        return MemoryLimit(
+            f"the isolate ran out of its {limits.memory} bytes", limit=limits.memory, trap=cause
+        )
     if "call stack exhausted" in trap:
         return StackLimit("the isolate recursed too deeply inside the interpreter", trap=cause)
+    if "all fuel consumed" in trap:
+        return too_long(limits.cpu)
     hint = "it may have run out of memory outside Python" if "stderr" in cause else None
     return GuestAborted(f"the interpreter ended: {cause}"[:500], hint=hint, trap=cause)

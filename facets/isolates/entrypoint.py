@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
-from facets.capabilities.capability import Capability
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
+from facets.isolates.fetching import Fetching
 from facets.isolates.limits import Limits
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
+    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -109,13 +110,17 @@ class _Stateless:
         isolate = entrypoint._isolate
         self._entrypoint = entrypoint
         self.home = self.giver = isolate.owner
-        self.own: Capability | None = Own(
-            isolate.egress, isolate.owner, isolate.owner, entrypoint._label
-        )
+        self.own: Own | None = Own()
+        Fetching(isolate.egress, isolate.owner, isolate.owner, entrypoint._label).offer(self.own)
         self._desk = Desk(isolate.owner, isolate.owner, f"{isolate.label}.{entrypoint._name}")
 
     def granter(self, cause: Call | None) -> Any:
         return None if cause is None else cause.activation
+
+    def own_now(
+        self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        raise PermissionError(f"an entrypoint has no {method}")
 
     async def use(self, asked: Asked) -> Any:
         return await self._desk.use(asked)

@@ -10,6 +10,10 @@
         ├── NotTransferable       a value cannot cross the boundary (TypeError); `path` says where
         ├── GuestMissing          the guest's WebAssembly file was not built
         ├── IsolateClosed         the session was closed by its owner
+        ├── RecordingError        a deterministic isolate cannot be replayed
+        │   ├── NotARecording     the bytes are none that this version reads (ValueError)
+        │   ├── OtherGuest        it was recorded with another build of the guest
+        │   └── Divergence        the guest did something else than it did then
         ├── IsolateCap            the actor or the process has as many isolates as it may
         └── IsolateDead           the isolate was killed; its open step was rolled back
             ├── MemoryLimit       the interpreter did not survive a lack of memory (MemoryError)
@@ -72,6 +76,27 @@ class GuestMissing(IsolateError):
 
 class IsolateClosed(IsolateError):
     """The session was closed by its owner."""
+
+
+class RecordingError(IsolateError):
+    """A recording of a deterministic isolate cannot be replayed, or there is none."""
+
+
+class NotARecording(RecordingError, ValueError):
+    """The bytes are no recording, or one that this version does not read."""
+
+
+class OtherGuest(RecordingError):
+    """The guest is another build than the one recorded. Fields: `recorded`, `found`, hashes."""
+
+
+class Divergence(RecordingError):
+    """The guest did something else than it did when it was recorded.
+
+    Fields: `pump`, the number of the message that it was given, the load being 1; `operation`,
+    how many storage operations came before; `what` differs: "its answer", "a storage operation",
+    "what it printed", "its end".
+    """
 
 
 class IsolateCap(IsolateError):

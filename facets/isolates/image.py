@@ -19,11 +19,16 @@ from facets.isolates import capi, engine, native
 from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
 from facets.isolates.folder import cache_folder as cache_folder
+from facets.isolates.guest import memory
+from facets.isolates.instance import Instance
+from facets.isolates.limits import MINIMUM_MEMORY
 from facets.isolates.native import Progress
 from facets.isolates.pool import Pool
 
 EXPECTED = 15.0
 """About how many seconds a compilation takes, for a progress bar."""
+ROOM = 2 << 20
+"""Bytes that loading code takes at least, besides what a guest begins with."""
 WASM = Path(__file__).parent / "guest" / "python.wasm"
 _loading = threading.Lock()
 
@@ -51,7 +56,11 @@ class Image:
     fuel = engine.FUEL
     slice = engine.SLICE
 
-    def __init__(self, made: wasmtime.Engine, component: Component, identity: str) -> None:
+    def __init__(
+        self, made: wasmtime.Engine, component: Component, identity: str, memory: int
+    ) -> None:
+        self.smallest = memory
+        """Bytes that an instance needs at least."""
         self.engine = made
         self.component = component
         self.identity = identity
@@ -61,8 +70,13 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
-        self.pool = Pool(self)
+        self.memory = capi.export_index(self.component_at, None, b"memory", 6)
+        self.pool: Pool[Instance] = Pool(self)
         self.code = CodeCache(self)
+
+    def mint(self, memory: int, output: int) -> Instance:
+        """A new instance."""
+        return Instance(self, memory, output)
 
 
 def loaded(wasm: Key = WASM) -> Image | None:
@@ -118,7 +132,9 @@ def _load(wasm: Key, on_progress: Progress) -> Image:
                 component = _compile(made, source, on_progress)
                 native.store(target, bytes(component.serialize()), on_progress)
                 component = _open(made, target, on_progress) or component
-    image = Image(made, component, identity)
+    content = source.content() if isinstance(source, _File) else b""
+    needs = max(MINIMUM_MEMORY, memory.initial(content) + ROOM)
+    image = Image(made, component, identity, needs)
     on_progress("ready", 0.0)
     return image
 

@@ -17,6 +17,7 @@ from wasmtime import WasmtimeError
 from wasmtime import _ffi as ffi
 
 from facets.isolates import capi
+from facets.isolates.ambient import HOST, Ambient
 from facets.isolates.errors import CallLimit, IsolateDead, LogLimit, OutputLimit
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 TABLES = 100_000
 """Entries of all tables of a guest, 8 bytes each; a Python guest has 5,700."""
-BOOT, PUMP = 0, 1
+BOOT, PUMP, MEMORY = 0, 1, 2
+PAGE = 1 << 16
 """The exports, for `begin`."""
 _numbers = count(1)
 _instances: dict[int, Instance] = {}
@@ -57,12 +59,14 @@ class Instance:
     __slots__ = (
         "_argument", "_argument_at", "_context", "_error", "_error_at", "_flag", "_flag_at",
         "_functions", "_future", "_number", "_result", "_result_at", "_returned", "_sent", "_store",
-        "fault", "log_bytes", "log_calls", "log_calls_allowed", "logged", "logs_allowed", "output",
-        "parked",
+        "ambient", "fault", "log_bytes", "log_calls", "log_calls_allowed", "logged",
+        "logs_allowed", "output", "parked",
     )  # fmt: skip
 
-    def __init__(self, image: Image, memory: int, output: int) -> None:
+    def __init__(self, image: Image, memory: int, output: int, ambient: Ambient = HOST) -> None:
         self.parked: Parked | None = None
+        self.ambient = ambient
+        """The clocks and the randomness that the guest sees."""
         self.fault: IsolateDead | None = None
         self.logged: list[tuple[int, bytes]] = []
         self.log_bytes = self.log_calls = 0
@@ -96,7 +100,7 @@ class Instance:
         self._flag = ctypes.create_string_buffer(2)
         self._flag_at = ctypes.addressof(self._flag)
 
-    def _mint(self, image: Image) -> tuple[_Export, _Export]:
+    def _mint(self, image: Image) -> tuple[_Export, ...]:
         raw = ffi.wasmtime_component_instance_t()
         at = ctypes.addressof(raw)
         future = capi.instantiate_async(
@@ -106,7 +110,8 @@ class Instance:
             pass
         capi.drop(future)
         self._check()
-        return self._function(at, image.boot), self._function(at, image.pump)
+        exports = [image.boot, image.pump, *([image.memory] if image.memory else [])]
+        return tuple([self._function(at, one) for one in exports])
 
     def _function(self, instance: int, export: int) -> _Export:
         function = ffi.wasmtime_component_func_t()
@@ -150,6 +155,8 @@ class Instance:
         if parked is None:
             raise RuntimeError("nothing is parked")
         self.parked = None
+        if parked.message is None:
+            self.ambient.slept(parked.seconds)
         if answer is not None:
             capi.put_text(parked.result, answer)
         self._flag[0] = b"\x01"
@@ -167,6 +174,21 @@ class Instance:
             return capi.string_at(text.data, size)
         finally:
             capi.bytes_delete(self._result_at + capi.OF)
+
+    def memory(self) -> int | None:
+        """Bytes of its memory; None if it does not say. Not while a call is in progress.
+
+        Takes some ten microseconds.
+        """
+        if len(self._functions) <= MEMORY:
+            return None
+        _, at = self._functions[MEMORY]
+        future = capi.call_async(at, self._context, 0, 0, self._result_at, 1, self._error_at)
+        while not capi.poll(future):
+            pass
+        capi.drop(future)
+        self._check()
+        return int(capi.u32_at(self._result_at + capi.OF).value) * PAGE
 
     def close(self) -> None:
         """Free everything at once, a call in progress too. Not while it is being polled."""
@@ -222,7 +244,8 @@ def too_large(size: int, limit: int) -> OutputLimit:
     )
 
 
-def _calling(context: int) -> Instance:
+def calling(context: int) -> Instance:
+    """Whose store this is."""
     return _instances[capi.get_data(context)]
 
 
@@ -230,7 +253,7 @@ def _log(_e: int, context: int, _t: int, arguments: int, _n: int, _r: int, _m: i
     try:
         stream = capi.u32_at(arguments + capi.OF).value
         text = capi.text_at(arguments + capi.VAL_SIZE + capi.OF)
-        return 0 if _calling(context).log(stream, text) else int(capi.error_new(b"log limit"))
+        return 0 if calling(context).log(stream, text) else int(capi.error_new(b"log limit"))
     except BaseException:
         return int(capi.error_new(b"host: log"))
 
@@ -240,7 +263,7 @@ def _call(
     error: int, continuation: int,
 ) -> None:  # fmt: skip
     try:
-        instance = _calling(context)
+        instance = calling(context)
         text = capi.text_at(arguments + capi.OF)
         if text.size > instance.output:
             instance.fault = too_large(text.size, instance.output)
@@ -257,7 +280,7 @@ def _wait(
 ) -> None:  # fmt: skip
     try:
         seconds = capi.f64_at(arguments + capi.OF).value
-        _calling(context).park(Parked(None, seconds, 0), continuation)
+        calling(context).park(Parked(None, seconds, 0), continuation)
     except BaseException:
         capi.u64_at(error).value = capi.error_new(b"host: wait")
 

@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from facets.isolates.ambient import seed_of
 from facets.isolates.code import Code
 from facets.isolates.content import content
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import LoadError
+from facets.isolates.errors import LoadError, RecordingError
 from facets.isolates.image import WASM
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
 from facets.isolates.meter import Meter, Subject
+from facets.isolates.minting import Oversight
 from facets.isolates.opening import open_session
 from facets.isolates.recipe import Recipe
+from facets.isolates.recording import Recorder, Recording
 from facets.isolates.sources import Source
 from facets.isolates.tails import Delivery
 from facets.isolates.target import IsolateActor
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from facets.isolates.opening import AnySession
     from facets.packages.bundle import Bundle
 
+RECORDINGS = 16
+"""Sandboxes of one isolate whose recordings are kept."""
 Factory = Callable[[], Source | Awaitable[Source]]
 
 
@@ -45,7 +50,7 @@ class Isolate:
         recipe: Recipe,
     ) -> None:
         """Use `Isolates`."""
-        self.limits = recipe.limits
+        self.limits = recipe.most
         self.egress = recipe.egress
         self.owner = owner.activation
         self._recipe = recipe
@@ -56,6 +61,9 @@ class Isolate:
         if owner.log.on:
             self._sinks += (owner.log.add,)
         self._room = owner.room
+        seed = recipe.deterministic
+        self._seed = None if seed is None else seed_of(seed)
+        self._recorders: dict[str, Recorder] = {}
         self._code = code
         self._factory = None if isinstance(code, Code) else code
         """What to ask again if the code it gave does not load; None once some did."""
@@ -126,6 +134,7 @@ class Isolate:
         """
         code = await self.code()
         target = target or code.entry
+        recorder = self._recorder(code, facet or target)
         try:
             session = await open_session(
                 code,
@@ -133,8 +142,7 @@ class Isolate:
                 self._built.path if self._built else WASM,
                 target=target,
                 env=self._recipe.env,
-                meter=self._meter(code, target, facet),
-                room=self._room,
+                oversight=Oversight(self._meter(code, target, facet), self._room, recorder),
                 **options,
             )
         except LoadError:
@@ -143,6 +151,31 @@ class Isolate:
             raise
         self._factory = None
         return session
+
+    def recording(self, name: str | None = None) -> Recording:
+        """What went in and came out of a sandbox of this isolate, to be given to `replay`.
+
+        `name` is that of a facet, or of an entrypoint's class or function; without one, it is of
+        the sandbox that was minted last. It is as of now, and is there still when the sandbox
+        has ended, until another of that name is minted; those of the last 16 names are kept.
+        RecordingError if there is none: only isolates made with `deterministic=` are recorded.
+        """
+        found = self._recorders.get(name or next(reversed(self._recorders), ""))
+        if found is None:
+            raise RecordingError(
+                f"{self.label} has no recording{f' of {name!r}' if name else ''}",
+                hint="make it with deterministic=SEED, and call something of it first",
+            )
+        return found.recording()
+
+    def _recorder(self, code: Code, name: str) -> Recorder | None:
+        if self._seed is None:
+            return None
+        self._recorders.pop(name, None)
+        made = self._recorders[name] = Recorder(self._seed, code.language)
+        if len(self._recorders) > RECORDINGS:
+            del self._recorders[next(iter(self._recorders))]
+        return made
 
     def _meter(self, code: Code, target: str, facet: str | None = None) -> Meter | None:
         """What counts a new sandbox of this code; None if nobody wants to know."""

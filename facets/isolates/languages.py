@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from facets.isolates import image
 from facets.isolates.code import Code
+from facets.isolates.errors import IsolateError
+from facets.isolates.limits import Limits
 
 if TYPE_CHECKING:
     from facets.isolates.science.image import ScienceImage
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]:
     """The image that the code asks for, or of its language, and the code as its guest takes it.
 
-    `guest` is what runs Python.
+    `guest` is what runs Python that asks for none.
 
     The image is loaded on a thread if this process does not have it; the first time on a machine
     it is compiled. TypeScript becomes JavaScript here; LoadError if it does not parse,
@@ -26,7 +28,9 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
     if code.image == "science":
         from facets.isolates.science import image as science
 
-        return await science.ready(), code
+        found = await science.ready()
+        await found.reserve()
+        return found, code
     if code.language == "python":
         return await image.ready(guest), code
     from facets.isolates.js import guests, typescript
@@ -34,3 +38,13 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
     if code.language == "typescript":
         code = await typescript.stripped(code)
     return await image.ready(guests.JAVASCRIPT), code
+
+
+def check_room(limits: Limits, found: AnyImage) -> None:
+    """Raise IsolateError if the image does not fit into the memory limit."""
+    if isinstance(found, image.Image) and limits.memory < found.smallest:
+        raise IsolateError(
+            f"memory={limits.memory} leaves nothing: with its packages, this image takes"
+            f" {found.smallest} bytes",
+            hint="raise Limits(memory=...)",
+        )

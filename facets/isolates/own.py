@@ -1,163 +1,83 @@
-"""What handle 0 stands for: the runtime's own services for one isolate.
+"""Handle 0: what the runtime itself does for code in an isolate.
 
-    fetch  call    method, url, headers, body, redirect, timeout
-                   -> {"status", "url", "headers", "body"}
-    open   stream  the same; first {"status", "url", "headers"}, then the body in pieces
-
-Headers are pairs in a list. A request leaves through the isolate's own exit, when everything
-that the actor's code may have seen is durable.
+A service is a function under a dotted name. Guests call it like any capability, `["call", gid, 0,
+"facets.get", ...]`; those that are plain functions they may also call at once, in the middle of
+a step (`own` in `steps`), since the same is a plain call for trusted code. Synchronous code may
+also wait for some that take time (`waiting`).
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+import inspect
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any
 
-from actors.call import CURRENT
-from actors.transaction import refuse
+from actors.errors import NotCallable
 from facets.capabilities.capability import Capability, Kind, check_kind
-from facets.egress import idle, urls
-from facets.egress.errors import EgressDenied, EgressFailed, EgressTimeout
-from facets.egress.messages import Headers, Request
-from storage.errors import FacetsError
-
-if TYPE_CHECKING:
-    from actors.activation import Activation
-    from facets.egress.answer import StreamedResponse
-    from facets.egress.egress import Egress, Exit
-    from facets.egress.messages import Response
-
-_METHODS: Mapping[str, Kind] = MappingProxyType({"fetch": "call", "open": "stream"})
+from facets.capabilities.marked import finished
 
 
 class Own(Capability):
-    """The runtime's own services, for an isolate of `owner` whose code acts for `home`."""
+    """The services of one isolate. Each sees the guest's call as the current one."""
 
-    __slots__ = ("_exit", "_owner")
+    __slots__ = ("_ending", "_methods", "_services", "_waited")
 
-    def __init__(
-        self, egress: Egress | None, home: Activation, owner: Activation, label: str
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__("runtime", at_home=False)
-        self.home = home
-        self._owner = owner
-        self._exit: Exit | None = None
-        if egress is not None:
-            self._exit = egress.exit(f"{home.id}: {label}", self._durable)
-            home.node.host.on_close.add(idle.retire)
+        self._services: dict[str, Callable[..., Any]] = {}
+        self._methods: dict[str, Kind] = {}
+        self._ending: set[str] = set()
+        self._waited: set[str] = set()
+
+    def offer(
+        self,
+        name: str,
+        service: Callable[..., Any],
+        *,
+        ends_step: bool = False,
+        waits: bool = False,
+    ) -> None:
+        """Let the guest call `service`, or iterate it if it is an async generator.
+
+        With `ends_step`, what the guest wrote is committed before. With `waits`, its synchronous
+        code may wait for a service that takes time, which ends the step as well.
+        """
+        self._services[name] = service
+        self._methods[name] = "stream" if inspect.isasyncgenfunction(service) else "call"
+        if ends_step or waits:
+            self._ending.add(name)
+        if waits:
+            self._waited.add(name)
 
     @property
     def methods(self) -> Mapping[str, Kind]:
-        """See the top of this module."""
-        return _METHODS
+        """The names of the services."""
+        return self._methods
+
+    def ends_step(self, name: str) -> bool:
+        """Whether the guest's open step ends before this service runs."""
+        return name in self._ending
+
+    def waits(self, name: str) -> bool:
+        """Whether synchronous code may wait for it."""
+        return name in self._waited
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Fetch a whole answer."""
+        """Run a service."""
         check_kind(self, method, "call")
-        request, seconds = _request(*args, **kwargs)
-        leaving = self._leave(request)
-        async with _told(request), _in_time(request, seconds):
-            answer = await leaving.fetch(request)
-        return _head(answer) | {"body": answer.body}
+        return await finished(self._services[method](*args, **kwargs))
 
-    async def stream(
+    def stream(
         self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        """Fetch an answer piece by piece; `timeout` is for its head."""
+        """Run a service that has items."""
         check_kind(self, method, "stream")
-        request, seconds = _request(*args, **kwargs)
-        leaving = self._leave(request)
-        async with _told(request):
-            async with _in_time(request, seconds):
-                answer = await leaving.open(request)
-            async with answer:
-                yield _head(answer)
-                async for piece in answer:
-                    yield piece
+        return self._services[method](*args, **kwargs)  # type: ignore[no-any-return]
 
-    def _leave(self, request: Request) -> Exit:
-        """The exit, for code that from here on belongs to no actor: handlers, credentials."""
-        if self._exit is None:
-            raise EgressDenied(
-                "this isolate was given no egress",
-                hint="whoever loads it passes egress=facets.Egress([...]) to isolates.get or load",
-                reason="none",
-                url=urls.shown(request.url),
-            )
-        call = CURRENT.get()
-        if call is not None:
-            refuse(call, "a request to the outside")
-            CURRENT.set(None)
-        return self._exit
-
-    async def _durable(self) -> None:
-        home, owner = cast("Activation", self.home), self._owner  # who has the record of this use
-        await home.node.host.gate.passed(
-            max(home.dependency, owner.dependency), max(home.remote, owner.remote)
-        )
-
-
-def _request(
-    method: object, url: object, headers: object, body: object, redirect: object, timeout: object
-) -> tuple[Request, float | None]:
-    """What a guest asks for, and how many seconds it waits. What it means is checked later."""
-    if type(method) is not str or type(url) is not str:
-        raise TypeError("method and url are text")
-    if type(headers) is not list or not all(_is_pair(pair) for pair in headers):
-        raise TypeError("headers are pairs of texts in a list")
-    if type(body) is not bytes:
-        raise TypeError("the body is bytes")
-    if redirect not in ("follow", "manual"):
-        raise ValueError("redirect is 'follow' or 'manual'")
-    pairs: Headers = tuple((name, value) for name, value in headers)
-    return Request(method, url, pairs, body, redirect), _seconds(timeout)
-
-
-def _seconds(timeout: object) -> float | None:
-    if timeout is None:
-        return None
-    if type(timeout) not in (int, float) or not (seconds := cast("float", timeout)) > 0:
-        raise ValueError("timeout is a positive number of seconds, or None")
-    return min(seconds, 1e8)  # a number of any length is no error of the clock's
-
-
-def _is_pair(pair: object) -> bool:
-    return (
-        type(pair) in (list, tuple)
-        and len(cast("list[object]", pair)) == 2
-        and all(type(text) is str for text in cast("list[object]", pair))
-    )
-
-
-def _head(answer: Response | StreamedResponse) -> dict[str, Any]:
-    headers = [list(pair) for pair in answer.headers]
-    return {"status": answer.status, "url": answer.url, "headers": headers}
-
-
-@asynccontextmanager
-async def _in_time(request: Request, seconds: float | None) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except FacetsError:
-        raise
-    except TimeoutError as error:
-        shown = urls.shown(request.url)
-        raise EgressTimeout(f"{shown} took more than {seconds} s", url=shown) from error
-
-
-@asynccontextmanager
-async def _told(request: Request) -> AsyncIterator[None]:
-    """Keep the texts of the host's own failures from the guest: an audit's, a resolver's."""
-    try:
-        yield
-    except FacetsError:
-        raise
-    except Exception as error:
-        said = {"message": "a request of an isolate failed on this side", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(said)
-        shown = urls.shown(request.url)
-        raise EgressFailed(f"{shown}: it failed on the host's side", url=shown) from error
+    def now(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a service that is a plain function; what it returns."""
+        check_kind(self, method, "call")
+        service = self._services[method]
+        if inspect.iscoroutinefunction(service):
+            raise NotCallable(f"{method} takes time", hint="await it", actor="runtime")
+        return service(*args, **kwargs)

@@ -19,6 +19,7 @@ from facets.isolates.tails import Tail
 from facets.packages.pins import Lock
 
 Packages = Sequence[str] | Lock
+Seed = int | str | bytes
 
 
 class Options(TypedDict, total=False):
@@ -42,13 +43,19 @@ class Options(TypedDict, total=False):
     closes, only connections that are idle are closed. Isolates of one egress are the same, those
     of two are not."""
     limits: Limits | None
-    """What each sandbox may use."""
+    """What each sandbox may use. Without it, memory is what an image takes and as much again as
+    code without packages has."""
     packages: Packages
     """Requirements, or a `packages.Lock`, of pure Python packages. Those that a `# /// script`
     block of the main module names are added, and a lock or an image must have them."""
     tails: Sequence[Tail]
     """Each is given the `Invocation` of every load, call and stream after it is over (see
     `tails.Delivery`); `self.isolates.log` has them too."""
+    deterministic: Seed | None
+    """A seed: each sandbox has a clock that stands still but for the waits of its code, and random
+    bytes that follow from the seed; the same inputs give the same outputs. It is recorded, see
+    `Isolate.recording` and `facets.replay`. It is minted when it is needed, and its `cpu` counts
+    fuel: two billion units a second, for each message that goes in."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,10 @@ class Recipe:
     image: str | None = None
     env: Mapping[str, Any] = field(default_factory=dict)
     egress: Egress | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits | None = None
     packages: Packages = ()
     tails: Sequence[Tail] = ()
+    deterministic: Seed | None = None
 
     @classmethod
     def of(cls, given: Options) -> Recipe:
@@ -88,6 +96,11 @@ class Recipe:
         """The image that was built for it, if it asks for one."""
         return None if self.image is None or self.image in IMAGES else images.find(self.image)
 
+    @property
+    def most(self) -> Limits:
+        """`limits`, or those that its image is made for."""
+        return self.limits or (self.built.limits if self.built else Limits())
+
     @cached_property
     def data(self) -> object:
         """What stands for `env` and `egress` where two recipes are compared."""
@@ -98,4 +111,5 @@ class Recipe:
         """Equal for recipes that say the same."""
         return (
             self.main, self.language, self.image, self.data, self.limits, self.packages, self.tails,
+            repr(self.deterministic),
         )  # fmt: skip

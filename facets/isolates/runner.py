@@ -7,6 +7,11 @@ States of a call, and who may touch the instance:
     waiting          parked in a sleep or a request; a timer of the loop, or `answer`, brings it
                      back
 
+How long a guest holds the loop at a time: it is given up behind the first poll that ends after
+`SLICE` (`LOADING` for a load), and a poll uses `engine.SLICE` of fuel, about a millisecond. Not
+divided, and so on top of it, are one bulk operation on the guest's memory (a copy of 20 MB takes
+2 to 13 ms) and one storage operation, which `body.SQL` bounds.
+
 Only one of them holds the instance at a time. `stop` may come at any moment: on the loop and
 while waiting it frees the instance at once, on a thread it leaves a mark and the thread frees it
 at the end of its slice.
@@ -19,7 +24,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from facets.isolates.errors import CpuLimit, IsolateDead
+from facets.isolates.deaths import too_long
+from facets.isolates.errors import IsolateDead
 from facets.isolates.instance import BOOT, Parked, Trapped
 from facets.isolates.workers import ROUND, pool
 
@@ -190,7 +196,7 @@ class Runner:
         if self._stopped:
             self._instance.close()
         elif self.cpu > self._last:
-            self._owner.fell(_too_long(self._limit))
+            self._owner.fell(too_long(self._limit))
         elif self._instance.parked is not None:
             if self._unpark():
                 self._advance()
@@ -219,11 +225,3 @@ class Runner:
             to()
         except RuntimeError:  # the loop is closed or the process ends: nobody is left to ask
             self._instance.close()
-
-
-def _too_long(limit: float) -> CpuLimit:
-    return CpuLimit(
-        f"the isolate computed for more than {limit} s without a pause",
-        hint="await asyncio.sleep(0) between parts, or raise Limits(cpu=...)",
-        limit=limit,
-    )

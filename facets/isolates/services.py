@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from facets.capabilities.capability import Capability
 from facets.isolates.errors import IsolateDead
 
 if TYPE_CHECKING:
+    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -20,7 +20,7 @@ class Services(Protocol):
     exactly once for each step that did an operation. No other step begins before.
     """
 
-    own: Capability | None
+    own: Own | None
     """What handle 0 stands for; None if the runtime offers nothing."""
     home: Any
     """The activation that the guest's code belongs to: where its exports run; None without one."""
@@ -29,6 +29,11 @@ class Services(Protocol):
 
     def granter(self, cause: Any) -> Any:
         """The activation whose code passes the arguments of the call `cause`."""
+
+    def own_now(
+        self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run one of the runtime's own services at once, for the call `cause`."""
 
     async def use(self, asked: Asked) -> Any:
         """Run a call to a capability; what it returns, or raises, is the guest's to see."""

@@ -22,8 +22,7 @@ in, `{"$": ["r", handle, {kind, name, methods}]}`, coming back `{"$": ["r", hand
 the other way round. A `call` to an export has `[export, method]` as its method; a function's
 method is "". A guest's `call` that is followed at once by `more` is a stream; `id` says which call
 of the host's it is made for. After `cancel` the guest may hear of its gid once more, and ignores
-it. Handle 0 is the runtime's own services (`own`), which synchronous code calls by a storage
-operation, `own [method, args, kwargs]`: its fiber waits for the answer, and so does the isolate.
+it. Handle 0 is the runtime's own services.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ from typing import TYPE_CHECKING, Any, final
 from actors.call import CURRENT
 from facets.isolates import languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
-from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.codec import Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
@@ -51,13 +49,11 @@ from facets.isolates.image import WASM
 from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
-from facets.isolates.meter import Meter
+from facets.isolates.minting import NONE, Oversight, mint
 from facets.isolates.raised import raised
-from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
-from facets.isolates.timing import Clock
 from facets.isolates.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -75,10 +71,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_arrays", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle",
-        "_inbox", "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat",
-        "_sent", "_services", "_serving", "_steps", "_waiting", "blob", "hooks", "limits",
-        "methods", "migrations", "plain", "target", "timings",
+        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
+        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
+        "_services", "_serving", "_steps", "_waiting", "blob", "hooks", "limits", "methods",
+        "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -100,9 +96,7 @@ class Session:
         limits: Limits,
         services: Services,
         files: Files,
-        meter: Meter | None = None,
-        room: Room | None = None,
-        arrays: bool = False,
+        oversight: Oversight = NONE,
     ) -> None:
         """Use `Session.open`."""
         began = time.perf_counter()
@@ -110,30 +104,24 @@ class Session:
         self._services = services
         self.limits = limits
         self.target = target
-        self._seat = None if room is None else room.enter(limits.memory)
-        try:
-            self._instance = found.pool.take(limits.memory, limits.output)
-        except BaseException:
-            self._leave()
-            raise
-        self._runner = Runner(self._instance, self, limits.cpu)
-        self._meter = meter
-        if meter is not None:
-            meter.runner = self._runner
-        self._steps = Steps(services, actor, self._lost, files, self._ask)
+        self._instance, self._runner, self._clock, self._seat = mint(
+            found, limits, oversight, self, self._tick
+        )
+        self._meter = oversight.meter
         self._calls: dict[int, Pending] = {}
         self._cancelling: list[Pending] = []
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
         self._inbox = Inbox()
-        self._clock = Clock(self._loop, lambda: self._post(["tick"]))
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
-        self._serving = Serving(self, self._grants, services, limits.output)
         self._waiting = Waiting(self._grants, services, limits.output, self._runner.answer)
-        self._arrays = arrays
-        self.blob = Blob(self._grants, arrays)
+        self._steps = Steps(
+            services, actor, self._lost, files, self._grants, self._own, self._wait_own
+        )
+        self._serving = Serving(self, self._grants, services, limits.output)
+        self.blob = Blob(self._grants)
         self._scheduled = False
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
@@ -154,26 +142,26 @@ class Session:
         limits: Limits,
         services: Services,
         packages: Bundle | None = None,
-        meter: Meter | None = None,
-        room: Room | None = None,
         guest: Path = WASM,
+        oversight: Oversight = NONE,
     ) -> Session:
         """Mint an isolate and load `code` into it.
 
         `target` names a class or function of the main module, or is "" for the module's public
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
-        modules of the code; `guest` is the WebAssembly file that Python runs in. `meter` is told of
-        each invocation, the load first; `room` is what it takes up until it ends. Raises LoadError
+        modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
         if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
         room.
         """
         found, code = await languages.prepare(code, guest)
-        compiled = found.code.get(code)
+        languages.check_room(limits, found)
+        # Compiled code may come at any time, and where objects lie depends on it.
+        compiled = found.code.get(code) if oversight.recorder is None else None
         files = Files(code, packages, found.code)
-        session = cls(
-            found, target, actor, limits, services, files, meter, room, arrays=bool(code.image)
-        )
+        session = cls(found, target, actor, limits, services, files, oversight)
+        session.blob.arrays = code.image != ""
+        meter = oversight.meter
         counted = None if meter is None else meter.begin("load", "")
         try:
             order = loading.order(
@@ -188,7 +176,7 @@ class Session:
             raise
         if meter is not None and counted is not None:
             meter.end(counted)
-        if compiled is None and code.language == "python":
+        if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
 
@@ -315,7 +303,8 @@ class Session:
         self._dead = reason
         self._clock.stop()
         self._runner.stop()
-        self._leave()
+        if self._seat is not None:
+            self._seat.leave()
         self._steps.abandon()
         self._flush_log()
         if self._meter is not None:
@@ -328,10 +317,6 @@ class Session:
         self._waiting.end()
         self._grants.clear()
         self._wake_idle()
-
-    def _leave(self) -> None:
-        if self._seat is not None:
-            self._seat.leave()
 
     def close(self) -> None:
         """End the isolate without complaint; calls from now on raise IsolateClosed. Idempotent."""
@@ -462,6 +447,17 @@ class Session:
         call = self._calls.get(number) if type(number) is int else None
         return None if call is None else call.cause
 
+    def _own(self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One of the runtime's own services, called in the middle of a step."""
+        self._grants.home = self._services.home
+        return self._services.own_now(self.cause_of(number), method, args, kwargs)
+
+    def _wait_own(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | None:
+        """One that takes time, for synchronous code."""
+        return self._waiting.begin(number, self.cause_of(number), method, args, kwargs)
+
     def _post(self, message: list[Any]) -> None:
         self._inbox.put(message)
         if not self._runner.busy:
@@ -476,7 +472,7 @@ class Session:
         self._grants.sent()
         blob = self.blob
         if blob.parts:
-            self.blob = Blob(self._grants, self._arrays)
+            self.blob = Blob(self._grants, blob.arrays)
         if self._cancelling:
             self._start_grace()
         self._runner.start(PUMP, pack(header, blob))
@@ -497,9 +493,6 @@ class Session:
         weigh(message, self.limits.host)
         return self._steps.serve(message)
 
-    def _ask(self, number: int, args: list[Any]) -> bytes | None:
-        return self._waiting.begin(number, self.cause_of(number), args)
-
     def finished(self, answer: bytes) -> None:
         """Called by the runner: the pump returned. Its step is committed before it is heard."""
         self._steps.end()
@@ -508,7 +501,7 @@ class Session:
         if self._dead is not None:
             return
         if self._meter is not None:
-            self._meter.sent += len(answer)
+            self._meter.answered(self._instance, len(answer))
         if self._opened is not None:
             self._opened.finish(answer)
             return
@@ -608,6 +601,9 @@ class Session:
         if not call.done:
             call.items.append(value)
             call.wake()
+
+    def _tick(self) -> None:
+        self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []

@@ -11,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.codec import Blob, References, Tail, lift, lower, pack, unpack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
 from facets.isolates.files import Files
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
-OPERATIONS = frozenset({"sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to"})
+OPERATIONS = frozenset({
+    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
+})  # fmt: skip
 FILE = "file"
 """Not storage and of no step: a question to `files`."""
-OWN = "own"
-"""Not storage either: a call to the runtime's own services, before which the step ends."""
+OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
+Wait = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], "bytes | None"]
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -29,8 +31,8 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_ask", "_calls", "_failed", "_files", "_open", "_services", "_stores", "allowed", "lost",
-        "served",
+        "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
+        "_wait", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -39,11 +41,16 @@ class Steps:
         stores: bool,
         failed: Callable[[int, Exception], None],
         files: Files,
-        ask: Callable[[int, list[Any]], bytes | None],
+        references: References | None = None,
+        own: OwnCall | None = None,
+        wait: Wait | None = None,
     ) -> None:
-        self._ask = ask
-        """Begins what a call waits for; its answer, if it is there at once."""
         self._services = services
+        self._references = references
+        self._own = own
+        """Runs one of the runtime's own services for a call of this number."""
+        self._wait = wait
+        """Begins one that takes time; its answer, if it is there at once."""
         self._stores = stores
         self._failed = failed
         """Told which call lost a step because the commit failed."""
@@ -62,15 +69,14 @@ class Steps:
         None if it comes later: the guest waits for something outside, and its step is over.
         """
         self.count()
-        step, call, op, args = _parse(message)
+        step, call, op, args = _parse(message, self._references)
         if op == "undo":
             if step == self._open:
                 self.abandon()
             return b"[true,null]"
-        if op == OWN:
-            self.end()
-            return self._ask(call, args) if self.lost is None else _refusal(self.lost)
         try:
+            if op == "own":
+                return self._serve_own(call, args)
             blob = Blob()
             if op == FILE:
                 return pack([True, lower(self._files.serve(args), blob, op)], blob)
@@ -80,6 +86,21 @@ class Steps:
             raise
         except Exception as error:
             return _refusal(error)
+
+    def _serve_own(self, call: int, args: list[Any]) -> bytes | None:
+        name, positional, named = _service(args)
+        own = self._services.own
+        if own is None or self._own is None:
+            raise PermissionError("this isolate has no services of its own")
+        if own.ends_step(name):
+            self.end()
+            if self.lost is not None:
+                raise self.lost
+        if self._wait is not None and own.waits(name):
+            return self._wait(call, name, positional, named)
+        result = self._own(call, name, positional, named)
+        blob = Blob(self._references)
+        return pack([True, lower(result, blob, name)], blob)
 
     def count(self) -> None:
         """One more operation, or call to a capability; CallLimit if that is too much."""
@@ -125,17 +146,29 @@ class Steps:
             self._services.rollback()
 
 
-def _parse(message: bytes) -> tuple[int, int, str, list[Any]]:
+def _parse(message: bytes, references: References | None) -> tuple[int, int, str, list[Any]]:
     try:
         header, tail = unpack(message)
         step, call, op, args = header
         if type(step) is not int or type(call) is not int or type(args) is not list:
             raise ValueError("wrong types")
-        if op not in ("undo", FILE, OWN) and op not in OPERATIONS:
+        if op not in ("undo", FILE) and op not in OPERATIONS:
             raise ValueError(f"unknown operation {op!r}")
+        if op == "own" and isinstance(tail, Tail):
+            tail.references = references  # everywhere else only data has a place
         return step, call, op, [lift(arg, tail) for arg in args]
     except (ValueError, TypeError) as error:
         raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None
+
+
+def _service(args: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    try:
+        name, positional, named = args
+        if type(name) is not str or type(positional) is not list or type(named) is not dict:
+            raise ValueError("a name and its arguments were expected")
+    except ValueError as error:
+        raise ProtocolViolation(f"a malformed call to the runtime: {error}"[:500]) from None
+    return name, tuple(positional), named
 
 
 def _refusal(error: Exception) -> bytes:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from facets.isolates.body import IsolateBody
 from facets.isolates.interface import Interface
 from facets.isolates.limits import Limits
-from facets.isolates.own import Own
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -47,9 +46,7 @@ class IsolateActor:
 
     async def open(self, activation: Activation) -> IsolateBody:
         """Mint a sandbox and load the code into it."""
-        owner = self.isolate.owner
-        own = Own(self.isolate.egress, activation, owner, self.label)
-        body = IsolateBody(activation, self.interface, owner, own)
+        body = IsolateBody(activation, self)
         node = activation.node
         session = await self.isolate.open(
             self.name,

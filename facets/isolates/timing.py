@@ -6,6 +6,8 @@ import asyncio
 import math
 from collections.abc import Callable
 
+from facets.isolates.ambient import Seeded
+
 TICK = 0.001
 """Seconds between two times that a guest can tell apart."""
 
@@ -28,9 +30,6 @@ class Clock:
         # A timer of the loop may fire within the millisecond in which it is due.
         return self._due if now < self._due <= time else now
 
-    def slept(self, seconds: float) -> None:
-        """The guest waited so long in the middle of a pump."""
-
     def arm(self, due: float) -> None:
         """Call `tick` at this time; never if it is infinite. Replaces what was armed before."""
         if due == self._due:
@@ -52,3 +51,26 @@ class Clock:
     def _fire(self) -> None:
         self._timer = None
         self._tick()
+
+
+class SteadyClock(Clock):
+    """The clock of a deterministic isolate: it stands still until a timer that fired was due."""
+
+    __slots__ = ("_ambient",)
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, tick: Callable[[], None], ambient: Seeded
+    ) -> None:
+        super().__init__(loop, tick)
+        self._ambient = ambient
+
+    def now(self) -> float:
+        """The same as before, if no timer fired."""
+        return self._ambient.now
+
+    def _set(self, due: float) -> asyncio.TimerHandle:
+        return self._loop.call_later(max(0.0, due - self._ambient.now), self._fire)
+
+    def _fire(self) -> None:
+        self._ambient.reach(self._due)
+        super()._fire()

@@ -6,6 +6,7 @@ One `Desk` for each isolate; every use passes it, and is recorded in the owner's
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
@@ -15,6 +16,7 @@ from facets.capabilities.running import at_home, stream_at_home
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -43,6 +45,24 @@ class Desk:
             asked.grant.capability.admit(asked.method, asked.args, asked.kwargs)
             result = await self._run(asked, cause, entry)
         except BaseException as error:
+            entry.end(error)
+            raise
+        entry.end()
+        return result
+
+    def own_now(
+        self, own: Own, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run one of the runtime's own services at once."""
+        entry = self._audit.entry(self._who, own.name, method, [args, kwargs])
+        current: Call = cause or Call(self._source, "a task of its own", None)
+        context = copy_context()
+        context.run(CURRENT.set, current)
+        if own.ends_step(method):
+            entry.begin()  # it changes what lasts: the row comes first
+        try:
+            result = context.run(own.now, method, args, kwargs)
+        except Exception as error:
             entry.end(error)
             raise
         entry.end()

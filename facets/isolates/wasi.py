@@ -8,16 +8,15 @@ concern of ours. All ten answer at once, on whichever thread the fiber runs.
 from __future__ import annotations
 
 import ctypes
-import os
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from facets.isolates import capi
+from facets.isolates.ambient import MILLISECOND, Ambient
+from facets.isolates.instance import calling
 
 MAX_RANDOM = 1 << 16
 _ONE_U8 = bytes([capi.U8]).ljust(capi.VAL_SIZE, b"\0")
-_RESOLUTION = 1_000_000
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "wasi:cli/environment": ("get-environment", "get-arguments", "initial-cwd"),
     "wasi:clocks/monotonic-clock": ("now", "resolution"),
@@ -34,14 +33,14 @@ def functions(interface: str) -> Iterator[tuple[str, Any]]:
         yield name, _TABLE[interface.rpartition("/")[2], name]
 
 
-def _function(put: Callable[[int, int], None]) -> Any:
-    """A C callback around `put(arguments, result)`; an exception ends the isolate."""
+def _function(put: Callable[[Ambient, int, int], None]) -> Any:
+    """A C callback around `put(ambient, arguments, result)`; an exception ends the isolate."""
 
     def call(
-        _env: int, _context: int, _type: int, arguments: int, _n: int, results: int, _m: int
+        _env: int, context: int, _type: int, arguments: int, _n: int, results: int, _m: int
     ) -> int:
         try:
-            put(arguments, results)
+            put(calling(context).ambient, arguments, results)
             return 0
         except BaseException as error:
             return int(capi.error_new(f"host: {type(error).__name__}".encode()))
@@ -50,36 +49,35 @@ def _function(put: Callable[[int, int], None]) -> Any:
 
 
 @_function
-def _empty_list(_arguments: int, result: int) -> None:
+def _empty_list(_ambient: Ambient, _arguments: int, result: int) -> None:
     capi.kind_at(result).value = capi.LIST
     capi.list_new(result + capi.OF, 0)
 
 
 @_function
-def _none(_arguments: int, result: int) -> None:
+def _none(_ambient: Ambient, _arguments: int, result: int) -> None:
     capi.kind_at(result).value = capi.OPTION
     capi.u64_at(result + capi.OF).value = 0
 
 
 @_function
-def _monotonic(_arguments: int, result: int) -> None:
-    capi.put_u64(result, time.monotonic_ns() // _RESOLUTION * _RESOLUTION)
+def _monotonic(ambient: Ambient, _arguments: int, result: int) -> None:
+    capi.put_u64(result, ambient.monotonic())
 
 
 @_function
-def _resolution(_arguments: int, result: int) -> None:
-    capi.put_u64(result, _RESOLUTION)
+def _resolution(_ambient: Ambient, _arguments: int, result: int) -> None:
+    capi.put_u64(result, MILLISECOND)
 
 
 @_function
-def _wall(_arguments: int, result: int) -> None:
-    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-    _put_time(result, seconds, rest // _RESOLUTION * _RESOLUTION)
+def _wall(ambient: Ambient, _arguments: int, result: int) -> None:
+    _put_time(result, *divmod(ambient.wall(), 1_000_000_000))
 
 
 @_function
-def _wall_resolution(_arguments: int, result: int) -> None:
-    _put_time(result, 0, _RESOLUTION)
+def _wall_resolution(_ambient: Ambient, _arguments: int, result: int) -> None:
+    _put_time(result, 0, MILLISECOND)
 
 
 def _put_time(result: int, seconds: int, nanoseconds: int) -> None:
@@ -97,26 +95,27 @@ def _put_time(result: int, seconds: int, nanoseconds: int) -> None:
 
 
 @_function
-def _random_bytes(arguments: int, result: int) -> None:
+def _random_bytes(ambient: Ambient, arguments: int, result: int) -> None:
     count = capi.u64_at(arguments + capi.OF).value
     if count > MAX_RANDOM:
         raise ValueError(count)
-    put_random(result, count)
+    put_bytes(result, ambient.random(count))
 
 
-def put_random(result: int, count: int) -> None:
-    """Write a list of random bytes into the component value at this address."""
+def put_bytes(result: int, content: bytes) -> None:
+    """Write a list of bytes into the component value at this address."""
     # A byte is a structure here: all of them are made at once, not one by one through ctypes.
+    count = len(content)
     values = bytearray(_ONE_U8 * count)
-    values[capi.OF :: capi.VAL_SIZE] = os.urandom(count)
+    values[capi.OF :: capi.VAL_SIZE] = content
     capi.kind_at(result).value = capi.LIST
     capi.list_new(result + capi.OF, count)
     ctypes.memmove(capi.text_at(result + capi.OF).data, bytes(values), len(values))
 
 
 @_function
-def _random_u64(_arguments: int, result: int) -> None:
-    capi.put_u64(result, int.from_bytes(os.urandom(8), "little"))
+def _random_u64(ambient: Ambient, _arguments: int, result: int) -> None:
+    capi.put_u64(result, int.from_bytes(ambient.random(8), "little"))
 
 
 _TABLE: dict[tuple[str, str], Any] = {

@@ -279,13 +279,13 @@ async def test_actors_have_room_of_their_own(state: Path) -> None:
 async def test_a_load_that_fails_or_is_killed_takes_up_no_room(
     runtime: LocalRuntime, language: str
 ) -> None:
-    source: Any = WASM if language == "wasm" else BAD[language]
-    options: Any = {"entry": "nothing"} if language == "wasm" else {"language": language}
-
     async def story(lead: Lead) -> None:
+        source: Any = WASM if language == "wasm" else BAD[language]
         for _ in range(3):
-            with pytest.raises((LoadError, CpuLimit)):
-                await lead.isolates.run(source, **options)
+            with pytest.raises(LoadError):
+                await lead.isolates.run(source, entry="nothing", language=language)
+        with pytest.raises(CpuLimit):
+            await lead.isolates.run("while True: pass", limits=Limits(cpu=0.05))
         assert lead.isolates.room.count == 0
 
     await run(runtime, story)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from facets.isolates import Code, Limits, image
+from facets.isolates.errors import GuestMissing
 from facets.isolates.guest import build
+from facets.isolates.science import image as science_image
 from facets.isolates.session import Session
 from tests.isolates.fake import Owner
 
@@ -23,6 +25,14 @@ def guest() -> image.Image:
     # `python -m pip install` built it in the tree; a changed source needs the builder again.
     build.build()
     return image.load()
+
+
+@pytest.fixture(scope="session")
+def science() -> science_image.ScienceImage:
+    try:
+        return science_image.load()
+    except GuestMissing as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture

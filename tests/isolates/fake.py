@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
-from typing import Any, cast
+from typing import Any
 
 from facets.isolates.errors import IsolateDead
-from facets.isolates.own import Own
 from storage.errors import ConstraintError, SqlError
 
 
@@ -22,7 +21,7 @@ class Owner:
         self.deaths: list[IsolateDead] = []
         self.fail_commit: Exception | None = None
         self.on_storage: Any = None
-        self.own: Any = Own(None, cast("Any", None), cast("Any", None), "")
+        self.own: Any = None
         self.home: Any = None
         self.giver: Any = None
         self.asked: list[Any] = []
@@ -38,6 +37,9 @@ class Owner:
 
     def granter(self, cause: Any) -> Any:
         return None
+
+    def own_now(self, cause: Any, method: str, args: Any, kwargs: Any) -> Any:
+        return self.own.now(method, args, kwargs)
 
     async def use(self, asked: Any) -> Any:
         self.asked.append(asked)

@@ -14,7 +14,7 @@ from pathlib import Path
 import wasmtime
 
 HERE = Path(__file__).parent
-WORDS = ("words", "undefined", "boot", "pump", "next", "again", "resolve", "source")
+WORDS = ("words", "undefined", "boot", "pump", "next", "again", "resolve", "source", "rehearse")
 """What the driver remembers, in the order of its export `word`."""
 _CORE_MODULE = 1
 _PREAMBLE = 8
@@ -28,7 +28,7 @@ def prelude() -> str:
         "(function (hostCall, hostLog, random) {\n'use strict';\n"
         "const ask = (text) => apply(hostCall, text, []);\n"
         "const print = (text) => apply(hostLog, text, []);\n"
-        f"{code}\nreturn [boot, pump, next, again, resolve, source, begin];\n}})"
+        f"{code}\nreturn [boot, pump, next, again, resolve, source, begin, rehearse];\n}})"
     )
 
 

@@ -132,6 +132,7 @@
     (global $again (mut i32) (i32.const @AGAIN@))
     (global $resolve (mut i32) (i32.const @RESOLVE@))
     (global $source (mut i32) (i32.const @SOURCE@))
+    (global $rehearse (mut i32) (i32.const @REHEARSE@))
 
     (func $out_of_memory unreachable)
     (func $prelude_failed unreachable)
@@ -165,6 +166,7 @@
       (global.set $again (call $item (local.get $made) (i32.const 3)))
       (global.set $resolve (call $item (local.get $made) (i32.const 4)))
       (global.set $source (call $item (local.get $made) (i32.const 5)))
+      (global.set $rehearse (call $item (local.get $made) (i32.const 7)))
       (call $run (call $item (local.get $made) (i32.const 6)) (global.get $undefined))
       (call $free (local.get $text) (i32.const @SIZE@))
       ;; Or the first collection would come in the middle of a load, and touch every page.
@@ -183,7 +185,8 @@
       (if (i32.eq (local.get $index) (i32.const 4)) (then (return (global.get $next))))
       (if (i32.eq (local.get $index) (i32.const 5)) (then (return (global.get $again))))
       (if (i32.eq (local.get $index) (i32.const 6)) (then (return (global.get $resolve))))
-      (global.get $source))
+      (if (i32.eq (local.get $index) (i32.const 7)) (then (return (global.get $source))))
+      (global.get $rehearse))
 
     ;; -- the exports ---------------------------------------------------------------------------
 
@@ -196,7 +199,7 @@
     (func (export "release") (param i32) (call $result_free))
 
     ;; Call a function of the prelude with a text, then let it say what there is to say. An empty
-    ;; text asks for nothing and gets nothing.
+    ;; text asks for a rehearsal, of which there is nothing to say.
     (func $enter (param $function i32) (param $at i32) (param $size i32) (result i32)
       (local $text i32)
       (call $result_free)
@@ -207,7 +210,10 @@
           (if (i32.eqz (local.get $text))
             (then (call $out_of_memory)))
           (call $run (local.get $function) (local.get $text))
-          (call $free_value (local.get $text))))
+          (call $free_value (local.get $text)))
+        (else
+          (call $run (global.get $rehearse) (global.get $undefined))
+          (call $result_free)))
       (i32.store offset=8 (global.get $words) (call $last_ptr))
       (i32.store offset=12 (global.get $words) (call $last_len))
       (i32.add (global.get $words) (i32.const 8)))
@@ -318,6 +324,8 @@
       (call $free_value (i32.load offset=24 (global.get $words)))
       (local.get $made))
 
+    (func (export "pages") (result i32) (memory.size))
+
     (func $clock_time_get (param $clock i32) (param $precision i64) (param $at i32) (result i32)
       (if (local.get $clock)
         (then (i64.store (local.get $at) (call $monotonic)))
@@ -363,6 +371,7 @@
   (func (export "boot") (param "message" string) (result string)
     (canon lift (core func $d "boot") (memory $memory) (realloc $realloc)
       (post-return $release)))
+  (func (export "memory") (result u32) (canon lift (core func $d "pages")))
   (func (export "pump") (param "inbox" string) (result string)
     (canon lift (core func $d "pump") (memory $memory) (realloc $realloc)
       (post-return $release)))

@@ -16,13 +16,12 @@ from typing import Any, final
 
 from actors.errors import NoSuchMethod, NotCallable
 from facets.isolates.calls import MethodInfo, Pending
-from facets.isolates.caps import Room
 from facets.isolates.code import Code
 from facets.isolates.deaths import again, too_late
 from facets.isolates.errors import CpuLimit, GuestAborted, IsolateClosed, IsolateDead, LoadError
 from facets.isolates.instance import BOOT, PUMP, Trapped
 from facets.isolates.limits import Limits
-from facets.isolates.meter import Meter
+from facets.isolates.minting import NONE, Oversight
 from facets.isolates.runner import Runner
 from facets.isolates.services import Services
 from facets.isolates.wasm import compiling, modules
@@ -52,19 +51,18 @@ class WasmSession:
         target: str,
         limits: Limits,
         services: Services,
-        meter: Meter | None = None,
-        room: Room | None = None,
+        oversight: Oversight = NONE,
     ) -> None:
         """Use `WasmSession.open`."""
         self._loop = asyncio.get_running_loop()
         self._services = services
         self._functions = _functions(found, target)
-        self._seat = None if room is None else room.enter(limits.memory)
+        self._seat = oversight.seat(limits)
         self._guest = Guest(found.engine, limits.memory, limits.output)
         self._runner = Runner(self._guest, self, limits.cpu)
-        self._meter = meter
-        if meter is not None:
-            meter.runner = self._runner
+        self._meter = oversight.meter
+        if self._meter is not None:
+            self._meter.runner = self._runner
         self._queue: deque[tuple[Pending, Program]] = deque()
         self._running: Pending | None = None
         self._opening: Pending | None = None
@@ -95,17 +93,18 @@ class WasmSession:
         env: object = None,
         limits: Limits,
         services: Services,
-        meter: Meter | None = None,
-        room: Room | None = None,
+        oversight: Oversight = NONE,
     ) -> WasmSession:
         """Compile the module if need be, mint it and run its start functions.
 
         `target` names an exported function, or an exported interface of a component, by its whole
         name or the last part of it; "" means the module's own functions. Raises LoadError if the
-        module cannot be loaded, IsolateDead if loading crosses a limit, IsolateCap if `room` has
-        no room for it; `meter` is told of each invocation.
+        module cannot be loaded, IsolateDead if loading crosses a limit, IsolateCap if there
+        is no room.
         """
         del actor, identity
+        if oversight.recorder is not None:
+            raise LoadError("raw WebAssembly is not recorded", type="NotDeterministic")
         if env or props is not None:
             raise LoadError("raw WebAssembly sees neither env nor props", type="NoEnvironment")
         wasm = code.wasm
@@ -113,7 +112,8 @@ class WasmSession:
         if found is None:
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(compiling.pool(), modules.load, wasm)
-        session = cls(found, target, limits, services, meter, room)
+        session = cls(found, target, limits, services, oversight)
+        meter = oversight.meter
         counted = None if meter is None else meter.begin("load", "")
         try:
             await session._boot(found)

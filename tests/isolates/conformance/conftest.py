@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Guest:
     language: str
     owner: Owner
     opened: list[Session]
+    image: str = ""
+    """The image it runs in; "" is the usual one of its language."""
 
     def source(self, name: str) -> str:
         """A tool of the suite, in this language."""
@@ -41,7 +43,8 @@ class Guest:
     async def open(self, source: Any = None, target: str = "Tool", **options: Any) -> Session:
         """A session of this source, or of the tool, with its migrations applied."""
         code = Code.of(source or self.source("tool"), language=self.language)
-        limits = Limits(**options.pop("limits", {}))
+        code = replace(code, image=self.image)
+        limits = Limits(**self.room | options.pop("limits", {}))
         options = {"actor": True, "services": self.owner} | options
         session = await Session.open(code, target=target, limits=limits, **options)
         self.opened.append(session)
@@ -49,17 +52,26 @@ class Guest:
             self.owner.db.execute(migration.replace("create table", "create table if not exists"))
         return session
 
+    @property
+    def room(self) -> dict[str, Any]:
+        """What it needs more than others."""
+        return {"memory": 128 << 20} if self.image else {}
+
     def pick(self, **by_language: Any) -> Any:
         """What is said for this language; TypeScript takes JavaScript's if it has none."""
         return by_language.get(self.language, by_language.get("javascript"))
 
 
-@pytest.fixture(params=ENDINGS)
+@pytest.fixture(params=[*ENDINGS, "science"])
 async def language(
     request: pytest.FixtureRequest, guest: image.Image, owner: Owner
 ) -> AsyncIterator[Guest]:
     """The guest of one language; sessions are closed at the end."""
-    made = Guest(request.param, owner, [])
+    if request.param == "science":
+        request.getfixturevalue("science")
+        made = Guest("python", owner, [], image="science")
+    else:
+        made = Guest(request.param, owner, [])
     yield made
     for session in made.opened:
         session.close()

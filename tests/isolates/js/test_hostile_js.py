@@ -15,9 +15,10 @@ from facets.isolates.errors import (
     WallLimit,
 )
 from tests.isolates.conformance.conftest import Guest
+from tests.isolates.conformance.test_capabilities import double
 
 TOOL = """
-import { Actor, errors, sleep, capability } from "facets";
+import { Actor, named, sleep } from "facets";
 const x = new Map([[1, "x"]]);
 %s
 export class Tool extends Actor {
@@ -29,6 +30,7 @@ export class Tool extends Actor {
     console.log("said");
     return [this.sql("select n from t").length, this.kv.get("k")];
   }
+  async ask(cap) { const got = await cap(named({ x: 2 })); return got; }
   async fail() { throw new RangeError("mine"); }
   async *items() { yield 1; yield { a: 2 }; }
 }
@@ -49,7 +51,8 @@ POLLUTION = {
     "setters": "for (let i = 0; i < 5; i++) Object.defineProperty(Array.prototype, i,"
     " { set() { throw 1 }, get() { return 'evil' } });",
     "object getters": "const empty = { __proto__: null, get() { return undefined }, set() {} };"
-    "for (const k of ['$', 'call', 'work', 'id', 'hint', 'value', 'then', 'fields'])"
+    "for (const k of ['$', 'call', 'work', 'id', 'hint', 'value', 'then', 'fields', 'path', 'open',"
+    "'items', 'text', 'methods', 'made', 'length', 'failed', 'due', 'get', 'error', 'type'])"
     " Object.defineProperty(Object.prototype, k, empty);",
     "toJSON": "Object.prototype.toJSON = Array.prototype.toJSON = () => 'evil';"
     " String.prototype.toJSON = Number.prototype.toJSON = () => 'evil';",
@@ -76,6 +79,7 @@ async def test_a_tool_that_changes_the_language_does_not_change_the_runtime(
     with pytest.raises(ValueError, match="mine"):
         await session.call("fail")
     assert [item async for item in session.stream("items")] == [1, {"a": 2}]
+    assert await session.call("ask", (double,)) == 4
     assert guest_js.owner.text == "said\n"
     assert guest_js.owner.values("select n from t") == [5]
 
@@ -187,7 +191,6 @@ MEMORY = [
     "return new Array(2 ** 26).fill(1).map((x) => ({ x }))",
     "const m = new Map(); for (let i = 0; ; i++) m.set(i, [i])",
     "const a = []; for (;;) a.push(facets.sleep(1e9))",
-    "const a = []; for (;;) a.push(new Promise(() => {}))",
     "const s = 'é'.repeat(2 ** 23); return [s, s, s]",
     "return new Uint8Array(30 << 20)",
     "console.log('x'.repeat(2 ** 25))",
@@ -203,6 +206,23 @@ async def test_memory_is_bounded_whatever_eats_it(run: Any, body: str) -> None:
         caught.value, MemoryError | TypeError | ValueError | RuntimeError | IsolateDead
     ), caught
     assert await run("return 1") == 1
+
+
+async def test_a_message_for_which_there_is_no_memory_left_ends_the_isolate(
+    guest_js: Guest,
+) -> None:
+    session = await guest_js.open(
+        "const kept = []; export async function fill() { try { for (;;) kept.push("
+        "new Uint8Array(1e5)) } catch { return 1 } }; export async function echo(x) { return x }",
+        "",
+        actor=False,
+        limits={"memory": 32 << 20},
+    )
+    assert await session.call("fill") == 1
+
+    with pytest.raises(MemoryLimit):
+        await session.call("echo", ("x" * (4 << 20),))
+    assert [type(death) for death in guest_js.owner.deaths] == [MemoryLimit]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +265,6 @@ async def test_a_load_that_does_not_end_is_ended(guest_js: Guest) -> None:
     with pytest.raises(CpuLimit):
         await guest_js.open("for (;;);", limits={"cpu": 0.05})
     with pytest.raises(CpuLimit):
-        await guest_js.open("for (;;) await null;", limits={"cpu": 0.05})
+        await guest_js.open("for (;;) await null;", limits={"cpu": 0.4})
     with pytest.raises((LoadError, MemoryError)):
         await guest_js.open("const a = []; for (;;) a.push(new Uint8Array(1e6));")

@@ -21,8 +21,8 @@ GLOBALS = """Object Function Error EvalError RangeError ReferenceError SyntaxErr
     Int8Array Uint8Array Int16Array Uint16Array Int32Array Uint32Array BigInt64Array BigUint64Array
     Float16Array Float32Array Float64Array DataView Promise AsyncDisposableStack WeakRef
     FinalizationRegistry DOMException btoa atob performance console setTimeout setInterval
-    clearTimeout clearInterval structuredClone crypto TextEncoder TextDecoder fetch
-    Headers Response"""
+    clearTimeout clearInterval structuredClone crypto TextEncoder TextDecoder
+    fetch Headers Response"""
 
 
 async def test_nothing_is_global_but_the_language_and_what_is_listed(run: Any) -> None:
@@ -33,7 +33,7 @@ async def test_nothing_is_global_but_the_language_and_what_is_listed(run: Any) -
 
 async def test_the_module_facets_has_these_names(run: Any) -> None:
     assert set(await run("return Object.keys(facets)")) == {
-        "Actor", "Row", "Rows", "capability", "errors", "named", "sleep",
+        "Actor", "Row", "Rows", "Start", "capability", "errors", "fetch", "named", "sleep",
     }  # fmt: skip
 
 
@@ -162,6 +162,23 @@ async def test_who_shares_a_step_with_a_failing_call_fails_with_it(guest_js: Gue
     assert isinstance(failed, GuestError)
     assert isinstance(woke, StorageError)
     assert guest_js.owner.values("select n from t") == []
+
+
+async def test_who_is_done_keeps_what_it_wrote_whoever_fails_after(guest_js: Guest) -> None:
+    session = await guest_js.open(
+        "import {Actor} from 'facets'; export class Tool extends Actor {"
+        "static migrations = ['create table t(n)'];"
+        "gate = new Promise((ok) => { this.open = ok; });"
+        "async waits() { await this.gate; for (let i = 0; i < 9; i++) await null;"
+        "this.sql('insert into t values (1)'); throw new Error(1); }"
+        "async opens() { this.sql('insert into t values (2)'); this.open(); } }"
+    )
+
+    failed, done = await asyncio.gather(
+        session.call("waits"), session.call("opens"), return_exceptions=True
+    )
+    assert (type(failed).__name__, done) == ("Error", None)
+    assert guest_js.owner.values("select n from t") == [2]
 
 
 async def test_timers_run_in_order_and_can_be_taken_back(run: Any) -> None:

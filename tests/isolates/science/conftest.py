@@ -9,20 +9,11 @@ from typing import Any
 import pytest
 
 from facets.isolates import Code, Limits
-from facets.isolates.errors import GuestMissing
 from facets.isolates.science import image
 from facets.isolates.session import Session
 from tests.isolates.fake import Owner
 
 Open = Callable[..., Awaitable[Session]]
-
-
-@pytest.fixture(scope="session")
-def science() -> image.ScienceImage:
-    try:
-        return image.load()
-    except GuestMissing as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facets.capabilities.capability import Capability
 from facets.isolates import Code
 from facets.isolates.errors import (
     CpuLimit,
@@ -22,6 +21,7 @@ from facets.isolates.errors import (
     OutputLimit,
     ProtocolViolation,
 )
+from facets.isolates.own import Own
 from facets.isolates.science import image, wasi
 from tests.isolates.fake import Owner
 from tests.isolates.science.conftest import Open
@@ -206,6 +206,25 @@ async def test_the_loop_goes_on_while_it_imports(start: Open) -> None:
     assert turns > 100
 
 
+async def test_the_boot_of_an_interpreter_is_not_held_against_the_tool(
+    science: image.ScienceImage, start: Open
+) -> None:
+    science.pool.drain()
+    session = await start(TOOL, limits={"wall": 0.2})  # less than a boot takes
+    assert await session.call("ok") == "ok"
+
+
+async def test_the_next_ones_are_booted_ahead(science: image.ScienceImage, start: Open) -> None:
+    science.pool.drain()
+    await start(TOOL)
+    async with asyncio.timeout(60):
+        while not science.pool.ready:
+            await asyncio.sleep(0.01)
+    ready = science.pool.ready
+    await start(TOOL)
+    assert science.pool.ready == ready - 1
+
+
 def test_every_import_has_a_fate(science: image.ScienceImage) -> None:
     imports = {(one.module, one.name) for one in science._module.imports}
     answered = {(wasi.MODULE, name) for name in [*wasi.FUNCTIONS, "fd_write"]}
@@ -262,11 +281,10 @@ class Tool(Actor):
 
 
 async def test_requests_leave_through_its_egress(start: Open, owner: Owner) -> None:
-    class Own(Capability):
-        async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            url = args[1]
-            return {"status": 200, "url": url, "headers": [], "body": url[-1].encode()}
+    async def web(method: str, url: str, *rest: Any) -> Any:
+        return {"status": 200, "url": url, "headers": [], "body": url[-1].encode()}
 
-    owner.own = Own("runtime")
+    owner.own = Own()
+    owner.own.offer("fetch", web, waits=True)
     session = await start(FETCH)
     assert await session.call("both") == (b"1", b"2")

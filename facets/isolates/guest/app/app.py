@@ -46,12 +46,23 @@ def _sleep(seconds):
     host.wait(float(seconds))
 
 
-output.install()
-time.sleep = _sleep
-shapes.install()
-connection.install()
-scale = 4 if baked.bake() else 1
-warm.warm()
-_running = [Calls()]
-library.adopt()
-snapshot.settle(scale)
+def _prepare():
+    """Everything that happens at build and is kept in the snapshot."""
+    output.install()
+    time.sleep = _sleep
+    shapes.install()
+    connection.install()
+    try:
+        large = baked.bake()
+        warm.warm()
+        _running.append(Calls())
+        library.adopt()
+        snapshot.settle(4 if large else 1)
+    except BaseException:
+        output.uninstall()  # who builds this is to read why it failed
+        raise
+    output.settle()
+
+
+_running = []
+_prepare()

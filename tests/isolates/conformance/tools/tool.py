@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import sys
-import time
 
 import facets
 from facets import Actor, errors
@@ -217,10 +216,15 @@ class Tool(Actor):
         async with self.exclusive(), self.exclusive():
             return 1
 
-    async def naps(self, n):
-        before = time.time()
-        await asyncio.gather(*[asyncio.sleep(0.02) for _ in range(n)])
-        return time.time() - before
+    async def naps(self):
+        woke = []
+
+        async def nap(n):
+            await asyncio.sleep(n / 100)
+            woke.append(n)
+
+        await asyncio.gather(nap(3), nap(1), nap(2))
+        return woke
 
     # -- errors and output
 

@@ -172,10 +172,13 @@ export class Tool extends Actor {
   }
   async hold() { await this.exclusive(() => this.gate); }
   async section_twice() { return this.exclusive(() => this.exclusive(async () => 1)); }
-  async naps(n: number): Promise<number> {
-    const before = Date.now();
-    await Promise.all(Array.from({ length: n }, () => sleep(20)));
-    return (Date.now() - before) / 1000;
+  async naps(): Promise<number[]> {
+    const woke: number[] = [];
+    await Promise.all([3, 1, 2].map(async (n) => {
+      await sleep(n * 10);
+      woke.push(n);
+    }));
+    return woke;
   }
 
   // -- errors and output

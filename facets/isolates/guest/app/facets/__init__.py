@@ -3,11 +3,14 @@
 from facets import errors
 from facets.actor import Actor
 from facets.capability import capability
+from facets.children import Start
 from facets.exclusive import exclusive
 from facets.fetching import fetch
 from facets.rows import Row, Rows
 
-__all__ = ["Actor", "Row", "Rows", "capability", "errors", "exclusive", "fetch"]
+__all__ = [
+    "Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive", "fetch",
+]  # fmt: skip
 
 
 def __getattr__(name):

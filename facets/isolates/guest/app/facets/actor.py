@@ -1,5 +1,6 @@
 """The base class of actors, inside an isolate."""
 
+from facets.children import Facets
 from facets.exclusive import Exclusive
 from facets.files import Files
 from facets.storage import Kv, Sql, transaction
@@ -20,6 +21,7 @@ class Actor:
     sql = Sql()
     kv = Kv()
     fs = Files()
+    facets = Facets()
 
     def __init_subclass__(cls, *, kind=None, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -11,6 +11,7 @@ import json
 import marshal
 import os
 import sys
+import zlib
 
 from isolate import hosted, output
 
@@ -33,7 +34,7 @@ class Tree:
 
     def _read(self, file, path):
         with open(file, "rb") as content:
-            self._files[path] = content.read()
+            self._files[path] = zlib.compress(content.read())
 
     @property
     def tops(self):
@@ -41,14 +42,14 @@ class Tree:
         return [name if folder else name.partition(".")[0] for name, folder in self._folders[""]]
 
     def compile(self):
-        """Compile every module that compiles; the others fail where they are imported."""
-        for path, source in self._files.items():
-            if path.endswith(".py"):
-                try:
-                    code = compile(source, hosted.ROOT + path, "exec", dont_inherit=True)
-                except SyntaxError, ValueError:
-                    continue
-                self._code[path] = marshal.dumps(code)
+        """Compile the modules that were not imported; those that do not compile fail later."""
+        done = {one.__spec__.origin for one in list(sys.modules.values()) if _is_baked(one)}
+        for path in self._files:
+            shown = hosted.ROOT + path
+            if path.endswith(".py") and shown not in done:
+                with contextlib.suppress(SyntaxError, ValueError):
+                    code = compile(self._content(path), shown, "exec", dont_inherit=True)
+                    self._code[path] = zlib.compress(marshal.dumps(code))
 
     def ask(self, what, name, at=0):
         """The answer, as `files.py` of the host describes it."""
@@ -63,7 +64,9 @@ class Tree:
 
     def _load(self, path):
         code = self._code.get(path)
-        return [None, code] if code else [importlib.util.decode_source(self._content(path)), None]
+        if code:
+            return [None, zlib.decompress(code)]
+        return [importlib.util.decode_source(self._content(path)), None]
 
     def _piece(self, path, at):
         content = self._content(path)
@@ -76,9 +79,14 @@ class Tree:
 
     def _content(self, path):
         try:
-            return self._files[path]
+            return zlib.decompress(self._files[path])
         except KeyError:
             raise FileNotFoundError(f"no file {path!r} in this isolate") from None
+
+
+def _is_baked(module):
+    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    return isinstance(loader, hosted.Hosted)
 
 
 def bake():
@@ -90,7 +98,6 @@ def bake():
     with open(os.path.join(root, _MODULES)) as file:
         names = json.load(file)
     tree = Tree(os.path.join(root, "files"))
-    tree.compile()
     hosted.install(tree.tops, tree.ask)
     with output.silent():
         for name in names["must"]:
@@ -98,4 +105,5 @@ def bake():
         for name in names["may"]:
             with contextlib.suppress(Exception):  # it fails again where a tool imports it
                 importlib.import_module(name)
+        tree.compile()
     return True

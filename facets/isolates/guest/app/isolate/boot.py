@@ -2,6 +2,7 @@
 
 from asyncio import events
 
+from facets import children
 from isolate import modules, output
 from isolate.failures import describe
 from isolate.target import NoTarget, Target
@@ -41,6 +42,7 @@ def _load(order, tail):
     attributes["env"] = lift(order["env"], tail)
     sources, code = lift(order["modules"], tail), lift(order["code"], tail)
     module = modules.load(sources, order["main"], code, order["paths"], order["tops"])
+    children.bind(order["main"])
     return Target(module, order["target"], order["actor"], attributes)
 
 

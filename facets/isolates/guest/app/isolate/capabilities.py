@@ -126,7 +126,7 @@ class Outside:
         self._numbers = {}
         self._last_export = 0
         self.dropped = []
-        _current[0] = self
+        _current[0] = storage.references[0] = self
 
     # -- calls out ----------------------------------------------------------------------------
 
@@ -303,7 +303,7 @@ def _reference(v, blob, depth):
 
 def forget():
     """Let go of the last isolate's references."""
-    _current[0] = None
+    _current[0] = storage.references[0] = None
 
 
 def install():

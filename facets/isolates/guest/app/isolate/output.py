@@ -49,13 +49,25 @@ class Output(io.TextIOBase):
 
 
 _streams = (Output(1), Output(2))
+_before = []
 
 
 def install():
     """Give the tool its own stdout and stderr, and no stdin."""
+    _before[:] = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _streams
     sys.__stdout__ = sys.__stderr__ = None
     sys.stdin = None
+
+
+def uninstall():
+    """Print to where the build prints."""
+    sys.stdout, sys.stderr = _before
+
+
+def settle():
+    """Forget where the build printed."""
+    _before.clear()
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from isolate.failures import build
 from isolate.values import Blob, encode, lift, lower, receive, reserve
 
 call_id = contextvars.ContextVar("call_id", default=0)
+references = [None]
+"""What capabilities become in calls to the runtime's own services; set by `capabilities`."""
 _open = []
 _state = {"loop": None, "step": -1}
 
@@ -33,10 +35,12 @@ def operate(op, args):
     if _open:
         _refuse_broken()
     _state["step"] = step
-    blob = Blob()
+    blob = Blob(references[0] if op == "own" else None)
     try:
         lowered = lower(args, blob, op)
     except NotTransferable as error:
+        if op == "own":
+            raise
         raise NotStorable(error.message, hint="store numbers, text, bytes or plain data") from None
     text = f'[{step},{call_id.get()},"{op}",{encode(lowered)}]'
     reserve(text, blob.parts)

@@ -125,6 +125,7 @@ install(globalThis, {
     callback(work);
     promiseThen(native(undefined), () => { try { work(); } catch (error) { uncaught(error); } });
   },
+  fetch, Headers, Response,
   structuredClone: (value) => {
     const blob = new Blob(), text = dump(value, blob);
     return lift(receive("[" + text + "]" + (blob.text ? "\n" + blob.text : ""))[0]);

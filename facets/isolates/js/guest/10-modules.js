@@ -4,7 +4,7 @@ const OURS = "facets";
 const EXTENSIONS = [".js", ".mjs", ".ts", ".mts", ".json", ".txt"];
 const sources = new Table();
 const facets = { __proto__: null, Actor, Row, Rows, errors: freeze(errors), sleep,
-  capability, named };
+  capability, named, Start, fetch };
 
 // The module that `from` means by `wanted`, or undefined.
 const resolve = (from, wanted) => {
@@ -85,13 +85,52 @@ const boot = (message) => {
 
 // What `boot` led to, once; `next` asks.
 const booted = () => {
-  if (answer === undefined) return undefined;
   const said = answer ?? '["err",' + describe(new Fault(
     "the main module waits for something at its top level; only promises that are settled " +
     "by then can be awaited there")) + "]";
   answer = undefined;
   flushOutput();
   return said;
+};
+
+// Touch what a load and a call touch, in an engine into which nothing was loaded yet. No tool can
+// have a module of this name.
+const REHEARSAL = `
+import { Actor, errors, sleep } from "facets";
+const WORD = /^([a-z]+)(\\d{2})?$/;
+class Item { constructor(name, size = 0) { this.name = name; this.size = size; } }
+export class Tool extends Actor {
+  static migrations = ["create table t(x)"];
+  #n = 0;
+  #check(text) {
+    const found = WORD.exec(text.trim());
+    if (found === null) throw new RangeError(\`\${JSON.stringify(text)} is no word\`);
+    return new Item(found[1], text.length + this.#n);
+  }
+  async run(n) {
+    const found = {};
+    for (const name of ["a", "b12", "c"]) found[name] = this.#check(name).size;
+    for (let i = 0; i < n; i++) found[i] = [...Object.keys(found)].map((one) => one + i);
+    return found;
+  }
+  async *items() { yield { n: this.#n }; }
+}`;
+const rehearse = () => {
+  const name = "facets:rehearsal";
+  mapSet(sources, name, REHEARSAL);
+  promiseThen(import("./facets:rehearsal"), (module) => {
+    mapDelete(sources, name);
+    attributes = { __proto__: null, id: "" };
+    target = new Target(module, "Tool", true);
+    target.ready();
+    take(["call", 0, "run", [1], {}]);
+    take(["call", 0, "items", [], {}]);
+    schedule(0, () => {
+      target = attributes = null;
+      const open = mapGet(calls, 0);
+      if (open !== undefined) close(open);
+    });
+  });
 };
 
 class NoTarget extends Fault {}
@@ -183,18 +222,18 @@ class Target {
   call(method, args) {
     if (this.function) return apply(this.function, undefined, args);
     if (this.type === null) return apply(this.module[method], undefined, args);
-    if (this.made === null) this.made = construct(this.type, []);
-    const name = this.hooks[method] ?? method;
-    if (this.methods[name] === undefined && this.hooks[method] === undefined) {
-      throw new WrongType("there is no method " + quote(method));
+    const made = this.made ??= construct(this.type, []);
+    if (this.methods[method] === undefined) {
+      const hook = this.hooks[method];
+      if (hook === undefined) throw new WrongType("there is no method " + quote(method));
+      return apply(made[hook], made, args);
     }
-    const made = this.made;
     for (let i = 0; i < this.exclusive.length; i++) {
-      if (this.exclusive[i] === name) {
-        return exclusively(() => apply(made[name], made, args));
+      if (this.exclusive[i] === method) {
+        return exclusively(() => apply(made[method], made, args));
       }
     }
-    return apply(made[name], made, args);
+    return apply(made[method], made, args);
   }
 
   ready() {
@@ -213,7 +252,6 @@ class Target {
       ',"migrations":' + texts(this.migrations) + ',"hooks":' + texts(keys(this.hooks)) + "}";
   }
 }
-freeze(Target.prototype);
 
 const reserved = (name) => {
   for (let i = 0; i < RESERVED.length; i++) if (RESERVED[i] === name) return true;
@@ -231,7 +269,9 @@ const kindOf = (value) => {
   const proto = getPrototypeOf(value);
   return proto === AsyncFunction ? "call" : proto === AsyncGeneratorFunction ? "stream" : null;
 };
-for (const type of [Row, Rows, Foreign, Blob, Named]) {
+// Nothing of theirs is found on, or set through, a prototype that a tool could change.
+for (const type of [Blob, Call, Turn, Target]) Object.setPrototypeOf(type.prototype, null);
+for (const type of [Row, Rows, Foreign, Blob, Named, Start, Headers, Response, Call, Turn, Target]) {
   freeze(type.prototype);
   freeze(type);
 }

@@ -82,7 +82,7 @@ const dump = (value, blob, what = "value") => {
 const number = (v) => (v === 0 && is(v, -0) ? '{"$":["n","-0.0"]}' : "" + v);
 const refuse = (path, reason) => {
   const error = new Refused(path + ": " + reason);
-  error.path = path;
+  hide(error, "path", path);
   return error;
 };
 

@@ -26,8 +26,8 @@ hide(FacetsError.prototype, "name", "FacetsError");
 mapSet(isOurs, FacetsError.prototype, "FacetsError");
 const TREE = {
   FacetsError: ["StorageError", "ExclusiveReentered", "NotTransferable", "Cancelled",
-    "CapabilityError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
-    "OSError", "MemoryError", "AttributeError", "EgressError"],
+    "CapabilityError", "EgressError", "FacetRunsOtherCode", "ActorError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
+    "OSError", "MemoryError", "AttributeError"],
   StorageError: ["SqlError", "ResultTooLarge", "NoRow", "TooManyRows", "NotStorable", "FileError",
     "StorageFull", "TransactionAcrossAwait"],
   SqlError: ["ConstraintError", "SqlDenied", "StatementTooLong", "StatementTimeout",
@@ -35,8 +35,9 @@ const TREE = {
   FileError: ["FileMissing", "FileExists", "IsDirectory", "NotDirectory", "DirectoryNotEmpty",
     "LinkLoop", "PathTooLong", "PathInvalid", "FileTooLarge", "FilesQuota", "FileDamaged"],
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
-  EgressError: ["EgressDenied", "EgressTooLarge", "EgressTimeout", "EgressFailed", "EgressBudget"],
+  EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
   EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
+  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };

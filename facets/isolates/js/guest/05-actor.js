@@ -16,6 +16,7 @@ class Actor {
   get sql() { return sql; }
   get kv() { return kv; }
   get fs() { return fs; }
+  get facets() { return children; }
   // A savepoint: undone if the function throws. It may not wait.
   transaction(work) { return transaction(work); }
   // Run an async function when no other call is in such a section.

@@ -11,16 +11,38 @@ const calls = new Table();
 let turns = list();
 let taken = 0;
 
+let cancelling = 0; // calls that were cancelled and are not over
+
+class Call {
+  constructor(id) {
+    this.id = id;
+    this.open = true;
+    this.cancelled = null;
+    this.credit = 1;
+    this.items = null;
+    this.busy = false;
+    mapSet(calls, id, this);
+  }
+}
+class Turn {
+  constructor(call, work, skipped) {
+    this.call = call;
+    this.work = work;
+    this.skipped = skipped;
+  }
+}
+
 const emit = (text) => { out += out ? "," + text : text; };
 // A turn for this call; `skipped` is called in its place if the call is cancelled before.
-const schedule = (call, work, skipped = null) =>
-  add(turns, { __proto__: null, call, work, skipped });
+const schedule = (call, work, skipped = null) => {
+  turns[turns.length++] = new Turn(call, work, skipped);
+};
 
 const pump = (inbox) => {
   const messages = receive(inbox);
   now = messages[0];
   for (let i = 1; i < messages.length; i++) take(messages[i]);
-  dueTimers();
+  if (heap.length) dueTimers();
   return taken < turns.length ? next() : undefined; // jobs may be left from the last time
 };
 
@@ -28,7 +50,7 @@ const next = () => {
   while (taken < turns.length) {
     const one = turns[taken];
     turns[taken++] = null;
-    const skip = one.call && cancelled(one.call);
+    const skip = cancelling > 0 && cancelled(one.call);
     if (skip && one.skipped === null) continue;
     turn = one.call;
     step += 1;
@@ -39,11 +61,9 @@ const next = () => {
     }
     return undefined;
   }
-  turns = list();
-  taken = 0;
-  const said = booted();
-  if (said !== undefined) return said;
-  abandon();
+  turns.length = taken = 0;
+  if (answer !== undefined) return booted();
+  if (cancelling > 0) abandon();
   return outbox();
 };
 
@@ -55,10 +75,12 @@ const again = () => {
 };
 
 const outbox = () => {
-  const due = nextDue();
-  if (due !== null) emit('["sleep",' + due + "]");
+  if (heap.length) {
+    const due = nextDue();
+    if (due !== null) emit('["sleep",' + due + "]");
+  }
   flushOutput();
-  emitDropped();
+  if (dropped) emitDropped();
   const text = "[" + out + "]", blob = outBlob;
   out = "";
   blob.given.length = 0; // it is on its way
@@ -77,9 +99,7 @@ const take = (message) => {
     case "call": {
       const args = lift(message[3]), named_ = lift(message[4]);
       if (keys(named_).length) args[args.length] = named_;
-      const call = { __proto__: null, id: message[1], cancelled: null, credit: 1, items: null,
-        busy: false };
-      mapSet(calls, call.id, call);
+      const call = new Call(message[1]);
       return schedule(call.id, () => start(call, message[2], args));
     }
     case "more": return more(message[1], message[2]);
@@ -121,9 +141,10 @@ const settled = (value, ok, failed) => {
 };
 
 const succeed = (call, value) => {
-  if (!mapHas(calls, call.id)) return;
+  if (!call.open) return;
   try {
-    say("ok", call, value, "result");
+    if (value === undefined || value === null) emit('["ok",' + call.id + ",null]");
+    else say("ok", call, value, "result");
   } catch (error) {
     return fail(call, error);
   }
@@ -131,12 +152,14 @@ const succeed = (call, value) => {
 };
 
 const close = (call) => {
+  call.open = false;
+  if (call.cancelled !== null) cancelling -= 1;
   mapDelete(calls, call.id);
   step += 1; // what it wrote is no longer undone by others
 };
 
 const fail = (call, error) => {
-  if (!mapHas(calls, call.id)) return;
+  if (!call.open) return;
   const others = undo();
   emit('["err",' + call.id + "," + describe(error) + "]");
   close(call);
@@ -151,7 +174,7 @@ const fail = (call, error) => {
 };
 
 const say = (tag, call, value, what) => {
-  const { text, size, given } = outBlob, known = given.length;
+  const text = outBlob.text, size = outBlob.size, known = outBlob.given.length;
   const header = dump(value, outBlob, what);
   const long = header.length + outBlob.text.length - text.length;
   if (long > longest) return emit('["long",' + long + "]");
@@ -175,7 +198,7 @@ const produce = (call) => {
   call.credit -= 1;
   promiseThen(generatorNext(call.items), (result) => {
     call.busy = false;
-    if (!mapHas(calls, call.id)) return;
+    if (!call.open) return;
     if (result.done) {
       emit('["end",' + call.id + "]");
       return close(call);
@@ -213,6 +236,7 @@ const cancel = (id, why) => {
   const call = mapGet(calls, id);
   if (!call || call.cancelled !== null) return;
   call.cancelled = why;
+  cancelling += 1;
   schedule(0, () => {
     turn = id;
     dropTimers(id);
@@ -233,7 +257,7 @@ const cancel = (id, why) => {
     }
     if (call.items !== null) {
       promiseThen(generatorReturn(call.items), () => {
-        if (mapHas(calls, id)) {
+        if (call.open) {
           emit('["end",' + id + "]");
           close(call);
         }

@@ -1,0 +1,76 @@
+"""`self.facets`: child actors whose classes are of the same source, each in its own isolate."""
+
+import sys
+
+from isolate.capabilities import Capability, Reply
+from isolate.storage import operate
+
+_OWN = Capability(0, {"name": "runtime"})
+
+
+class Start:
+    """A class and what its actor sees as `self.props`."""
+
+    def __init__(self, code, id=None, props=None):
+        if id is not None:
+            raise TypeError("inside an isolate a facet has its default id")
+        self.code = code
+        self.props = props
+
+
+class Facets:
+    """Each facet has a database of its own; its stub is lazy and called like any capability."""
+
+    __slots__ = ()
+
+    def get(self, name, start):
+        """A stub of the facet; `start` is an Actor class of this source, or Start(cls, props=)."""
+        return _now("get", name, *_code(start))
+
+    def replace(self, name, start):
+        """New code over the same data."""
+        return _now("replace", name, *_code(start))
+
+    def abort(self, name, reason="aborted by its parent"):
+        """End the running facet and all below it; their storage stays."""
+        _now("abort", name, str(reason))
+
+    def delete(self, name):
+        """End the facet and wipe its data, with everything below it."""
+        _now("delete", name)
+
+    def list(self):
+        """Names of the facets that have state or are running."""
+        return _now("list")
+
+    def exists(self, name):
+        """Whether the facet has state or is running."""
+        return _now("exists", name)
+
+    def clone(self, source, target):
+        """Copy a facet and all below it over another; await it."""
+        return Reply(_OWN, "facets.clone", (source, target), {})
+
+
+def _now(method, *args):
+    return operate("own", [f"facets.{method}", list(args), {}])
+
+
+def _code(start):
+    props = None
+    if isinstance(start, Start):
+        start, props = start.code, start.props
+    if not isinstance(start, type):
+        raise TypeError(f"{start!r} is not an Actor class of this source, nor a Start of one")
+    main = sys.modules[_main[0]]
+    if getattr(main, start.__name__, None) is not start:
+        raise TypeError(f"{start.__name__} is not found in the main module; import it there")
+    return start.__name__, props
+
+
+_main = [""]
+
+
+def bind(main):
+    """Find classes in this module."""
+    _main[0] = main

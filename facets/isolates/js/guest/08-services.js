@@ -1,0 +1,136 @@
+// The runtime's own services, handle 0: `this.facets`, child actors whose classes are of the same
+// source, each in its own isolate; and `fetch`, the only way out of it.
+const OWN = { __proto__: null, handle: 0, revoked: false,
+  about: { __proto__: null, name: "runtime", methods: { __proto__: null, open: "stream" } } };
+const ask_ = (service, args) => called(null, OWN, service, args);
+
+const ownNow = (service, args) => {
+  const blob = new Blob(true);
+  return operate("own", quote(service) + "," + dump(args, blob, "args") + ",{}", blob);
+};
+
+// A class and what its actor sees as `this.props`.
+class Start {
+  #type;
+  #props;
+  constructor(type, props = null) { this.#type = type; this.#props = props; }
+  static parts(start) {
+    return isObject(start) && #type in start ? [start.#type, start.#props] : [start, null];
+  }
+}
+freeze(Start.prototype);
+const startParts = Start.parts;
+const classOf = (start) => {
+  const parts = startParts(start), type = parts[0];
+  if (typeof type === "function" && inherits(type)) {
+    const names = keys(target.module);
+    for (let i = 0; i < names.length; i++) {
+      if (target.module[names[i]] === type) return [names[i], parts[1]];
+    }
+  }
+  throw new WrongType("a facet runs an Actor class that the main module exports, or a Start of one");
+};
+const children = freeze({
+  __proto__: null,
+  // A stub of the facet; it starts with its first call.
+  get(name, start) {
+    const found = classOf(start);
+    return ownNow("facets.get", [name, found[0], found[1]]);
+  },
+  // New code over the same data.
+  replace(name, start) {
+    const found = classOf(start);
+    return ownNow("facets.replace", [name, found[0], found[1]]);
+  },
+  abort: (name, reason = "aborted by its parent") => ownNow("facets.abort", [name, Text(reason)]),
+  delete: (name) => ownNow("facets.delete", [name]),
+  list: () => ownNow("facets.list", []),
+  exists: (name) => ownNow("facets.exists", [name]),
+  clone: (source_, target_) => ask_("facets.clone", [source_, target_]),
+});
+
+// -- requests --------------------------------------------------------------------------------------
+
+// Headers by name in any case, in order. What is repeated is joined with ", ".
+class Headers {
+  #pairs = list();
+  constructor(given = []) {
+    if (isObject(given) && #pairs in given) {
+      for (let i = 0; i < given.#pairs.length; i++) add(this.#pairs, given.#pairs[i]);
+    } else if (isArray(given)) {
+      for (let i = 0; i < given.length; i++) this.append(given[i][0], given[i][1]);
+    } else {
+      const names = keys(given ?? {});
+      for (let i = 0; i < names.length; i++) this.append(names[i], given[names[i]]);
+    }
+  }
+  append(name, value) { add(this.#pairs, [Text(name), Text(value)]); }
+  get(name) {
+    let found = null;
+    const wanted = lower(Text(name));
+    for (let i = 0; i < this.#pairs.length; i++) {
+      if (lower(this.#pairs[i][0]) !== wanted) continue;
+      found = found === null ? this.#pairs[i][1] : found + ", " + this.#pairs[i][1];
+    }
+    return found;
+  }
+  has(name) { return this.get(name) !== null; }
+  forEach(work) {
+    for (let i = 0; i < this.#pairs.length; i++) work(this.#pairs[i][1], this.#pairs[i][0], this);
+  }
+  *[Symbol.iterator]() {
+    for (let i = 0; i < this.#pairs.length; i++) yield [this.#pairs[i][0], this.#pairs[i][1]];
+  }
+  static pairs(headers) {
+    const made = [];
+    for (let i = 0; i < headers.#pairs.length; i++) {
+      defineProperty(made, i, { __proto__: null, value: headers.#pairs[i], enumerable: true,
+        writable: true, configurable: true });
+    }
+    return made;
+  }
+}
+const headerPairs = Headers.pairs;
+
+// A whole answer; one of `fetch.stream` is iterated for its body instead.
+class Response {
+  #body;
+  #pieces;
+  constructor(answer, pieces = null) {
+    hide(this, "status", answer.status);
+    hide(this, "ok", answer.status >= 200 && answer.status <= 299);
+    hide(this, "url", answer.url);
+    hide(this, "headers", new Headers(answer.headers));
+    this.#body = answer.body;
+    this.#pieces = pieces;
+  }
+  async bytes() { return this.#body; }
+  async arrayBuffer() { return bufferOf(new Bytes(this.#body)); }
+  async text() { return decodeText(this.#body); }
+  async json() { return parse(decodeText(this.#body)); }
+  [Symbol.asyncIterator]() { return this.#pieces; }
+}
+
+const prepare = (url, init) => {
+  const headers = new Headers(init.headers);
+  const given = init.body ?? null;
+  const body = given === null ? new Bytes(0) : typeof given === "string" ? encodeText(given)
+    : isView(given) ? view(given) : new Bytes(given);
+  const timeout = init.timeout === undefined ? null : init.timeout / 1000;
+  return [init.method ?? "GET", Text(url), headerPairs(headers), body, init.redirect ?? "follow",
+    timeout];
+};
+// The whole answer to one request, as the web's `fetch` has it; `timeout` is in milliseconds.
+const fetch = (url, init = {}) => {
+  try {
+    return promiseThen(ask_("fetch", prepare(url, init)), (answer) => new Response(answer));
+  } catch (error) {
+    return promise((_done, failed) => failed(error));
+  }
+};
+// The same, with a body in pieces: `for await (const piece of response)`.
+hide(fetch, "stream", (url, init = {}) => {
+  const pieces = items_(null, OWN, "open", prepare(url, init));
+  return promiseThen(pieces.next(), (head) => new Response(head.value, pieces));
+});
+freeze(fetch);

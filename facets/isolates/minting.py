@@ -1,0 +1,74 @@
+"""Mints an isolate for a session, as its owner wants to watch it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from facets.isolates.caps import Room, Seat
+from facets.isolates.errors import RecordingError
+from facets.isolates.image import Image
+from facets.isolates.instance import Instance
+from facets.isolates.meter import Meter
+from facets.isolates.recording import Recorder
+from facets.isolates.runner import Owner, Runner
+from facets.isolates.timing import Clock, SteadyClock
+
+if TYPE_CHECKING:
+    from facets.isolates.languages import AnyImage
+    from facets.isolates.limits import Limits
+    from facets.isolates.science.instance import ScienceInstance
+
+
+class Oversight(NamedTuple):
+    """What the owner of an isolate wants to know of it, and allows."""
+
+    meter: Meter | None = None
+    """Told of each invocation, the load first."""
+    room: Room | None = None
+    """What it takes up a place in until it ends."""
+    recorder: Recorder | None = None
+    """If there is one, the isolate is deterministic and recorded."""
+
+    def seat(self, limits: Limits) -> Seat | None:
+        """Its place; IsolateCap if there is none."""
+        return None if self.room is None else self.room.enter(limits.memory)
+
+
+NONE = Oversight()
+
+
+class Minted(NamedTuple):
+    """A guest with nothing in it yet, and what drives it."""
+
+    instance: Instance | ScienceInstance
+    runner: Runner
+    clock: Clock
+    seat: Seat | None
+
+
+def mint(
+    found: AnyImage, limits: Limits, oversight: Oversight, owner: Owner, tick: Callable[[], None]
+) -> Minted:
+    """A fresh guest; `tick` is called when its timer is due. IsolateCap if there is no room."""
+    loop = asyncio.get_running_loop()
+    seat = oversight.seat(limits)
+    try:
+        if oversight.recorder is None:
+            instance = found.pool.take(limits.memory, limits.output)
+            runner, clock = Runner(instance, owner, limits.cpu), Clock(loop, tick)
+        else:
+            if not isinstance(found, Image):
+                raise RecordingError("this image cannot be deterministic; leave image= out")
+            instance = recorded = oversight.recorder.mint(found, limits)
+            runner = Runner(instance, owner, math.inf)  # its fuel is the limit
+            clock = SteadyClock(loop, tick, recorded.ambient)
+    except BaseException:
+        if seat is not None:
+            seat.leave()
+        raise
+    if oversight.meter is not None:
+        oversight.meter.runner = runner
+    return Minted(instance, runner, clock, seat)
