@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
+from facets.isolates.fetching import Fetching
 from facets.isolates.limits import Limits
-from facets.isolates.outbound import Outbound
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
@@ -110,7 +110,7 @@ class _Stateless:
         self._entrypoint = entrypoint
         self.home = self.giver = isolate.owner
         self.own: Own | None = Own()
-        Outbound(isolate.egress, isolate.owner, isolate.owner, entrypoint._label).offer(self.own)
+        Fetching(isolate.egress, isolate.owner, isolate.owner, entrypoint._label).offer(self.own)
         self._desk = Desk(isolate.owner, isolate.owner, f"{isolate.label}.{entrypoint._name}")
 
     def granter(self, cause: Call | None) -> Any:

@@ -2,7 +2,8 @@
 
 A service is a function under a dotted name. Guests call it like any capability, `["call", gid, 0,
 "facets.get", ...]`; those that are plain functions they may also call at once, in the middle of
-a step (`own` in `steps`), since the same is a plain call for trusted code.
+a step (`own` in `steps`), since the same is a plain call for trusted code. Synchronous code may
+also wait for some that take time (`waiting`).
 """
 
 from __future__ import annotations
@@ -19,32 +20,47 @@ from facets.capabilities.marked import finished
 class Own(Capability):
     """The services of one isolate. Each sees the guest's call as the current one."""
 
-    __slots__ = ("_ending", "_services")
+    __slots__ = ("_ending", "_methods", "_services", "_waited")
 
     def __init__(self) -> None:
         super().__init__("runtime", at_home=False)
         self._services: dict[str, Callable[..., Any]] = {}
+        self._methods: dict[str, Kind] = {}
         self._ending: set[str] = set()
+        self._waited: set[str] = set()
 
-    def offer(self, name: str, service: Callable[..., Any], *, ends_step: bool = False) -> None:
-        """Let the guest call `service`; with `ends_step`, what it wrote is committed before."""
+    def offer(
+        self,
+        name: str,
+        service: Callable[..., Any],
+        *,
+        ends_step: bool = False,
+        waits: bool = False,
+    ) -> None:
+        """Let the guest call `service`, or iterate it if it is an async generator.
+
+        With `ends_step`, what the guest wrote is committed before. With `waits`, its synchronous
+        code may wait for a service that takes time, which ends the step as well.
+        """
         self._services[name] = service
-        if ends_step:
+        self._methods[name] = "stream" if inspect.isasyncgenfunction(service) else "call"
+        if ends_step or waits:
             self._ending.add(name)
+        if waits:
+            self._waited.add(name)
 
     @property
     def methods(self) -> Mapping[str, Kind]:
-        """The names of the services, and how each is called."""
-        return {name: _kind(service) for name, service in self._services.items()}
-
-    def waits(self, name: object) -> bool:
-        """Whether this service may take time: synchronous code in the guest waits for it."""
-        service = self._services.get(name) if type(name) is str else None
-        return inspect.iscoroutinefunction(service) or inspect.isasyncgenfunction(service)
+        """The names of the services."""
+        return self._methods
 
     def ends_step(self, name: str) -> bool:
         """Whether the guest's open step ends before this service runs."""
         return name in self._ending
+
+    def waits(self, name: str) -> bool:
+        """Whether synchronous code may wait for it."""
+        return name in self._waited
 
     async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a service."""
@@ -54,10 +70,9 @@ class Own(Capability):
     def stream(
         self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
-        """The items of a service that is an async generator."""
+        """Run a service that has items."""
         check_kind(self, method, "stream")
-        items: AsyncGenerator[Any, None] = self._services[method](*args, **kwargs)
-        return items
+        return self._services[method](*args, **kwargs)  # type: ignore[no-any-return]
 
     def now(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a service that is a plain function; what it returns."""
@@ -66,7 +81,3 @@ class Own(Capability):
         if inspect.iscoroutinefunction(service):
             raise NotCallable(f"{method} takes time", hint="await it", actor="runtime")
         return service(*args, **kwargs)
-
-
-def _kind(service: Callable[..., Any]) -> Kind:
-    return "stream" if inspect.isasyncgenfunction(service) else "call"

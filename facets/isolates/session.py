@@ -22,8 +22,7 @@ in, `{"$": ["r", handle, {kind, name, methods}]}`, coming back `{"$": ["r", hand
 the other way round. A `call` to an export has `[export, method]` as its method; a function's
 method is "". A guest's `call` that is followed at once by `more` is a stream; `id` says which call
 of the host's it is made for. After `cancel` the guest may hear of its gid once more, and ignores
-it. Handle 0 is the runtime's own services (`own`), which synchronous code calls by a storage
-operation, `own [method, args, kwargs]`: its fiber waits for the answer, and so does the isolate.
+it. Handle 0 is the runtime's own services.
 """
 
 from __future__ import annotations
@@ -117,9 +116,11 @@ class Session:
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
-        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own, self._ask)
-        self._serving = Serving(self, self._grants, services, limits.output)
         self._waiting = Waiting(self._grants, services, limits.output, self._runner.answer)
+        self._steps = Steps(
+            services, actor, self._lost, files, self._grants, self._own, self._wait_own
+        )
+        self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = False
         self._dead: BaseException | None = None
@@ -441,6 +442,12 @@ class Session:
         self._grants.home = self._services.home
         return self._services.own_now(self.cause_of(number), method, args, kwargs)
 
+    def _wait_own(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | None:
+        """One that takes time, for synchronous code."""
+        return self._waiting.begin(number, self.cause_of(number), method, args, kwargs)
+
     def _post(self, message: list[Any]) -> None:
         self._inbox.put(message)
         if not self._runner.busy:
@@ -475,9 +482,6 @@ class Session:
             self._meter.sent += len(message)
         weigh(message, self.limits.host)
         return self._steps.serve(message)
-
-    def _ask(self, number: int, args: list[Any]) -> bytes | None:
-        return self._waiting.begin(number, self.cause_of(number), args)
 
     def finished(self, answer: bytes) -> None:
         """Called by the runner: the pump returned. Its step is committed before it is heard."""

@@ -18,14 +18,12 @@ from facets.isolates.services import Services
 from storage.errors import FacetsError
 
 OPERATIONS = frozenset({
-    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to",
+    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
 })  # fmt: skip
 FILE = "file"
 """Not storage and of no step: a question to `files`."""
-OWN = "own"
-"""Not storage either: a call to the runtime's own services."""
 OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
-Ask = Callable[[int, "list[Any]"], bytes | None]
+Wait = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], "bytes | None"]
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -33,8 +31,8 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_ask", "_calls", "_failed", "_files", "_open", "_own", "_references", "_services",
-        "_stores", "allowed", "lost", "served",
+        "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
+        "_wait", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -45,14 +43,14 @@ class Steps:
         files: Files,
         references: References | None = None,
         own: OwnCall | None = None,
-        ask: Ask | None = None,
+        wait: Wait | None = None,
     ) -> None:
-        self._ask = ask
-        """Begins what a call waits for; its answer, if it is there at once."""
         self._services = services
         self._references = references
         self._own = own
         """Runs one of the runtime's own services for a call of this number."""
+        self._wait = wait
+        """Begins one that takes time; its answer, if it is there at once."""
         self._stores = stores
         self._failed = failed
         """Told which call lost a step because the commit failed."""
@@ -76,11 +74,8 @@ class Steps:
             if step == self._open:
                 self.abandon()
             return b"[true,null]"
-        if op == OWN and self._waits(args):
-            self.end()
-            return self._asked(call, args) if self.lost is None else _refusal(self.lost)
         try:
-            if op == OWN:
+            if op == "own":
                 return self._serve_own(call, args)
             blob = Blob()
             if op == FILE:
@@ -92,25 +87,18 @@ class Steps:
         except Exception as error:
             return _refusal(error)
 
-    def _waits(self, args: list[Any]) -> bool:
+    def _serve_own(self, call: int, args: list[Any]) -> bytes | None:
+        name, positional, named = _service(args)
         own = self._services.own
-        return own is not None and bool(args) and own.waits(args[0])
-
-    def _asked(self, call: int, args: list[Any]) -> bytes | None:
-        if self._ask is None:
-            raise ProtocolViolation("nothing can be waited for here")
-        return self._ask(call, args)
-
-    def _serve_own(self, call: int, args: list[Any]) -> bytes:
-        name, positional, named = args
-        own = self._services.own
-        if own is None or self._own is None or type(name) is not str:
+        if own is None or self._own is None:
             raise PermissionError("this isolate has no services of its own")
         if own.ends_step(name):
             self.end()
             if self.lost is not None:
                 raise self.lost
-        result = self._own(call, name, tuple(positional), dict(named))
+        if self._wait is not None and own.waits(name):
+            return self._wait(call, name, positional, named)
+        result = self._own(call, name, positional, named)
         blob = Blob(self._references)
         return pack([True, lower(result, blob, name)], blob)
 
@@ -164,13 +152,23 @@ def _parse(message: bytes, references: References | None) -> tuple[int, int, str
         step, call, op, args = header
         if type(step) is not int or type(call) is not int or type(args) is not list:
             raise ValueError("wrong types")
-        if op not in ("undo", FILE, OWN) and op not in OPERATIONS:
+        if op not in ("undo", FILE) and op not in OPERATIONS:
             raise ValueError(f"unknown operation {op!r}")
-        if op == OWN and isinstance(tail, Tail):
+        if op == "own" and isinstance(tail, Tail):
             tail.references = references  # everywhere else only data has a place
         return step, call, op, [lift(arg, tail) for arg in args]
     except (ValueError, TypeError) as error:
         raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None
+
+
+def _service(args: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    try:
+        name, positional, named = args
+        if type(name) is not str or type(positional) is not list or type(named) is not dict:
+            raise ValueError("a name and its arguments were expected")
+    except ValueError as error:
+        raise ProtocolViolation(f"a malformed call to the runtime: {error}"[:500]) from None
+    return name, tuple(positional), named
 
 
 def _refusal(error: Exception) -> bytes:

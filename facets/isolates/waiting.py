@@ -13,7 +13,7 @@ from typing import Any
 
 from facets.isolates import eager
 from facets.isolates.codec import Blob, lower, pack
-from facets.isolates.errors import NotTransferable, ProtocolViolation
+from facets.isolates.errors import NotTransferable
 from facets.isolates.grants import OWN, Grants
 from facets.isolates.services import Services
 from facets.isolates.serving import Asked
@@ -47,9 +47,11 @@ class Waiting:
         self._asked: Asked | None = None
         self._dead = False
 
-    def begin(self, call: int, cause: Any, args: list[Any]) -> bytes | None:
+    def begin(
+        self, call: int, cause: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | None:
         """Begin what the guest asks for in its call `call`; the answer, if it is there at once."""
-        asked = self._read(args)
+        asked = Asked(0, self._grants.entry(OWN), name, args, kwargs)
         asked.cause = cause
         self._call, self._answer = call, None
         task = eager.start(self._run(asked), asyncio.get_running_loop())
@@ -58,15 +60,6 @@ class Waiting:
         asked.task, self._asked = task, asked
         task.add_done_callback(self._done)
         return None
-
-    def _read(self, args: list[Any]) -> Asked:
-        try:
-            method, positional, named = args
-            if type(method) is not str or type(positional) is not list or type(named) is not dict:
-                raise ValueError("a method and its arguments were expected")
-            return Asked(0, self._grants.entry(OWN), method, tuple(positional), named)
-        except ValueError as error:
-            raise ProtocolViolation(f"a malformed call to the runtime: {error}"[:500]) from None
 
     async def _run(self, asked: Asked) -> None:
         try:

@@ -85,7 +85,7 @@ SURVIVES = {
     "url": (
         "import urllib.request\nurllib.request.urlopen('http://localhost')",
         OSError,
-        "no egress",
+        "no services of its own",
     ),
     "select": ("import select\nselect.select([], [], [], 1)", PermissionError, ""),
     "object in kv": ("self.kv['x'] = object()", NotStorable, "object"),

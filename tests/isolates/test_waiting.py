@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from facets.capabilities.capability import Capability, Kind
 from facets.isolates.errors import CallLimit, IsolateClosed, ProtocolViolation, WallLimit
+from facets.isolates.own import Own
 from facets.isolates.session import Session
 from storage.errors import SqlError
 from tests.isolates.conftest import Open
@@ -57,21 +56,15 @@ class Tool(Actor):
 """
 
 
-class Own(Capability):
-    """The runtime's own services, which a test answers."""
+class Outside:
+    """A service that takes time, which a test answers."""
 
     def __init__(self) -> None:
-        super().__init__("runtime")
         self.asked: list[Any] = []
         self.begun = asyncio.Event()
         self.cancelled = 0
-        self.events: list[str] = []
 
-    @property
-    def methods(self) -> Mapping[str, Kind]:
-        return {"fetch": "call"}
-
-    async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def fetch(self, *args: Any) -> Any:
         self.asked.append(args)
         self.begun.set()
         if args == ("fail",):
@@ -92,12 +85,14 @@ async def pause() -> None:
 
 
 @pytest.fixture
-def own(owner: Owner) -> Own:
+def own(owner: Owner) -> Outside:
+    outside = Outside()
     owner.own = Own()
-    return owner.own  # type: ignore[no-any-return]
+    owner.own.offer("fetch", outside.fetch, waits=True)
+    return outside
 
 
-async def test_synchronous_code_waits_and_goes_on_where_it_was(start: Open, own: Own) -> None:
+async def test_synchronous_code_waits_and_goes_on_where_it_was(start: Open, own: Outside) -> None:
     session = await start(TOOL)
 
     assert await session.call("ask", (1, "a")) == [1, "a", b"\xff"]
@@ -105,7 +100,7 @@ async def test_synchronous_code_waits_and_goes_on_where_it_was(start: Open, own:
     assert await session.call("caught") == "LookupError('nothing here')"
 
 
-async def test_what_waits_holds_no_thread(start: Open, own: Own) -> None:
+async def test_what_waits_holds_no_thread(start: Open, own: Outside) -> None:
     sessions = [await start(TOOL) for _ in range(8)]
     before = threading.active_count()
 
@@ -120,7 +115,7 @@ async def test_what_waits_holds_no_thread(start: Open, own: Own) -> None:
 
 
 async def test_what_was_written_is_committed_before_anybody_is_asked(
-    start: Open, own: Own, owner: Owner
+    start: Open, own: Outside, owner: Owner
 ) -> None:
     session = await start(TOOL)
     owner.events.clear()
@@ -131,7 +126,7 @@ async def test_what_was_written_is_committed_before_anybody_is_asked(
 
 
 async def test_an_error_undoes_what_came_after_the_wait_and_nothing_before(
-    start: Open, own: Own
+    start: Open, own: Outside
 ) -> None:
     session = await start(TOOL)
 
@@ -142,7 +137,7 @@ async def test_an_error_undoes_what_came_after_the_wait_and_nothing_before(
 
 
 async def test_nobody_is_asked_for_a_step_that_was_lost(
-    start: Open, own: Own, owner: Owner
+    start: Open, own: Outside, owner: Owner
 ) -> None:
     session = await start(TOOL)
     owner.fail_commit = SqlError("no room", statement="", code=13)
@@ -155,7 +150,7 @@ async def test_nobody_is_asked_for_a_step_that_was_lost(
     assert await session.call("one") == 1
 
 
-async def test_a_transaction_may_not_span_the_wait(start: Open, own: Own) -> None:
+async def test_a_transaction_may_not_span_the_wait(start: Open, own: Outside) -> None:
     session = await start(TOOL)
 
     with pytest.raises(Exception, match="met a request to the outside"):
@@ -165,7 +160,7 @@ async def test_a_transaction_may_not_span_the_wait(start: Open, own: Own) -> Non
     assert await session.call("read") == []
 
 
-async def test_a_cancelled_call_stops_its_wait_and_hears_of_it(start: Open, own: Own) -> None:
+async def test_a_cancelled_call_stops_its_wait_and_hears_of_it(start: Open, own: Outside) -> None:
     session = await start(TOOL)
     call = asyncio.ensure_future(session.call("late"))
     await own.begun.wait()
@@ -179,7 +174,7 @@ async def test_a_cancelled_call_stops_its_wait_and_hears_of_it(start: Open, own:
 
 
 async def test_a_wait_that_is_over_its_time_is_stopped_and_the_isolate_lives(
-    start: Open, own: Own
+    start: Open, own: Outside
 ) -> None:
     session = await start(TOOL, limits={"wall": 0.05})
 
@@ -191,7 +186,9 @@ async def test_a_wait_that_is_over_its_time_is_stopped_and_the_isolate_lives(
     assert await session.call("one") == 1
 
 
-async def test_code_that_waits_again_when_it_is_stopped_is_killed(start: Open, own: Own) -> None:
+async def test_code_that_waits_again_when_it_is_stopped_is_killed(
+    start: Open, own: Outside
+) -> None:
     session = await start(TOOL, limits={"wall": 0.05})
 
     with pytest.raises(WallLimit) as caught:
@@ -202,7 +199,7 @@ async def test_code_that_waits_again_when_it_is_stopped_is_killed(start: Open, o
 
 
 @pytest.mark.parametrize("end", [Session.close, lambda one: one.kill(MemoryError("no more"))])
-async def test_a_killed_isolate_waits_for_nothing(start: Open, own: Own, end: Any) -> None:
+async def test_a_killed_isolate_waits_for_nothing(start: Open, own: Outside, end: Any) -> None:
     session = await start(TOOL)
     call = asyncio.ensure_future(session.call("ask", ("wait",)))
     await own.begun.wait()
@@ -215,7 +212,9 @@ async def test_a_killed_isolate_waits_for_nothing(start: Open, own: Own, end: An
     assert own.cancelled == 1
 
 
-async def test_calls_that_came_meanwhile_are_answered_after_the_wait(start: Open, own: Own) -> None:
+async def test_calls_that_came_meanwhile_are_answered_after_the_wait(
+    start: Open, own: Outside
+) -> None:
     session = await start(TOOL)
 
     first, second = await asyncio.gather(session.call("ask", (1,)), session.call("one"))
@@ -223,14 +222,16 @@ async def test_calls_that_came_meanwhile_are_answered_after_the_wait(start: Open
     assert (first, second) == ([1, b"\xff"], 1)
 
 
-async def test_waits_are_counted_and_bounded(start: Open, own: Own) -> None:
+async def test_waits_are_counted_and_bounded(start: Open, own: Outside) -> None:
     session = await start(TOOL, limits={"calls": 5})
 
     with pytest.raises(CallLimit):
         await session.call("many", (6,))
 
 
-async def test_an_answer_larger_than_any_message_may_be_is_an_error(start: Open, own: Own) -> None:
+async def test_an_answer_larger_than_any_message_may_be_is_an_error(
+    start: Open, own: Outside
+) -> None:
     session = await start(TOOL, limits={"output": 1 << 20})
 
     with pytest.raises(TypeError, match="too much for one answer"):
@@ -249,7 +250,7 @@ async def test_an_answer_larger_than_any_message_may_be_is_an_error(start: Open,
         '[1,"1","own",["fetch",[],{}]]',
     ],
 )
-async def test_what_no_honest_guest_asks_kills(start: Open, own: Own, text: str) -> None:
+async def test_what_no_honest_guest_asks_kills(start: Open, own: Outside, text: str) -> None:
     session = await start(TOOL)
 
     with pytest.raises(ProtocolViolation):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facets.capabilities.capability import Capability
 from facets.isolates import Code
 from facets.isolates.errors import (
     CpuLimit,
@@ -22,6 +21,7 @@ from facets.isolates.errors import (
     OutputLimit,
     ProtocolViolation,
 )
+from facets.isolates.own import Own
 from facets.isolates.science import image, wasi
 from tests.isolates.fake import Owner
 from tests.isolates.science.conftest import Open
@@ -281,11 +281,10 @@ class Tool(Actor):
 
 
 async def test_requests_leave_through_its_egress(start: Open, owner: Owner) -> None:
-    class Own(Capability):
-        async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            url = args[1]
-            return {"status": 200, "url": url, "headers": [], "body": url[-1].encode()}
+    async def web(method: str, url: str, *rest: Any) -> Any:
+        return {"status": 200, "url": url, "headers": [], "body": url[-1].encode()}
 
-    owner.own = Own("runtime")
+    owner.own = Own()
+    owner.own.offer("fetch", web, waits=True)
     session = await start(FETCH)
     assert await session.call("both") == (b"1", b"2")

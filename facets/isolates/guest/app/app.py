@@ -51,6 +51,7 @@ def _prepare():
     output.install()
     time.sleep = _sleep
     shapes.install()
+    connection.install()
     try:
         connection.install()
         large = baked.bake()

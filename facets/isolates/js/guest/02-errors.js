@@ -36,8 +36,8 @@ const TREE = {
     "LinkLoop", "PathTooLong", "PathInvalid", "FileTooLarge", "FilesQuota", "FileDamaged"],
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
   EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
-  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
   EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
+  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };

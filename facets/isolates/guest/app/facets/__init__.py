@@ -8,7 +8,9 @@ from facets.exclusive import exclusive
 from facets.fetching import fetch
 from facets.rows import Row, Rows
 
-__all__ = ["Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive", "fetch"]
+__all__ = [
+    "Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive", "fetch",
+]  # fmt: skip
 
 
 def __getattr__(name):

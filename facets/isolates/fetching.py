@@ -1,4 +1,4 @@
-"""Requests of code in an isolate: two of the runtime's own services (`own`).
+"""Requests of code in an isolate, as services of the runtime (`own`).
 
     fetch  call    method, url, headers, body, redirect, timeout
                    -> {"status", "url", "headers", "body"}
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from facets.isolates.own import Own
 
 
-class Outbound:
-    """The way out of one isolate of `owner` whose code acts for `home`."""
+class Fetching:
+    """The requests of one isolate of `owner`, whose code acts for `home`."""
 
     def __init__(
         self, egress: Egress | None, home: Activation, owner: Activation, label: str
@@ -44,21 +44,21 @@ class Outbound:
             home.node.host.on_close.add(idle.retire)
 
     def offer(self, own: Own) -> None:
-        """Let the guest use it."""
-        own.offer("fetch", self.fetch, ends_step=True)
-        own.offer("open", self.open, ends_step=True)
+        """Let the guest make them."""
+        own.offer("fetch", self.fetch, waits=True)
+        own.offer("open", self.open)
 
-    async def fetch(self, *asked: Any, **named: Any) -> dict[str, Any]:
+    async def fetch(self, *asked: Any) -> dict[str, Any]:
         """A whole answer."""
-        request, seconds = _request(*asked, **named)
+        request, seconds = _request(*asked)
         leaving = self._leave(request)
         async with _told(request), _in_time(request, seconds):
             answer = await leaving.fetch(request)
         return _head(answer) | {"body": answer.body}
 
-    async def open(self, *asked: Any, **named: Any) -> AsyncGenerator[Any, None]:
+    async def open(self, *asked: Any) -> AsyncGenerator[Any, None]:
         """An answer piece by piece; `timeout` is for its head."""
-        request, seconds = _request(*asked, **named)
+        request, seconds = _request(*asked)
         leaving = self._leave(request)
         async with _told(request):
             async with _in_time(request, seconds):
