@@ -12,6 +12,7 @@ from actors.call import Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
+from facets.isolates.fetching import Fetching
 from facets.isolates.nested import NestedFacets
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
@@ -42,8 +43,10 @@ class IsolateBody:
         self.contract: Contract
         self.own: Own | None = Own()
         NestedFacets(activation, code).offer(self.own)
+        isolate = code.isolate
+        Fetching(isolate.egress, activation, isolate.owner, code.label).offer(self.own)
         self.home = activation
-        self.giver = giver = code.isolate.owner
+        self.giver = giver = isolate.owner
         self._desk = Desk(activation, giver, activation.id)
         self.output = Printed()
         self._activation = activation

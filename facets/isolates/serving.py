@@ -50,7 +50,7 @@ class Asked:
 
     __slots__ = (
         "args", "begun", "cause", "credit", "entry", "grant", "kwargs", "method", "number", "over",
-        "size", "streams", "task", "waiter",
+        "size", "stopped", "streams", "task", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Asked:
         self.over: Exception | None = None
         """What to answer in place of its outcome."""
         self.task: asyncio.Task[None] | None = None
+        self.stopped = False
         self.waiter: asyncio.Future[None] | None = None
 
     def more(self, count: int) -> None:
@@ -79,6 +80,12 @@ class Asked:
         self.credit += count
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+    def stop(self) -> None:
+        """Cancel it, but once: a second time would interrupt what it gives back meanwhile."""
+        if self.task is not None and not self.stopped:
+            self.stopped = True
+            self.task.cancel()
 
     async def room(self) -> None:
         """Return when the guest wants an item."""
@@ -159,7 +166,7 @@ class Serving:
         if asked is None:
             return
         if asked.task is not None:
-            asked.task.cancel()
+            asked.stop()
         elif not asked.begun:
             self._heard.remove(asked)
             self._done(asked)
@@ -228,7 +235,7 @@ class Serving:
         for asked in list(self._asked.values()):
             if asked.grant.capability is capability and asked.task is not None:
                 asked.over = capability.ended(asked.method)
-                asked.task.cancel()
+                asked.stop()
         for handle in handles:
             self._say(["revoke", handle])
 
@@ -237,8 +244,8 @@ class Serving:
         self._dead = True
         current = asyncio.current_task(self._loop)
         for asked in list(self._asked.values()):
-            if asked.task is not None and asked.task is not current:
-                asked.task.cancel()
+            if asked.task is not current:
+                asked.stop()
         self._heard.clear()
 
     # -- answering --------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ from facets.isolates.runner import SLICE
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.waiting import Waiting
 
 if TYPE_CHECKING:
     from facets.packages.bundle import Bundle
@@ -72,7 +73,7 @@ class Session:
     __slots__ = (
         "__weakref__", "_began", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_hearing",
         "_idle", "_inbox", "_instance", "_loop", "_meter", "_more", "_opened", "_runner",
-        "_scheduled", "_seat", "_sent", "_services", "_serving", "_steps", "blob",
+        "_scheduled", "_seat", "_sent", "_services", "_serving", "_steps", "_waiting", "blob",
         "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
@@ -115,7 +116,10 @@ class Session:
         exports = Exports(self, services.home)
         exports.on_drop = self._flush
         self._grants = Grants(exports, services.own, services.giver)
-        self._steps = Steps(services, actor, self._lost, files, self._grants, self._own)
+        self._waiting = Waiting(self._grants, services, limits.output, self._runner.answer)
+        self._steps = Steps(
+            services, actor, self._lost, files, self._grants, self._own, self._wait_own
+        )
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = self._hearing = self._more = False
@@ -149,8 +153,7 @@ class Session:
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
         modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
-        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
-        room.
+        if the code does not load, IsolateDead if that crosses a limit, IsolateCap for want of room.
         """
         found, code = await languages.prepare(code, guest)
         languages.check_room(limits, found)
@@ -159,21 +162,12 @@ class Session:
         files = Files(code, packages, found.code)
         session = cls(found, target, actor, limits, services, files, oversight)
         session.blob.arrays = code.image != ""
-        meter = oversight.meter
-        counted = None if meter is None else meter.begin("load", "")
-        try:
+        with oversight.loading(session.kill):
             order = loading.order(
                 code, target, actor, identity, props, env, limits.output, compiled,
                 session._grants, files.tops,
             )  # fmt: skip
             await session._boot(order)
-        except BaseException as error:
-            session.kill(error)
-            if meter is not None and counted is not None:
-                meter.end(counted, error)
-            raise
-        if meter is not None and counted is not None:
-            meter.end(counted)
         if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
@@ -299,6 +293,7 @@ class Session:
             call.finish(error=again(reason))
         self._calls.clear()
         self._serving.end()
+        self._waiting.end()
         self._grants.clear()
         self._wake_idle()
 
@@ -390,6 +385,8 @@ class Session:
             return
         call.cancelled = True
         self._cancelling.append(call)
+        if self._waiting.cancel(call.id) and call.grace is None:
+            call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
         self._post(["cancel", call.id, why])
 
     def _overdue(self, call: Pending) -> None:
@@ -434,6 +431,12 @@ class Session:
         self._grants.home = self._services.home
         return self._services.own_now(self.cause_of(number), method, args, kwargs)
 
+    def _wait_own(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes | None:
+        """One that takes time, for synchronous code."""
+        return self._waiting.begin(number, self.cause_of(number), method, args, kwargs)
+
     def _post(self, message: list[Any]) -> None:
         self._inbox.put(message)
         self._start_pump()
@@ -464,8 +467,8 @@ class Session:
                 call.grace = self._loop.call_later(GRACE, self._ungraceful, call)
         self._cancelling.clear()
 
-    def serve(self, message: bytes) -> bytes:
-        """Called by the runner: a storage operation."""
+    def serve(self, message: bytes) -> bytes | None:
+        """Called by the runner: a storage operation, or one that waits for something outside."""
         self._flush_log()
         if self._meter is not None:
             self._meter.operations += 1
@@ -481,7 +484,7 @@ class Session:
         if self._dead is not None:
             return
         if self._meter is not None:
-            self._meter.sent += len(answer)
+            self._meter.answered(self._instance, len(answer))
         if self._opened is not None:
             self._opened.finish(answer)
             return

@@ -18,11 +18,11 @@ COMMON = """abc argparse array ast asyncio base64 binascii bisect calendar cmath
     colorsys configparser contextlib contextvars copy csv dataclasses datetime decimal difflib
     email.message email.utils encodings.ascii encodings.idna encodings.latin_1
     encodings.utf_8_sig enum fnmatch fractions functools glob graphlib hashlib heapq hmac html
-    html.parser importlib.metadata importlib.resources inspect io ipaddress itertools json
-    keyword linecache logging math numbers operator os pathlib pprint queue random re reprlib
-    secrets shlex string string.templatelib struct statistics tempfile textwrap threading time
-    tokenize tomllib traceback types typing unicodedata urllib.parse uuid warnings weakref
-    xml.etree.ElementTree zlib zoneinfo _strptime
+    html.parser http.client httpx importlib.metadata importlib.resources inspect io ipaddress
+    itertools json keyword linecache logging math numbers operator os pathlib pprint queue random
+    re reprlib secrets shlex string string.templatelib struct statistics tempfile textwrap
+    threading time tokenize tomllib traceback types typing unicodedata urllib.parse urllib.request
+    uuid warnings weakref xml.etree.ElementTree zlib zoneinfo _strptime
     _pylong""".split()  # noqa: SIM905 - a list would be a line for each
 
 ROUNDS = 60
