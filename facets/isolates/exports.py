@@ -54,7 +54,7 @@ class Exports:
 
     def received(self, number: object, description: object) -> Export:
         """What stands for an export outside; ValueError if the guest's words make no sense."""
-        if type(number) is not int or number < 1:
+        if type(number) is not int or not 0 < number < 1 << 53:
             raise ValueError("an export has a number")
         name, kind, methods = _read(description)
         found = self._held.get(number)

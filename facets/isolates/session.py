@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, final
 from facets.isolates import languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.code import Code
-from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.codec import MALFORMED, Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
 from facets.isolates.exports import Called, Exports
@@ -54,6 +54,7 @@ from facets.isolates.runner import SLICE
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.timing import when
 from facets.isolates.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Session:
         self.limits = limits
         self.target = target
         self._instance, self._runner, self._clock, self._seat = mint(
-            found, limits, oversight, self, self._tick
+            found, limits, oversight, self, lambda: self._post(["tick"])
         )
         self._meter = oversight.meter
         self._calls: dict[int, Pending] = {}
@@ -123,8 +124,7 @@ class Session:
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
         self._scheduled = self._hearing = self._more = False
-        self._began = 0.0
-        """When this turn of the loop began to run the guest."""
+        self._began = 0.0  # when this turn of the loop began to run the guest
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
         self.methods, self.migrations = {}, ()
@@ -485,18 +485,18 @@ class Session:
             return
         if self._meter is not None:
             self._meter.answered(self._instance, len(answer))
-        if self._opened is not None:
-            self._opened.finish(answer)
-            return
-        self._hearing = True  # what is said meanwhile goes with the next pump
+        self._hearing = self._opened is None  # what is said meanwhile goes with the next pump
         try:
             weigh(answer, self.limits.host)
+            if self._opened is not None:
+                self._opened.finish(answer)
+                return
             header, tail = unpack(answer, self._grants)
             self._more = self._hear(header, tail, len(answer))
             self._serving.start(lost)
         except IsolateDead as error:
             self.fell(error)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except MALFORMED as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
         self._hearing = False
         if self._dead is not None or not (self._inbox or self._more):
@@ -547,7 +547,7 @@ class Session:
             elif tag == "drop":
                 self._grants.drop(message[1])
             elif tag == "sleep":
-                due = float(message[1])
+                due = when(message[1])
             elif tag == "again":
                 more = True
             elif tag == "long":
@@ -574,8 +574,8 @@ class Session:
         return call
 
     def _raised(self, number: int, description: object) -> None:
+        error: Exception = raised(description)  # first: see "ok"
         call = self._closed(number)
-        error: Exception = raised(description)
         if call.overdue:
             late = too_late(self.limits.wall, survived=True)
             late.__cause__ = error
@@ -589,9 +589,6 @@ class Session:
         if not call.done:
             call.items.append(value)
             call.wake()
-
-    def _tick(self) -> None:
-        self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []
