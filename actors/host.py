@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -98,6 +98,8 @@ class Host:
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
+        self.on_close: set[Callable[[], Awaitable[None]]] = set()
+        """Awaited when all actors have ended: what they used is given back."""
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
         self._timer: asyncio.TimerHandle | None = None
@@ -382,6 +384,8 @@ class Host:
             self._timer.cancel()
         self._stopping.set()
         await self._stop_all(closed)
+        for give_back in list(self.on_close):
+            await give_back()
         for task in list(self._background):
             task.cancel()
         uninstall(self.loop)

@@ -8,9 +8,13 @@ from contextvars import Context
 from weakref import WeakKeyDictionary
 
 from actors.tasks import spawn
+from facets.egress import idle
 from facets.egress.resolving import Resolver
 from facets.egress.rules import Rule
 from facets.egress.transport import KEEP, Transport, tls_context
+
+_TURNS = 100
+"""Turns of the loop that requests which were just cancelled get to unwind."""
 
 
 class Connections:
@@ -27,6 +31,7 @@ class Connections:
         if loop not in self._loops:
             self._tls = self._tls or tls_context()
             self._loops[loop] = _Pools(self._resolver, self._tls)
+            idle.enter(self._loops[loop])
         return self._loops[loop]
 
     async def close(self) -> None:
@@ -43,6 +48,7 @@ class _Pools:
         # By identity: rules that are equal may carry different credentials functions.
         self._transports: dict[int, Transport] = {}
         self._busy = 0
+        self._keep = KEEP
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -61,7 +67,8 @@ class _Pools:
         if not self._busy:
             # An empty context: the timer belongs to no actor's call.
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(KEEP, self._retire, context=Context())
+            self._timer = loop.call_later(self._keep, self._retire, context=Context())
+            self._keep = KEEP
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -72,6 +79,15 @@ class _Pools:
         task = spawn(self.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    async def retire(self) -> None:
+        """Close what nobody uses, now or as soon as nobody does."""
+        for _ in range(_TURNS):
+            if not self._busy:
+                await self.close()
+                return
+            await asyncio.sleep(0)
+        self._keep = 0.0
 
     async def close(self) -> None:
         """Close every connection; requests under way fail."""

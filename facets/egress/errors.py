@@ -38,7 +38,7 @@ class EgressDenied(EgressError, PermissionError):
     Field: `reason`, one of
     "url" (malformed or readable in two ways), "method", "header", "rule" (no rule allows it),
     "address" (it resolves to what its rule does not open), "redirects" (too many),
-    "handler" (the handler refused).
+    "handler" (the handler refused), "none" (the isolate was given no egress).
     """
 
     reason: str = ""

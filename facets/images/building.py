@@ -66,7 +66,7 @@ def _build(wanted: Built, bundle: Bundle) -> Built:
         if not wanted.path.exists():
             _check_builder()
             put(wanted.path, _baked(wanted, bundle))
-    built = replace(wanted, memory=image.load(wanted.path).memory)
+    built = replace(wanted, memory=image.load(wanted.path).smallest)
     names.keep(built)
     return built
 

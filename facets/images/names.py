@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from facets.packages.pins import Lock
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED = ("python", "science")
 """Names that are not of images built here."""
+_found: dict[Path, tuple[int, Built]] = {}
+"""What was read before, and when it was written."""
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -46,10 +48,10 @@ class Built:
     @property
     def limits(self) -> Limits:
         """What its isolates may use by default: as much memory more as other isolates have."""
-        usual = Limits()
-        return replace(usual, memory=max(usual.memory, self.memory + usual.memory // 2))
+        usual = Limits().memory
+        return Limits(memory=max(usual, self.memory + usual // 2))
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The guest."""
         return cache_folder("images") / f"{self.key}.wasm"
@@ -57,12 +59,22 @@ class Built:
 
 def find(name: str) -> Built:
     """The image of this name; ImageMissing if there is none for this version of the guest."""
+    path = _path(name)
     try:
-        path = _path(name)
-        said = json.loads(path.read_text()) if is_ours(path) else {}
-        found = _built(name, said)
+        written = path.stat().st_mtime_ns
     except FileNotFoundError:
         raise _missing(name, "no image {} was built on this machine") from None
+    known, found = _found.get(path, (0, None))
+    if found is None or known != written:
+        found = _read(name, path)
+        _found[path] = written, found
+    return found
+
+
+def _read(name: str, path: Path) -> Built:
+    try:
+        said = json.loads(path.read_text()) if is_ours(path) else {}
+        found = _built(name, said)
     except (ValueError, KeyError, TypeError, BadLock):
         raise _missing(name, "what is kept about image {} makes no sense") from None
     if said["guest"] != guest_hash() or not found.path.exists():

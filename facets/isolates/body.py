@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from actors.call import Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
+from facets.isolates.fetching import Fetching
 from facets.isolates.nested import NestedFacets
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
@@ -42,8 +43,10 @@ class IsolateBody:
         self.contract: Contract
         self.own: Own | None = Own()
         NestedFacets(activation, code).offer(self.own)
+        isolate = code.isolate
+        Fetching(isolate.egress, activation, isolate.owner, code.label).offer(self.own)
         self.home = activation
-        self.giver = giver = code.isolate.owner
+        self.giver = giver = isolate.owner
         self._desk = Desk(activation, giver, activation.id)
         self.output = Printed()
         self._activation = activation
@@ -122,6 +125,10 @@ class IsolateBody:
         """One of the runtime's own services, in the middle of a step."""
         assert self.own is not None  # noqa: S101 - it is never taken away
         return self._desk.own_now(self.own, cause, method, args, kwargs)
+
+    def expect(self, several: Sequence[Asked]) -> None:
+        """The guest is about to use several things."""
+        self._desk.expect(several)
 
     async def use(self, asked: Asked) -> Any:
         """A call of the guest's to something that it was handed."""

@@ -134,7 +134,7 @@ class Compilation:
 
     def _begin(self) -> Instance:
         limits = Limits()
-        memory = max(limits.memory, self._image.memory + limits.memory // 2)
+        memory = max(limits.memory, self._image.smallest + limits.memory // 2)
         made = Instance(self._image, memory, limits.output)
         made.begin(BOOT, loading.compile_order(self._code, limits.output))
         return made

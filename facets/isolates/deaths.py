@@ -62,6 +62,10 @@ def panic(message: list[Any], limits: Limits) -> IsolateDead:
 def why_trapped(trap: str, limits: Limits) -> IsolateDead:
     """The error for what WebAssembly said."""
     cause = trap.rpartition("Caused by:")[2].strip() or trap
+    if "out_of_memory" in trap:  # a function that guests call when nothing else is left
+        return MemoryLimit(
+            f"the isolate ran out of its {limits.memory} bytes", limit=limits.memory, trap=cause
+        )
     if "call stack exhausted" in trap:
         return StackLimit("the isolate recursed too deeply inside the interpreter", trap=cause)
     if "all fuel consumed" in trap:

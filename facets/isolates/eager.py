@@ -38,16 +38,23 @@ def start(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop)
 class _Begun(Coroutine[Any, Any, None]):
     """A coroutine after its first step; the task's own first step finds what that led to."""
 
-    __slots__ = ("_coroutine", "_error", "_first")
+    __slots__ = ("_blocking", "_coroutine", "_error", "_first")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._coroutine = coroutine
         self._first: list[Any] = []
+        self._blocking = False
+        """Whether the task must find a future that is being awaited."""
         self._error: BaseException | None = None
 
     def begin(self) -> None:
         try:
-            self._first.append(self._coroutine.send(None))
+            waited = self._coroutine.send(None)
+            self._first.append(waited)
+            self._blocking = getattr(waited, "_asyncio_future_blocking", False)
+            if self._blocking:
+                # Only from here to the task: others may await the same future meanwhile.
+                waited._asyncio_future_blocking = False
         except BaseException as error:  # the task's to report, StopIteration too
             self._error = error
 
@@ -55,16 +62,18 @@ class _Begun(Coroutine[Any, Any, None]):
         """Part of the coroutine protocol."""
         if self._error is not None:
             raise self._error
-        return self._first.pop() if self._first else self._coroutine.send(value)
+        if not self._first:
+            return self._coroutine.send(value)
+        waited = self._first.pop()
+        if self._blocking:
+            waited._asyncio_future_blocking = True
+        return waited
 
     def throw(self, *error: Any) -> Any:
         """Part of the coroutine protocol."""
         if self._error is not None:
             raise self._error
-        if self._first:
-            waited = self._first.pop()
-            if getattr(waited, "_asyncio_future_blocking", None):
-                waited._asyncio_future_blocking = False  # nobody will await it after all
+        self._first.clear()
         return self._coroutine.throw(*error)
 
     def close(self) -> None:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
+from facets.isolates.fetching import Fetching
 from facets.isolates.limits import Limits
+from facets.isolates.own import Own
 from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
-    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -36,6 +37,11 @@ class Entrypoint:
         self._session: AnySession | None = None
         self.ended: BaseException | None = None
         self.output = Printed()
+
+    @property
+    def _label(self) -> str:
+        """The isolate and the function or class."""
+        return f"{self._isolate.label}.{self._name}" if self._name else self._isolate.label
 
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""
@@ -99,12 +105,12 @@ class Entrypoint:
 class _Stateless:
     """Services without storage."""
 
-    own: Own | None = None
-
     def __init__(self, entrypoint: Entrypoint) -> None:
-        self._entrypoint = entrypoint
         isolate = entrypoint._isolate
+        self._entrypoint = entrypoint
         self.home = self.giver = isolate.owner
+        self.own: Own | None = Own()
+        Fetching(isolate.egress, isolate.owner, isolate.owner, entrypoint._label).offer(self.own)
         self._desk = Desk(isolate.owner, isolate.owner, f"{isolate.label}.{entrypoint._name}")
 
     def granter(self, cause: Call | None) -> Any:
@@ -114,6 +120,9 @@ class _Stateless:
         self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         raise PermissionError(f"an entrypoint has no {method}")
+
+    def expect(self, several: Sequence[Asked]) -> None:
+        self._desk.expect(several)
 
     async def use(self, asked: Asked) -> Any:
         return await self._desk.use(asked)

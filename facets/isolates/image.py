@@ -20,6 +20,7 @@ from facets.isolates.codecache import CodeCache
 from facets.isolates.errors import GuestMissing
 from facets.isolates.folder import cache_folder as cache_folder
 from facets.isolates.guest import memory
+from facets.isolates.instance import Instance
 from facets.isolates.limits import MINIMUM_MEMORY
 from facets.isolates.native import Progress
 from facets.isolates.pool import Pool
@@ -58,7 +59,7 @@ class Image:
     def __init__(
         self, made: wasmtime.Engine, component: Component, identity: str, memory: int
     ) -> None:
-        self.memory = memory
+        self.smallest = memory
         """Bytes that an instance needs at least."""
         self.engine = made
         self.component = component
@@ -69,13 +70,23 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
-        self.pool = Pool(self)
+        self.measure = capi.export_index(self.component_at, None, b"memory", 6)
+        self.pool: Pool[Instance] = Pool(self)
         self.code = CodeCache(self)
+
+    def mint(self, memory: int, output: int) -> Instance:
+        """A new instance."""
+        return Instance(self, memory, output)
 
 
 def loaded(wasm: Key = WASM) -> Image | None:
     """The image, if this process has it already."""
     return _images.get(wasm)
+
+
+def of_identity(identity: str) -> Image | None:
+    """The image with this hash, if this process has it."""
+    return next((one for one in _images.values() if one.identity == identity), None)
 
 
 def load(wasm: Key = WASM, on_progress: Progress | None = None) -> Image:

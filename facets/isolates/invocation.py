@@ -47,7 +47,8 @@ class Invocation:
     sent: int
     """Bytes that left the isolate: answers, items, arguments of storage operations."""
     memory: int | None
-    """Bytes of the guest's memory, which only grows; None if the guest does not tell."""
+    """Bytes of the guest's memory when it last gave back control, the interpreter included. It
+    only grows, so this is also its peak. None if the guest does not tell (raw WebAssembly)."""
     logs: tuple[tuple[str, str], ...]
     """What was printed, in order: "stdout" or "stderr", and a text. Of more than 16 KiB the
     newest part is kept, and a text of "host" in front says how much is missing."""

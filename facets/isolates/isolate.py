@@ -51,6 +51,7 @@ class Isolate:
     ) -> None:
         """Use `Isolates`."""
         self.limits = recipe.most
+        self.egress = recipe.egress
         self.owner = owner.activation
         self._recipe = recipe
         self._identity = identity

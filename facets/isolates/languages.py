@@ -28,7 +28,9 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
     if code.image == "science":
         from facets.isolates.science import image as science
 
-        return await science.ready(), code
+        found = await science.ready()
+        await found.reserve()
+        return found, code
     if code.language == "python":
         return await image.ready(guest), code
     from facets.isolates.js import guests, typescript
@@ -40,9 +42,9 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
 
 def check_room(limits: Limits, found: AnyImage) -> None:
     """Raise IsolateError if the image does not fit into the memory limit."""
-    if isinstance(found, image.Image) and limits.memory < found.memory:
+    if isinstance(found, image.Image) and limits.memory < found.smallest:
         raise IsolateError(
             f"memory={limits.memory} leaves nothing: with its packages, this image takes"
-            f" {found.memory} bytes",
+            f" {found.smallest} bytes",
             hint="raise Limits(memory=...)",
         )

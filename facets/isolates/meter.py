@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 from facets.isolates.errors import GuestError, IsolateDead
 from facets.isolates.invocation import KEPT, MESSAGE, Invocation, Kind, Outcome
@@ -17,6 +17,8 @@ from facets.isolates.invocation import KEPT, MESSAGE, Invocation, Kind, Outcome
 if TYPE_CHECKING:
     from facets.isolates.runner import Runner
 
+MEASURED = 0.0002
+"""Seconds that a guest computes until its memory is asked for again: it takes 3 us to ask."""
 Row = tuple[Any, ...]
 """A `Subject` and the other fields of an `Invocation`, in order; most are stored as they are."""
 Sink = Callable[[Row], None]
@@ -42,13 +44,20 @@ def invocation(row: Row) -> Invocation:
     return Invocation(*row[0], *row[1:])
 
 
+class Measured(Protocol):
+    """A guest that can say how much memory it has."""
+
+    def memory(self) -> int | None:
+        """Bytes; None if it cannot say. Not while a call is in progress."""
+
+
 @final
 class Meter:
     """The counters of one isolate. Its session adds to them and begins and ends invocations."""
 
     __slots__ = (
-        "_printed", "_printed_size", "_sinks", "begun", "calls", "dead", "emit", "memory", "open",
-        "operations", "printed", "runner", "sent", "subject",
+        "_measured", "_printed", "_printed_size", "_sinks", "begun", "calls", "dead", "emit",
+        "memory", "open", "operations", "printed", "runner", "sent", "subject",
     )  # fmt: skip
 
     def __init__(self, subject: Subject, sinks: tuple[Sink, ...]) -> None:
@@ -58,6 +67,8 @@ class Meter:
         self._printed: deque[tuple[int, str, str]] = deque()
         """The newest texts, each with what was printed before it."""
         self._printed_size = 0
+        self._measured = 0.0
+        """Processor time when the memory was last asked for."""
         self.begun = 0
         """Invocations so far."""
         self.open = 0
@@ -97,6 +108,14 @@ class Meter:
             texts.append(("host", f"[{first - since} characters before this are not kept]\n"))
         texts.reverse()
         return tuple(texts)
+
+    def answered(self, instance: Measured, size: int) -> None:
+        """The guest gave back control with an answer of this size."""
+        self.sent += size
+        cpu = self.runner.cpu
+        if cpu - self._measured > MEASURED or self.memory is None:
+            self._measured = cpu
+            self.memory = instance.memory()
 
     def begin(self, kind: Kind, method: str) -> Started:
         """An invocation begins; what `end` needs for it."""

@@ -16,14 +16,23 @@ import asyncio
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, final
+from typing import Generic, Protocol, TypeVar, final
 
 from facets.isolates import workers
 from facets.isolates.errors import IsolateError
-from facets.isolates.instance import BOOT, Instance, Trapped
+from facets.isolates.instance import BOOT, Trapped
+from facets.isolates.runner import Fiber
 
-if TYPE_CHECKING:
-    from facets.isolates.image import Image
+
+class Poolable(Fiber, Protocol):
+    """An instance that can wait for its owner."""
+
+    def limit(self, memory: int, output: int) -> None:
+        """Other limits from now on."""
+
+
+Made = TypeVar("Made", bound=Poolable)
+Minted = TypeVar("Minted", bound=Poolable, covariant=True)
 
 MOST = 16
 """Instances a pool keeps at most; each holds about a megabyte."""
@@ -35,14 +44,25 @@ for took longer than it saved: threads share the interpreter's lock and the memo
 _OUTPUT = 1 << 16
 
 
+class Mint(Protocol[Minted]):
+    """What makes the instances of a pool. Any thread may call."""
+
+    smallest: int
+    """Bytes of memory with which one can be rehearsed."""
+
+    def mint(self, memory: int, output: int) -> Minted:
+        """A new instance."""
+
+
 @final
-class Pool:
+class Pool(Generic[Made]):
     """Instances of one image. Any thread with a running loop may `take`."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Mint[Made], most: int | None = None) -> None:
         self._image = image
+        self._most = most
         self._lock = threading.Lock()
-        self._ready: deque[Instance] = deque()
+        self._ready: deque[Made] = deque()
         self._wanted = 0
         self._taken = 0
         """Since the last sweep."""
@@ -59,24 +79,36 @@ class Pool:
         """How many could be taken now."""
         return len(self._ready)
 
-    def take(self, memory: int, output: int) -> Instance:
+    def take(self, memory: int, output: int) -> Made:
         """A fresh instance with these limits, nobody else's before or after."""
         with self._lock:
             self._taken += 1
             found = self._ready.popleft() if self._ready else None
             if found is None:
-                self._wanted = min(MOST, max(1, 2 * self._wanted))
+                self._want_more()
             self._keep_up()
         if found is None:
-            return Instance(self._image, memory, output)
+            return self._image.mint(memory, output)
         found.limit(memory, output)
         return found
+
+    def put(self, made: Made) -> None:
+        """Have this one given out next: rehearsed, and given to nobody yet.
+
+        Who makes it found none, so more are kept from now on, as after a `take` in vain.
+        """
+        with self._lock:
+            self._want_more()
+            self._ready.append(made)
 
     def drain(self) -> None:
         """Free what is kept and keep nothing until the next `take`."""
         with self._lock:
             self._wanted = self._taken = 0
             self._trim()
+
+    def _want_more(self) -> None:
+        self._wanted = min(self._most or MOST, max(1, 2 * self._wanted))
 
     def _keep_up(self) -> None:
         """Have the sweep and the making scheduled. With the lock held, on a loop."""
@@ -137,12 +169,12 @@ class Pool:
             self._ready.pop().close()
 
 
-def rehearsed(image: Image) -> Instance:
+def rehearsed(image: Mint[Made]) -> Made:
     """A new instance that has loaded and called something of the guest's own, and forgot it.
 
     Blocks for some milliseconds; call it on a thread.
     """
-    made = Instance(image, image.memory, _OUTPUT)
+    made = image.mint(image.smallest, _OUTPUT)
     try:
         made.begin(BOOT, b"")
         while not made.poll():

@@ -14,6 +14,7 @@ from typing import Any
 import actors.errors
 import storage.errors
 from facets.capabilities import errors as capabilities
+from facets.egress import errors as egress
 from facets.isolates.errors import GuestError, NotTransferable
 
 _REFUSED = (StopIteration, StopAsyncIteration, Warning)
@@ -53,6 +54,17 @@ _OURS: dict[str, type[Exception]] = {
         capabilities.CapabilityDenied,
         capabilities.CapabilityRevoked,
         capabilities.CapabilityExpired,
+        egress.EgressError,
+        egress.EgressDenied,
+        egress.EgressTooLarge,
+        egress.EgressTimeout,
+        egress.EgressFailed,
+        egress.EgressBudget,
+        egress.RequestBudget,
+        egress.SentBudget,
+        egress.ReceivedBudget,
+        egress.TimeBudget,
+        egress.ConcurrentBudget,
     )
 }
 _TAKEN = frozenset({"self", "message", "fields", "hint", "type", "traceback", "notes", "kind"}) | {

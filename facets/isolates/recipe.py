@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from actors.values import copy
 from facets import images
+from facets.egress.egress import Egress
 from facets.images.names import Built
 from facets.isolates.code import IMAGES, Code
 from facets.isolates.content import content
@@ -34,6 +35,13 @@ class Options(TypedDict, total=False):
     `facets.isolates.science`); any other name is one that `facets.images.build` made."""
     env: Mapping[str, Any] | None
     """Plain data and capabilities, which the code sees as `self.env`."""
+    egress: Egress | None
+    """The only way out of it; None means that there is none. Each sandbox gets an exit of its own,
+    whose budget ends with it and whose name in the audit is the actor and the code. What is asked
+    for leaves once everything that it may depend on is durable, and never inside a transaction of
+    several actors (`EffectInTransaction`). An egress belongs to who made it: when a runtime
+    closes, only connections that are idle are closed. Isolates of one egress are the same, those
+    of two are not."""
     limits: Limits | None
     """What each sandbox may use. Without it, memory is what an image takes and as much again as
     code without packages has."""
@@ -58,6 +66,7 @@ class Recipe:
     language: str | None = None
     image: str | None = None
     env: Mapping[str, Any] = field(default_factory=dict)
+    egress: Egress | None = None
     limits: Limits | None = None
     packages: Packages = ()
     tails: Sequence[Tail] = ()
@@ -67,6 +76,8 @@ class Recipe:
     def of(cls, given: Options) -> Recipe:
         """NotTransferable if `env` has something that cannot cross."""
         options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+        if not isinstance(options.get("egress"), Egress | None):
+            raise TypeError(f"egress is a facets.Egress, not {type(options['egress']).__name__}")
         content(dict(options.get("env", {})), "env")
         options["env"] = copy(dict(options.get("env", {})), "env")
         options["tails"] = tuple(options.get("tails", ()))
@@ -92,8 +103,8 @@ class Recipe:
 
     @cached_property
     def data(self) -> object:
-        """What stands for `env` where two recipes are compared."""
-        return content(dict(self.env), "env")
+        """What stands for `env` and `egress` where two recipes are compared."""
+        return content(dict(self.env), "env"), self.egress
 
     @property
     def key(self) -> object:

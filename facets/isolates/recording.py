@@ -132,7 +132,7 @@ class Recorder:
         """As of now."""
         of = self._instance
         content = Content(
-            VERSION, self._language, of.image, self._seed, of.memory, of.output, of.fuel,
+            VERSION, self._language, of.image, self._seed, of.most, of.output, of.fuel,
             self._complete, self._events,
         )  # fmt: skip
         return Recording(msgspec.msgpack.encode(content))

@@ -25,7 +25,7 @@ class SeededInstance(Instance):
     """Time and randomness come from a seed, and a call may use so much fuel, which is exact."""
 
     ambient: Seeded
-    __slots__ = ("_prints", "_witness", "fuel", "image", "memory")
+    __slots__ = ("_prints", "_witness", "fuel", "image", "most")
 
     def __init__(
         self, image: Image, memory: int, output: int, seed: bytes, fuel: int, witness: Witness
@@ -33,7 +33,7 @@ class SeededInstance(Instance):
         self._witness = witness
         self._prints = hashlib.sha256()
         self.image = image.identity
-        self.memory = memory
+        self.most = memory
         self.fuel = fuel
         super().__init__(image, memory, output, Seeded(seed))
 

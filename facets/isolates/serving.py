@@ -21,6 +21,7 @@ from facets.isolates.grants import Grant, Grants
 from facets.isolates.steps import describe
 
 if TYPE_CHECKING:
+    from facets.capabilities.capability import Capability
     from facets.isolates.services import Services
 
 PENDING = 1_000
@@ -59,8 +60,8 @@ class Asked:
     """One call of a guest's to a capability."""
 
     __slots__ = (
-        "args", "begun", "cause", "credit", "grant", "kwargs", "method", "number", "over", "size",
-        "streams", "task", "waiter",
+        "args", "begun", "cause", "credit", "entry", "grant", "kwargs", "method", "number", "over",
+        "size", "stopped", "streams", "task", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,8 @@ class Asked:
         self.kwargs = kwargs
         self.cause: Any = None
         """The actor's call that the guest's code runs for; None if that is over."""
+        self.entry: Any = None
+        """Its place in the audit, once it has one."""
         self.size = 0
         self.begun = False
         self.streams = False
@@ -80,6 +83,7 @@ class Asked:
         self.over: Exception | None = None
         """What to answer in place of its outcome."""
         self.task: asyncio.Task[None] | None = None
+        self.stopped = False
         self.waiter: asyncio.Future[None] | None = None
 
     def more(self, count: int) -> None:
@@ -87,6 +91,12 @@ class Asked:
         self.credit += count
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+    def stop(self) -> None:
+        """Cancel it, but once: a second time would interrupt what it gives back meanwhile."""
+        if self.task is not None and not self.stopped:
+            self.stopped = True
+            self.task.cancel()
 
     async def room(self) -> None:
         """Return when the guest wants an item."""
@@ -167,7 +177,7 @@ class Serving:
         if asked is None:
             return
         if asked.task is not None:
-            asked.task.cancel()
+            asked.stop()
         elif not asked.begun:
             self._heard.remove(asked)
             self._done(asked)
@@ -181,6 +191,11 @@ class Serving:
 
     def start(self, failed: Exception | None) -> None:
         """Begin what was heard; with `failed`, the step it belongs to was not committed."""
+        if len(self._heard) > 1 and failed is None:
+            try:
+                self._services.expect(self._heard)
+            except Exception as error:  # what cannot be recorded does not run
+                failed = error
         while self._heard:
             asked = self._heard.popleft()
             asked.begun = True
@@ -243,21 +258,22 @@ class Serving:
         self._asked.pop(asked.number, None)
         self._held -= asked.size
 
-    def lost(self, grant: Grant) -> None:
-        """A capability was taken back: its running calls end, and the guest is told."""
+    def lost(self, capability: Capability, handles: list[int]) -> None:
+        """It was taken back: its running calls end, also of a guest that let go of it since."""
         for asked in list(self._asked.values()):
-            if asked.grant is grant and asked.task is not None:
-                asked.over = grant.capability.ended(asked.method)
-                asked.task.cancel()
-        self._say(["revoke", grant.handle])
+            if asked.grant.capability is capability and asked.task is not None:
+                asked.over = capability.ended(asked.method)
+                asked.stop()
+        for handle in handles:
+            self._say(["revoke", handle])
 
     def end(self) -> None:
         """The isolate is gone: nothing runs for it any more, but for the call that ended it."""
         self._dead = True
         current = asyncio.current_task(self._loop)
         for asked in list(self._asked.values()):
-            if asked.task is not None and asked.task is not current:
-                asked.task.cancel()
+            if asked.task is not current:
+                asked.stop()
         while self._heard:
             self._done(self._heard.popleft())
 

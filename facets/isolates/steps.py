@@ -23,6 +23,7 @@ OPERATIONS = frozenset({
 FILE = "file"
 """Not storage and of no step: a question to `files`."""
 OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
+Wait = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], "bytes | None"]
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -31,7 +32,7 @@ class Steps:
 
     __slots__ = (
         "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
-        "allowed", "lost", "served",
+        "_wait", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -42,11 +43,14 @@ class Steps:
         files: Files,
         references: References | None = None,
         own: OwnCall | None = None,
+        wait: Wait | None = None,
     ) -> None:
         self._services = services
         self._references = references
         self._own = own
         """Runs one of the runtime's own services for a call of this number."""
+        self._wait = wait
+        """Begins one that takes time; its answer, if it is there at once."""
         self._stores = stores
         self._failed = failed
         """Told which call lost a step because the commit failed."""
@@ -59,8 +63,11 @@ class Steps:
         self.lost: Exception | None = None
         """Why a step could not be committed, since whoever reads this last took it."""
 
-    def serve(self, message: bytes) -> bytes:
-        """Run one operation; the answer is the value or the error to raise in the guest."""
+    def serve(self, message: bytes) -> bytes | None:
+        """Run one operation; the answer is the value or the error to raise in the guest.
+
+        None if it comes later: the guest waits for something outside, and its step is over.
+        """
         self.count()
         step, call, op, args = _parse(message, self._references)
         if op == "undo":
@@ -80,16 +87,18 @@ class Steps:
         except Exception as error:
             return _refusal(error)
 
-    def _serve_own(self, call: int, args: list[Any]) -> bytes:
-        name, positional, named = args
+    def _serve_own(self, call: int, args: list[Any]) -> bytes | None:
+        name, positional, named = _service(args)
         own = self._services.own
-        if own is None or self._own is None or type(name) is not str:
+        if own is None or self._own is None:
             raise PermissionError("this isolate has no services of its own")
         if own.ends_step(name):
             self.end()
             if self.lost is not None:
                 raise self.lost
-        result = self._own(call, name, tuple(positional), dict(named))
+        if self._wait is not None and own.waits(name):
+            return self._wait(call, name, positional, named)
+        result = self._own(call, name, positional, named)
         blob = Blob(self._references)
         return pack([True, lower(result, blob, name)], blob)
 
@@ -150,6 +159,16 @@ def _parse(message: bytes, references: References | None) -> tuple[int, int, str
         return step, call, op, [lift(arg, tail) for arg in args]
     except MALFORMED as error:
         raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None
+
+
+def _service(args: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    try:
+        name, positional, named = args
+        if type(name) is not str or type(positional) is not list or type(named) is not dict:
+            raise ValueError("a name and its arguments were expected")
+    except ValueError as error:
+        raise ProtocolViolation(f"a malformed call to the runtime: {error}"[:500]) from None
+    return name, tuple(positional), named
 
 
 def _refusal(error: Exception) -> bytes:

@@ -99,9 +99,15 @@ def _random_bytes(ambient: Ambient, arguments: int, result: int) -> None:
     count = capi.u64_at(arguments + capi.OF).value
     if count > MAX_RANDOM:
         raise ValueError(count)
+    put_bytes(result, ambient.random(count))
+
+
+def put_bytes(result: int, content: bytes) -> None:
+    """Write a list of bytes into the component value at this address."""
     # A byte is a structure here: all of them are made at once, not one by one through ctypes.
+    count = len(content)
     values = bytearray(_ONE_U8 * count)
-    values[capi.OF :: capi.VAL_SIZE] = ambient.random(count)
+    values[capi.OF :: capi.VAL_SIZE] = content
     capi.kind_at(result).value = capi.LIST
     capi.list_new(result + capi.OF, count)
     ctypes.memmove(capi.text_at(result + capi.OF).data, bytes(values), len(values))

@@ -14,7 +14,6 @@ FALLBACKS = {
     "markupsafe": "`_speedups` or `_native`",
     "msgpack": "`_cmsgpack` or `fallback`",
     "pyyaml": "`_yaml` or the loaders and dumpers of `yaml` itself",
-    "wrapt": "`_wrappers` or `wrappers`",
 }
 """Name of the package: which module stands in for which."""
 

@@ -162,7 +162,7 @@ KILLS = [
     ("await asyncio.sleep(3600)", WallLimit),
     ("time.sleep(3600)", WallLimit),
     ("return 'x' * (100 << 20)", (OutputLimit, MemoryError)),
-    ("return 'x' * (17 << 20)", OutputLimit),
+    ("return 'x' * ((16 << 20) + 1)", OutputLimit),
     ("for _ in range(100): print('x' * (1 << 20))", LogLimit),
     ("os.abort()", GuestAborted),
     ("x = []\nwhile True: x.append('x' * (1 << 20))", MemoryError),

@@ -236,7 +236,7 @@ async def test_what_its_owner_ended_in_mid_call_replays_up_to_there(runtime: Loc
         spinning = asyncio.ensure_future(tool.spin())
         await asyncio.sleep(0.02)
         lead.facets.abort("tool")
-        await asyncio.wait([spinning])
+        await asyncio.gather(spinning, return_exceptions=True)
         return isolate.recording("tool")
 
     replayed = replay(await run(runtime, story))

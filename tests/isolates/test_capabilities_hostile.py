@@ -172,6 +172,28 @@ async def test_a_revoked_handle_is_refused_also_in_raw(start: Open, owner: Owner
     assert session.alive
 
 
+async def test_letting_go_in_mid_call_does_not_keep_it_from_being_revoked(start: Open) -> None:
+    session = await start(TOOL)
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    revocable = capability(run)
+    texts = ('["call",1,1,"",[],{}]', '["drop",[[1,1]]]')
+    waiting = asyncio.create_task(session.call("wait", (revocable, *texts)))
+    await began.wait()
+    revocable.revoke()
+    await ended.wait()
+
+    session.close()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_an_item_comes_only_for_credit(start: Open) -> None:
     made: list[int] = []
 

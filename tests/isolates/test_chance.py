@@ -7,6 +7,7 @@ import random
 import pytest
 
 from facets.isolates import Code, Limits, capi, image, loading, wasi
+from facets.isolates.ambient import Ambient
 from facets.isolates.instance import BOOT, Instance
 from tests.isolates.conftest import Open
 
@@ -54,12 +55,12 @@ def test_a_load_asks_the_host_for_thirty_two_random_bytes(
     asked: list[int] = []
 
     @wasi._function
-    def few(arguments: int, result: int) -> None:
+    def few(ambient: Ambient, arguments: int, result: int) -> None:
         asked.append(capi.u64_at(arguments + capi.OF).value)
-        wasi.put_random(result, asked[-1])
+        wasi.put_bytes(result, ambient.random(asked[-1]))
 
     monkeypatch.setitem(wasi._TABLE, ("random", "get-random-bytes"), few)
-    listening = image.Image(guest.engine, guest.component, guest.identity)
+    listening = image.Image(guest.engine, guest.component, guest.identity, guest.smallest)
     instance = Instance(listening, Limits().memory, 1 << 20)
     try:
         code = Code.of("async def main(): pass")

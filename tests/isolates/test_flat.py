@@ -220,9 +220,11 @@ def test_what_merging_does_not_know_is_refused(was: str, becomes: str, said: str
         flattened(component)
 
 
-def test_the_guest_is_one_module_beside_the_one_that_brings_in_the_host(guest: image.Image) -> None:
+def test_the_guest_is_one_module_beside_those_that_bring_in_the_host_and_measure_memory(
+    guest: image.Image,
+) -> None:
     parts = Parts(build.WASM.read_bytes())
-    whole, late = map(parse, parts.modules)
+    whole, late, _ = map(parse, parts.modules)
 
     assert len(whole.memories) == 1
     assert not whole.imported(1)

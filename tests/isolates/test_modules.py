@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from facets.errors import BadModules, GuestError, ModulesTooLarge
+from facets.errors import BadModules, GuestError, ModulesTooLarge, ProtocolViolation
 from facets.isolates import Code, modules
 from facets.isolates.files import PIECE
 from tests.isolates.conftest import Open
@@ -207,3 +207,46 @@ def test_code_with_files_is_equal_by_content() -> None:
     assert code != Code.of({"main": "", "a/b.json": "[]", "p/__init__.py": ""})
     assert code != Code.of({"main": "", "a/b.json": "{}", "p": ""})
     assert pickle.loads(pickle.dumps(code)) == code
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        '["read","main.py"]',
+        '["read","main.py",-1]',
+        '["read","main.py",true]',
+        '["read","main.py","0"]',
+        '["find"]',
+        '["find",1]',
+        '["find",["x"]]',
+        '["load","a","b"]',
+        '["exec","x"]',
+        '[["find"],"x"]',
+        "[]",
+    ],
+)
+async def test_a_question_that_no_guest_asks_kills(start: Open, question: str) -> None:
+    source = f"""
+        from wit_world.imports import host
+        async def run():
+            host.call('[0,0,"file",{question}]')
+    """
+    session = await start(source, "run", actor=False)
+    with pytest.raises(ProtocolViolation, match="a malformed request for a file"):
+        await session.call("")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../main.py", "nothing", "shop", "", "a" * 99999])
+async def test_what_is_asked_for_by_hand_is_found_only_among_the_files(
+    start: Open, path: str
+) -> None:
+    source = """
+from wit_world.imports import host
+async def run(path):
+    import json
+    return [host.call(json.dumps([0, 0, "file", [what, path, *more]]))[:40]
+            for what, more in (("load", []), ("read", [0]))]
+"""
+    session = await start({"main": source, "shop/x.json": ""}, "run", actor=False)
+    for answer in await session.call("", (path,)):
+        assert answer.startswith('[false,{"type":"FileNotFoundError"')

@@ -9,6 +9,7 @@ import pytest
 
 from facets.isolates import image, pool, workers
 from facets.isolates.errors import GuestError, IsolateError
+from facets.isolates.instance import Instance
 from facets.isolates.pool import Pool, rehearsed
 from tests.isolates.conftest import Open
 
@@ -123,7 +124,7 @@ async def test_no_two_draw_the_same_random_numbers(stock: Pool, start: Open) -> 
 async def test_a_guest_that_fails_its_rehearsal_is_not_kept(
     stock: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool.Instance, "take", lambda _: b'["err"]')
+    monkeypatch.setattr(Instance, "take", lambda _: b'["err"]')
     with pytest.raises(IsolateError, match="rehearsal"):
         rehearsed(stock._image)
     stock.take(*LIMITS).close()

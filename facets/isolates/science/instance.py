@@ -65,6 +65,10 @@ class ScienceInstance(Guest):
         self._flag = ctypes.create_string_buffer(2)
         self.files = Files(image.library, SCRATCH)
 
+    def memory(self) -> int | None:
+        """Bytes of its memory. Not while a call is in progress."""
+        return int(core.memory_size(self.context, self.memory_at))
+
     def limit(self, memory: int, output: int) -> None:
         """Other limits from now on."""
         self._store.set_limits(

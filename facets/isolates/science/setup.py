@@ -79,6 +79,9 @@ import science_host
 from isolate import boot, network, output, shapes
 
 network.install()
+from isolate import connection
+
+connection.install()
 from isolate import arrays, values
 from isolate.calls import Calls
 from isolate.failures import describe

@@ -97,6 +97,7 @@ async def test_one_object_is_one_handle_inside(language: Guest) -> None:
 async def test_what_the_guest_lets_go_of_is_freed(language: Guest) -> None:
     session = await opened(language)
     await session.call("keep", (double,))
+    await session.call("keep", (double,))
     await session.call("many", (plain, 3))
     await session.call("same", (1, 1))
     assert held(session) == 1

@@ -164,6 +164,23 @@ async def test_who_shares_a_step_with_a_failing_call_fails_with_it(guest_js: Gue
     assert guest_js.owner.values("select n from t") == []
 
 
+async def test_who_is_done_keeps_what_it_wrote_whoever_fails_after(guest_js: Guest) -> None:
+    session = await guest_js.open(
+        "import {Actor} from 'facets'; export class Tool extends Actor {"
+        "static migrations = ['create table t(n)'];"
+        "gate = new Promise((ok) => { this.open = ok; });"
+        "async waits() { await this.gate; for (let i = 0; i < 9; i++) await null;"
+        "this.sql('insert into t values (1)'); throw new Error(1); }"
+        "async opens() { this.sql('insert into t values (2)'); this.open(); } }"
+    )
+
+    failed, done = await asyncio.gather(
+        session.call("waits"), session.call("opens"), return_exceptions=True
+    )
+    assert (type(failed).__name__, done) == ("Error", None)
+    assert guest_js.owner.values("select n from t") == [2]
+
+
 async def test_timers_run_in_order_and_can_be_taken_back(run: Any) -> None:
     assert await run(
         """

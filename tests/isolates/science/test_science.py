@@ -21,6 +21,7 @@ from facets.isolates.errors import (
     OutputLimit,
     ProtocolViolation,
 )
+from facets.isolates.own import Own
 from facets.isolates.science import image, wasi
 from tests.isolates.fake import Owner
 from tests.isolates.science.conftest import Open
@@ -205,6 +206,25 @@ async def test_the_loop_goes_on_while_it_imports(start: Open) -> None:
     assert turns > 100
 
 
+async def test_the_boot_of_an_interpreter_is_not_held_against_the_tool(
+    science: image.ScienceImage, start: Open
+) -> None:
+    science.pool.drain()
+    session = await start(TOOL, limits={"wall": 0.2})  # less than a boot takes
+    assert await session.call("ok") == "ok"
+
+
+async def test_the_next_ones_are_booted_ahead(science: image.ScienceImage, start: Open) -> None:
+    science.pool.drain()
+    await start(TOOL)
+    async with asyncio.timeout(60):
+        while not science.pool.ready:
+            await asyncio.sleep(0.01)
+    ready = science.pool.ready
+    await start(TOOL)
+    assert science.pool.ready == ready - 1
+
+
 def test_every_import_has_a_fate(science: image.ScienceImage) -> None:
     imports = {(one.module, one.name) for one in science._module.imports}
     answered = {(wasi.MODULE, name) for name in [*wasi.FUNCTIONS, "fd_write"]}
@@ -246,3 +266,25 @@ async def test_other_isolates_refuse_arrays(start: Open) -> None:
     session = await start(TOOL)
     with pytest.raises(NotTransferable, match="class"):
         await session.call("add", (int, 1))
+
+
+FETCH = """
+import urllib.request
+from facets import Actor, fetch
+
+class Tool(Actor):
+    async def both(self):
+        with urllib.request.urlopen("https://any.test/1") as response:
+            first = response.read()
+        return first, (await fetch("https://any.test/2")).bytes()
+"""
+
+
+async def test_requests_leave_through_its_egress(start: Open, owner: Owner) -> None:
+    async def web(method: str, url: str, *rest: Any) -> Any:
+        return {"status": 200, "url": url, "headers": [], "body": url[-1].encode()}
+
+    owner.own = Own()
+    owner.own.offer("fetch", web, waits=True)
+    session = await start(FETCH)
+    assert await session.call("both") == (b"1", b"2")

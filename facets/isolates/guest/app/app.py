@@ -11,7 +11,7 @@ import time  # noqa: E402
 import wit_world  # noqa: E402
 from wit_world.imports import host  # noqa: E402
 
-from isolate import baked, boot, output, shapes, snapshot, warm  # noqa: E402
+from isolate import baked, boot, connection, output, shapes, snapshot, warm  # noqa: E402
 from isolate.calls import Calls  # noqa: E402
 from isolate.failures import describe  # noqa: E402
 from isolate.values import encode  # noqa: E402
@@ -51,7 +51,9 @@ def _prepare():
     output.install()
     time.sleep = _sleep
     shapes.install()
+    connection.install()
     try:
+        connection.install()
         large = baked.bake()
         warm.warm()
         _running.append(Calls())

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .binary import put_all, put_section, put_text, put_unsigned
+from .binary import put_all, put_section, put_text, put_unsigned, text, unsigned
 from .component import LIFT, LOWER, OPTIONS_OF, Alias, Bundle, Canon, Component, Instantiate, Kept
 from .merge import Defined, Merge, Origin, Outside
-from .module import FUNCTION, KINDS, Import, Module, parse
+from .module import FUNCTION, KINDS, MEMORY, Import, Module, parse
 
-_CORE_MODULE, _CORE_INSTANCE, _ALIAS, _CANON = 1, 2, 6, 8
+_CUSTOM, _CORE_MODULE, _CORE_INSTANCE, _ALIAS, _TYPE, _CANON, _EXPORT = 0, 1, 2, 6, 7, 8, 11
+_MEMORY_OPTION = 3
+MEASURE = bytes.fromhex(
+    "0061736d01000000"
+    "01050160 00017f"  # a function that returns an i32
+    "02070100 0130 020000"  # imports the memory "0" of ""
+    "03020100"
+    "07080104 73697a65 0000"  # exports "size"
+    "0a060104 00 3f00 0b"  # memory.size
+)
 _Bundles = dict[str, dict[str, tuple[int, int]]]
 """By the name that a module imports from: kinds and indices by name."""
 
@@ -86,9 +95,11 @@ class Flat:
     def encoded(self) -> bytes:
         """The component, with one module in the place of those that are merged."""
         around = b"".join(self._parts())  # says what is exported
+        measured = b"".join(self._memory(1 + len(self._late)))
         modules = [self._merge.encoded(self._exports), *(one.raw for one in self._late.values())]
+        modules += [MEASURE] if measured else []
         made = b"".join(put_section(_CORE_MODULE, one) for one in modules)
-        return b"\0asm\x0d\0\1\0" + made + around
+        return b"\0asm\x0d\0\1\0" + made + around + measured
 
     def _parts(self) -> Iterator[bytes]:
         instantiated = False
@@ -177,12 +188,49 @@ class Flat:
             return bytes([number])
         return bytes([number]) + put_unsigned(self._new(OPTIONS_OF[number], value))
 
+    def _memory(self, module: int) -> Iterator[bytes]:
+        """One more export: `memory: func() -> u32`, the pages that the memory has which
+        its last function uses."""
+        parts = [one for one in self._component.parts if not _is_custom(one)]
+        if not (isinstance(parts[-2], Canon) and parts[-2].kind == LIFT):
+            raise ValueError("a component does not end with a function and its export")
+        lifted, exported = parts[-2], _only_export(parts[-1])
+        memory = dict(lifted.options).get(_MEMORY_OPTION)
+        if memory is None:
+            return  # nothing of it needs memory
+        yield from self._instance(module, {"": {"0": (MEMORY, self._new(MEMORY, memory))}})
+        instance = put_unsigned(self._instances - 1)
+        alias = bytes([0, FUNCTION, 1]) + instance + put_text("size")
+        yield put_section(_ALIAS, put_all([alias]))
+        yield put_section(_TYPE, put_all([b"\x40\0\0\x79"]))  # no parameters; a u32
+        # The type of the last function is the last type; its export is one more function.
+        function, made = put_unsigned(self._counts[FUNCTION]), put_unsigned(lifted.type + 1)
+        lift = b"\0\0" + function + b"\0" + made
+        yield put_section(_CANON, put_all([lift]))
+        export = b"\0" + put_text("memory") + b"\1" + put_unsigned(exported + 2) + b"\0"
+        yield put_section(_EXPORT, put_all([export]))
+
     def _place(self, kind: int, key: Origin) -> None:
         self._places[kind, key] = self._counts[kind]
         self._counts[kind] += 1
 
     def _new(self, kind: int, index: int) -> int:
         return self._places[kind, self._item(kind, index)]
+
+
+def _is_custom(part: object) -> bool:
+    return isinstance(part, Kept) and part.content[0] == _CUSTOM
+
+
+def _only_export(part: object) -> int:
+    """The index of the function that this section exports, and nothing else."""
+    if isinstance(part, Kept) and part.content[0] == _EXPORT:
+        at = unsigned(part.content, 1)[1]
+        count, at = unsigned(part.content, at)
+        _, at = text(part.content, at + 1)
+        if count == 1 and part.content[at] == 1:
+            return unsigned(part.content, at + 1)[0]
+    raise ValueError("a component does not end with the export of a function")
 
 
 def flattened(data: bytes) -> bytes:

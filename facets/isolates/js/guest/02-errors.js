@@ -36,6 +36,7 @@ const TREE = {
     "LinkLoop", "PathTooLong", "PathInvalid", "FileTooLarge", "FilesQuota", "FileDamaged"],
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
   EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
+  EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
   ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],

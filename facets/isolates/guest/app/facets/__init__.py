@@ -5,9 +5,12 @@ from facets.actor import Actor
 from facets.capability import capability
 from facets.children import Start
 from facets.exclusive import exclusive
+from facets.fetching import fetch
 from facets.rows import Row, Rows
 
-__all__ = ["Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive"]
+__all__ = [
+    "Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive", "fetch",
+]  # fmt: skip
 
 
 def __getattr__(name):

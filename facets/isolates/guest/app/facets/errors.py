@@ -167,6 +167,60 @@ class TransactionAcrossAwait(StorageError):
     hint = "finish the block before you await; code between two awaits is already atomic"
 
 
+class EgressError(FacetsError):
+    """A request did not get its answer. Fields: `url` (without query), `rule`."""
+
+    url = rule = ""
+
+
+class EgressDenied(EgressError, PermissionError):
+    """The request may not leave. Field: `reason`, which check says so."""
+
+    reason = ""
+
+
+class EgressTooLarge(EgressError):
+    """A request or an answer is larger than its rule allows. Field: `limit`, bytes."""
+
+
+class EgressTimeout(EgressError, TimeoutError):
+    """Connecting, waiting or the whole exchange took too long. It may have arrived."""
+
+
+class EgressFailed(EgressError, ConnectionError):
+    """No connection, or what came back is not HTTP. It may have arrived."""
+
+
+class EgressBudget(EgressError):
+    """This isolate has used up what it may. Field: `limit`."""
+
+
+class RequestBudget(EgressBudget):
+    """Too many requests."""
+
+
+class SentBudget(EgressBudget):
+    """Too many bytes out."""
+
+
+class ReceivedBudget(EgressBudget):
+    """Too many bytes in."""
+
+
+class TimeBudget(EgressBudget, TimeoutError):
+    """Too many seconds in requests, added up."""
+
+
+class ConcurrentBudget(EgressBudget):
+    """Too many requests at once; wait for one to end, or close a stream."""
+
+
+class StatusError(EgressError):
+    """What `raise_for_status` raises for 4xx and 5xx. Fields: `status`, `url`."""
+
+    status = 0
+
+
 class ExclusiveReentered(FacetsError, RuntimeError):
     """A call chain entered an exclusive section that it already holds."""
 

@@ -7,8 +7,11 @@ import select
 _LOOKUPS = ("getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "getnameinfo")
 
 
+_WHY = "an isolate has no sockets; use facets.fetch, urllib.request or httpx, if it has an egress"
+
+
 def _refuse(*_args, **_kwargs):
-    raise PermissionError(errno.EACCES, "an isolate has no network")
+    raise PermissionError(errno.EACCES, _WHY)
 
 
 class Socket(_socket.socket):

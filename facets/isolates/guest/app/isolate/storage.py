@@ -50,6 +50,28 @@ def operate(op, args):
     raise build(value)
 
 
+def call_own(method, args):
+    """Call the runtime's own services and wait in the fiber; other calls of this isolate wait too.
+
+    The step ends here. Raises what the host raised; CancelledError if this call was told to stop.
+    """
+    if _open:
+        _refuse_broken()
+        raise TransactionAcrossAwait("this transaction met a request to the outside")
+    loop = _state["loop"]
+    blob = Blob()
+    lowered = encode([method, lower(args, blob, "args"), {}])
+    text = f'[{loop.step},{call_id.get()},"own",{lowered}]'
+    reserve(text, blob.parts)
+    (ok, value), tail = receive(host.call(blob.frame(text)))
+    loop.step += 1
+    if ok:
+        return lift(value, tail)
+    if value["type"] == "CancelledError":
+        raise asyncio.CancelledError
+    raise build(lift(value, tail))
+
+
 def _refuse_broken():
     for block in _open:
         if block.broken and block.task is asyncio.current_task():
