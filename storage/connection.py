@@ -16,6 +16,7 @@ from typing import Any
 
 import apsw
 
+from storage import functions
 from storage.authorizer import why_denied, why_own_denied
 from storage.errors import (
     ConstraintError,
@@ -95,6 +96,7 @@ class Connection:
             pass
         db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+        functions.define(db)
         db.limit(apsw.SQLITE_LIMIT_LENGTH, limits.value)
         db.limit(apsw.SQLITE_LIMIT_SQL_LENGTH, limits.statement)
         db.limit(apsw.SQLITE_LIMIT_VARIABLE_NUMBER, limits.parameters)

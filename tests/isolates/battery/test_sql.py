@@ -90,6 +90,11 @@ BODIES: dict[str, Attack] = {
         " insert into t values (new.n + 1); end')\nself.sql('insert into t values (1)')\n"
         "raise KeyError('once')", KeyError, "once",
     ),
+    "characters to trim": (
+        "self.sql('select trim(?, ?)', 'a' * 500000, 'b' * 499999 + 'a')\n"
+        "self.sql('select instr(?, ?)', 'a' * 1000000, 'a' * 500000 + 'b')\n"
+        "self.sql('select replace(?, ?, ?)', 'a' * 1000000, 'a', 'b' * 1000)", ValueTooLarge, "",
+    ),
     "a long pattern": ("self.sql('select ? like ?', 'a', '%' * 5000)", StatementTooComplex, ""),
     "a deep expression": ("self.sql.unsafe('select ' + '-(' * 1500 + '1' + ')' * 1500)",
                           StatementTooComplex, ""),
