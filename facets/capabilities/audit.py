@@ -2,7 +2,8 @@
 
 Rows are in the database of the actor whose `self.isolates` it is. The row is written before the
 code of a capability runs, as "running", and is told the outcome afterwards; where that code is
-the owner's own, both are part of its steps, and one commit with what it wrote. So nothing that an
+the owner's own, both are part of its steps, and one commit with what it wrote; otherwise the
+outcome follows within a turn of the loop. So nothing that an
 isolate did survives a crash without its row, and what cannot be recorded does not run. A row
 that stays "running" is of a use that ended with its owner or its host. What a transaction undoes
 is recorded all the same.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -71,6 +72,8 @@ class Audit:
         self._last: int | None = None
         self._unsure: dict[Transaction, dict[int, Entry]] = {}
         """Written inside a transaction that may yet be undone."""
+        self._over: dict[int, Entry] = {}
+        """Outcomes that the next commit takes along; a turn of the loop later at most."""
 
     def entry(self, who: str, capability: str, method: str, arguments: Any) -> Entry:
         """A use that is about to begin; nothing is written yet."""
@@ -89,16 +92,33 @@ class Audit:
         if self.owner.transaction is not None:
             self._doubt(self.owner.transaction, entry)
 
-    def put_alone(self, entry: Entry) -> None:
-        """Write the row in a step of its own. Nothing happens if the owner has ended."""
-        owner = self.owner
-        if owner.broken is not None:
+    def begin(self, entries: Sequence[Entry]) -> None:
+        """Write the rows of what is about to run, in a step of their own."""
+        self._over |= {entry.id: entry for entry in entries}
+        self.flush()
+
+    def end(self, entry: Entry) -> None:
+        """Write an outcome soon."""
+        if not self._over:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._over[entry.id] = entry
+
+    def flush(self) -> None:
+        """Write what is to be written, in one step. Nothing happens if the owner has ended."""
+        owner, entries = self.owner, [*self._over.values()]
+        if owner.broken is not None or not entries:
             return
         held = owner.transaction
         if held is not None and held.doomed is not None:
-            self._doubt(held, entry)  # nothing can be written before it is over
-            return
-        Context().run(self._alone, lambda: self.put(entry))
+            for entry in entries:
+                self._doubt(held, entry)  # nothing can be written before it is over
+        else:
+            Context().run(self._alone, lambda: self._put_all(entries))
+        self._over.clear()
+
+    def _put_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self.put(entry)
 
     def _alone(self, work: Callable[[], T]) -> T:
         """Do something as a step of the owner. None of its own is open while a guest is heard."""
@@ -127,16 +147,18 @@ class Audit:
         written = self._unsure.pop(held)
         if held.kept:
             return
-        for entry in written.values():
-            self.put_alone(entry)
+        self._over |= written
+        self.flush()
 
     def read(self, limit: int, before: int | None) -> list[Used]:
         """The newest rows, newest first."""
-        if not self._exists():
-            return []
-        query = f"select {_COLUMNS} from _facets_audit where id < ? order by id desc limit ?"  # noqa: S608
         newest = 1 << 62 if before is None else before
-        return [Used(*row) for row in self.owner.database.run_own(query, (newest, limit))]
+        query = f"select {_COLUMNS} from _facets_audit where id < ? order by id desc limit ?"  # noqa: S608
+        rows = self.owner.database.run_own(query, (newest, limit)) if self._exists() else []
+        known = {row[0]: Used(*row) for row in rows}
+        # Its own step may be undone, so what waits is shown and not written.
+        known |= {one.id: one.used() for one in self._over.values() if one.id < newest}
+        return [known[number] for number in sorted(known, reverse=True)][:limit]
 
     def _newest(self) -> int:
         if not self._exists():
@@ -154,8 +176,8 @@ class Entry:
     """One use under way."""
 
     __slots__ = (
-        "_audit", "_began", "_time", "capability", "digest", "error", "id", "method", "outcome",
-        "seconds", "who",
+        "_audit", "_began", "_time", "begun", "capability", "digest", "error", "id", "method",
+        "outcome", "seconds", "who",
     )  # fmt: skip
 
     def __init__(
@@ -169,20 +191,27 @@ class Entry:
         self.capability = capability
         self.method = method
         self.digest = hashed
+        self.begun = False
+        """Its row was written."""
         self.outcome: Outcome = "running"
         self.error = ""
         self.seconds = 0.0
 
-    def row(self) -> tuple[object, ...]:
+    def row(self) -> tuple[Any, ...]:
         """What is written."""
         return (
             self.id, self._time, self.who, self.capability, self.method, self.digest,
             self.outcome, self.error, self.seconds,
         )  # fmt: skip
 
+    def used(self) -> Used:
+        """The same, to be read."""
+        return Used(*self.row())
+
     async def around(self, running: Coroutine[Any, Any, Any]) -> Any:
         """Run the owner's own code, with the row as part of its first and its last step."""
-        self._audit.put(self)
+        if not self.begun:
+            self._audit.put(self)
         result = await running
         self._over("ok")
         self._audit.put(self)
@@ -190,7 +219,9 @@ class Entry:
 
     def begin(self) -> None:
         """Other code is about to run."""
-        self._audit.put_alone(self)
+        if not self.begun:
+            self.begun = True
+            self._audit.begin([self])
 
     def end(self, error: BaseException | None = None) -> None:
         """It has ended; again, and after `around`, nothing happens unless there is an error."""
@@ -202,7 +233,7 @@ class Entry:
             self._over("cancelled", error)
         else:
             self._over("denied" if isinstance(error, CapabilityError) else "failed", error)
-        self._audit.put_alone(self)
+        self._audit.end(self)
 
     def _over(self, outcome: Outcome, error: BaseException | None = None) -> None:
         self.outcome = outcome

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class Built:
     @property
     def limits(self) -> Limits:
         """What its isolates may use by default: as much memory more as other isolates have."""
-        usual = Limits()
-        return replace(usual, memory=max(usual.memory, self.memory + usual.memory // 2))
+        usual = Limits().memory
+        return Limits(memory=max(usual, self.memory + usual // 2))
 
     @cached_property
     def path(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,10 @@ class IsolateBody:
         """One of the runtime's own services, in the middle of a step."""
         assert self.own is not None  # noqa: S101 - it is never taken away
         return self._desk.own_now(self.own, cause, method, args, kwargs)
+
+    def expect(self, several: Sequence[Asked]) -> None:
+        """The guest is about to use several things."""
+        self._desk.expect(several)
 
     async def use(self, asked: Asked) -> Any:
         """A call of the guest's to something that it was handed."""

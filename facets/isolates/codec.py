@@ -21,7 +21,7 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Protocol, final
@@ -39,6 +39,14 @@ SAFE = 2**53
 """Integers from here on are tagged on their way in: a guest's JSON may have only doubles."""
 LONG = 4096
 """Text longer than this is attached: JSON would escape and scan it twice."""
+COLLISIONS = 1 << 16
+"""Comparisons of unequal values with equal hashes that one frame may cost, about. A guest can
+choose numbers for their hashes, and the host takes seconds to make a set of thousands with one."""
+SHAPES = 256
+"""Rows of so many different columns may be in one frame: each takes a class of its own."""
+_FEW = 16
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a message raises that is not what it should be; its sender has lied."""
 _SINGLE = frozenset({bool, type(None)})
 _SIMPLE = frozenset({bool, type(None), str, int, float})
 _to_json = msgspec.json.Encoder().encode
@@ -143,8 +151,10 @@ class Blob:
 class Tail(str):
     """The attachments of a frame that came in, and what references in it mean."""
 
-    __slots__ = ("references",)
+    __slots__ = ("collisions", "references", "shapes")
     references: References | None
+    collisions: int
+    shapes: set[tuple[str, ...]]
 
 
 class _Refused(Exception):
@@ -181,6 +191,7 @@ def unpack(frame: bytes, references: References | None = None) -> tuple[Any, str
         return header, None
     attached = Tail(tail.decode())
     attached.references = references
+    attached.collisions, attached.shapes = 0, set()
     return header, attached
 
 
@@ -401,6 +412,8 @@ def lift(v: Any, blob: str | None) -> Any:
         return v
     try:
         return _lift(v, blob, 0)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     except (KeyError, IndexError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"a malformed value: {type(error).__name__}: {error}") from None
 
@@ -432,6 +445,27 @@ def _lift_list(x: Any, blob: str, depth: int) -> list[Any]:
     return [_lift(item, blob, depth) for item in x]
 
 
+def _lift_keys(x: Any, blob: str, depth: int) -> list[Any]:
+    """Values that are about to be hashed."""
+    keys = _lift_list(x, blob, depth)
+    _collide(keys, blob)
+    return keys
+
+
+def _collide(keys: list[Any], blob: str) -> None:
+    if len(keys) > _FEW and isinstance(blob, Tail):
+        found = Counter(map(hash, keys)).values()
+        blob.collisions += sum([n * n for n in found if n > 1])
+        if blob.collisions > COLLISIONS:
+            raise ValueError("too many values with the same hash")
+
+
+def _lift_pairs(x: Any, blob: str, depth: int) -> dict[Any, Any]:
+    pairs = [(_lift(k, blob, depth), _lift(y, blob, depth)) for k, y in x]
+    _collide([key for key, _ in pairs], blob)
+    return dict(pairs)
+
+
 def _names(x: Any) -> tuple[str, ...]:
     if type(x) is not list or not all(type(name) is str for name in x):
         raise ValueError("names were expected")
@@ -450,6 +484,10 @@ def _lift_row(x: list[Any], blob: str, depth: int) -> Row:
     columns, values = _names(x[1]), _lift_list(x[2], blob, depth)
     if len(columns) != len(values):
         raise ValueError("a row that does not fit its columns")
+    if isinstance(blob, Tail) and columns not in blob.shapes:
+        blob.shapes.add(columns)
+        if len(blob.shapes) > SHAPES:
+            raise ValueError(f"rows of more than {SHAPES} shapes")
     return row_type(columns)(values)
 
 
@@ -472,9 +510,9 @@ def _lift_scientific(x: list[Any], blob: str, depth: int) -> Any:
 
 _LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
     "t": lambda x, blob, depth: tuple(_lift_list(x[1], blob, depth)),
-    "e": lambda x, blob, depth: set(_lift_list(x[1], blob, depth)),
-    "f": lambda x, blob, depth: frozenset(_lift_list(x[1], blob, depth)),
-    "d": lambda x, blob, depth: {_lift(k, blob, depth): _lift(y, blob, depth) for k, y in x[1]},
+    "e": lambda x, blob, depth: set(_lift_keys(x[1], blob, depth)),
+    "f": lambda x, blob, depth: frozenset(_lift_keys(x[1], blob, depth)),
+    "d": lambda x, blob, depth: _lift_pairs(x[1], blob, depth),
     "i": lambda x, blob, depth: int(x[1], 16),
     "n": lambda x, blob, depth: float(x[1]),
     "b": lambda x, blob, depth: _span(x, blob).encode("latin-1"),

@@ -15,11 +15,10 @@ from facets.isolates.printed import Printed
 from facets.isolates.using import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from facets.isolates.isolate import Isolate
     from facets.isolates.opening import AnySession
-    from facets.isolates.own import Own
     from facets.isolates.serving import Asked
 
 
@@ -121,6 +120,9 @@ class _Stateless:
         self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         raise PermissionError(f"an entrypoint has no {method}")
+
+    def expect(self, several: Sequence[Asked]) -> None:
+        self._desk.expect(several)
 
     async def use(self, asked: Asked) -> Any:
         return await self._desk.use(asked)

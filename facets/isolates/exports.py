@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Literal, Protocol, final
 from weakref import WeakValueDictionary
 
+from actors.call import CURRENT
 from facets.capabilities.capability import Capability, Kind, check_kind
 from facets.capabilities.visit import visit, visit_stream
 
@@ -20,16 +21,20 @@ _METHODS = 1_000
 _NAME = 200
 
 
+Called = str | list[Any]
+"""A method of the session's own target, or an export and a method of that."""
+
+
 class Guest(Protocol):
     """The session, as its exports know it."""
 
-    async def call_export(
-        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def reply(
+        self, target: Called, args: tuple[Any, ...], kwargs: dict[str, Any] | None, cause: Any
     ) -> Any:
         """Call a method of an export."""
 
-    def stream_export(
-        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    def items(
+        self, target: Called, args: tuple[Any, ...], kwargs: dict[str, Any] | None, cause: Any
     ) -> AsyncGenerator[Any, None]:
         """Iterate a method of an export."""
 
@@ -49,7 +54,7 @@ class Exports:
 
     def received(self, number: object, description: object) -> Export:
         """What stands for an export outside; ValueError if the guest's words make no sense."""
-        if type(number) is not int or number < 1:
+        if type(number) is not int or not 0 < number < 1 << 53:
             raise ValueError("an export has a number")
         name, kind, methods = _read(description)
         found = self._held.get(number)
@@ -108,7 +113,9 @@ class Export(Capability):
         """Call it in its isolate; arguments and result are copied."""
         check_kind(self, method, "call")
         guest = self.exports.guest
-        return await visit(self.home, lambda: guest.call_export(self.number, method, args, kwargs))
+        return await visit(
+            self.home, lambda: guest.reply([self.number, method], args, kwargs, CURRENT.get())
+        )
 
     def stream(
         self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -117,7 +124,7 @@ class Export(Capability):
         check_kind(self, method, "stream")
         guest = self.exports.guest
         return visit_stream(
-            self.home, lambda: guest.stream_export(self.number, method, args, kwargs)
+            self.home, lambda: guest.items([self.number, method], args, kwargs, CURRENT.get())
         )
 
     def __del__(self) -> None:

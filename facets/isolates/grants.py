@@ -46,7 +46,8 @@ class Grants:
         self.exports = exports
         self.home = home
         """Stands in for the maker of what is granted next, if nobody made it."""
-        self.on_lost: Callable[[Grant], None] | None = None
+        self.on_lost: Callable[[Capability, list[int]], None] | None = None
+        """Told what was taken back, and the handles that the guest has for it."""
         self._entries: dict[int, Grant] = {}
         self._handles: dict[Hashable, int] = {}
         self._last = OWN
@@ -100,9 +101,9 @@ class Grants:
 
     def lost(self, capability: Capability) -> None:
         """It was taken back: the guest is told, and what runs for it is cancelled."""
-        for entry in list(self._entries.values()):
-            if entry.capability is capability and self.on_lost is not None:
-                self.on_lost(entry)
+        if self.on_lost is not None:
+            found = [one.handle for one in self._entries.values() if one.capability is capability]
+            self.on_lost(capability, found)
 
     # -- inwards: a guest wrote what comes here -----------------------------------------------
 

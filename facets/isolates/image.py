@@ -70,7 +70,7 @@ class Image:
         self.component_at = capi.address(component.ptr())
         self.boot = capi.export_index(self.component_at, None, b"boot", 4)
         self.pump = capi.export_index(self.component_at, None, b"pump", 4)
-        self.memory = capi.export_index(self.component_at, None, b"memory", 6)
+        self.measure = capi.export_index(self.component_at, None, b"memory", 6)
         self.pool: Pool[Instance] = Pool(self)
         self.code = CodeCache(self)
 
@@ -82,6 +82,11 @@ class Image:
 def loaded(wasm: Key = WASM) -> Image | None:
     """The image, if this process has it already."""
     return _images.get(wasm)
+
+
+def of_identity(identity: str) -> Image | None:
+    """The image with this hash, if this process has it."""
+    return next((one for one in _images.values() if one.identity == identity), None)
 
 
 def load(wasm: Key = WASM, on_progress: Progress | None = None) -> Image:

@@ -110,7 +110,7 @@ class Instance:
             pass
         capi.drop(future)
         self._check()
-        exports = [image.boot, image.pump, *([image.memory] if image.memory else [])]
+        exports = [image.boot, image.pump, *([image.measure] if image.measure else [])]
         return tuple([self._function(at, one) for one in exports])
 
     def _function(self, instance: int, export: int) -> _Export:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from facets.isolates.calls import MethodInfo
 from facets.isolates.code import Code
-from facets.isolates.codec import Blob, References, lift, lower, pack, unpack
+from facets.isolates.codec import MALFORMED, Blob, References, lift, lower, pack, unpack
 from facets.isolates.errors import LoadError, ProtocolViolation
 
 Compiled = Mapping[str, str]
@@ -81,7 +81,7 @@ def compiled(answer: bytes) -> Compiled:
         if tag != "code" or not all(type(value) is bytes for value in found.values()):
             raise ValueError(tag)
         return {name: value.decode("latin-1") for name, value in found.items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise ProtocolViolation(f"a malformed answer to boot: {error}"[:500]) from None
 
 
@@ -102,7 +102,7 @@ def loaded(answer: bytes) -> Loaded:
             frozenset(str(name) for name in said["hooks"]),
             frozenset(str(name) for name in said["plain"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise ProtocolViolation(f"a malformed answer to boot: {error}"[:500]) from None
 
 

@@ -9,15 +9,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, final
 
 from facets.isolates.errors import GuestError, IsolateDead
 from facets.isolates.invocation import KEPT, MESSAGE, Invocation, Kind, Outcome
 
 if TYPE_CHECKING:
-    from facets.isolates.instance import Instance
     from facets.isolates.runner import Runner
-    from facets.isolates.science.instance import ScienceInstance
 
 MEASURED = 0.0002
 """Seconds that a guest computes until its memory is asked for again: it takes 3 us to ask."""
@@ -44,6 +42,13 @@ class Subject(NamedTuple):
 def invocation(row: Row) -> Invocation:
     """The same as an object."""
     return Invocation(*row[0], *row[1:])
+
+
+class Measured(Protocol):
+    """A guest that can say how much memory it has."""
+
+    def memory(self) -> int | None:
+        """Bytes; None if it cannot say. Not while a call is in progress."""
 
 
 @final
@@ -104,7 +109,7 @@ class Meter:
         texts.reverse()
         return tuple(texts)
 
-    def answered(self, instance: Instance | ScienceInstance, size: int) -> None:
+    def answered(self, instance: Measured, size: int) -> None:
         """The guest gave back control with an answer of this size."""
         self.sent += size
         cpu = self.runner.cpu

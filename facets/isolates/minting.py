@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from facets.isolates.caps import Room, Seat
@@ -35,6 +36,21 @@ class Oversight(NamedTuple):
     def seat(self, limits: Limits) -> Seat | None:
         """Its place; IsolateCap if there is none."""
         return None if self.room is None else self.room.enter(limits.memory)
+
+    @contextmanager
+    def loading(self, failed: Callable[[BaseException], None]) -> Iterator[None]:
+        """The load of the isolate: counted, and `failed` is told why if it fails."""
+        started = None if self.meter is None else self.meter.begin("load", "")
+        problem: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            problem = error
+            failed(error)
+            raise
+        finally:
+            if self.meter is not None and started is not None:
+                self.meter.end(started, problem)
 
 
 NONE = Oversight()

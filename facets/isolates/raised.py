@@ -67,6 +67,11 @@ _OURS: dict[str, type[Exception]] = {
         egress.ConcurrentBudget,
     )
 }
+_TAKEN = frozenset({"self", "message", "fields", "hint", "type", "traceback", "notes", "kind"}) | {
+    "characters_written",  # of OSError: takes nothing but an int
+    *dir(BaseException),
+}
+"""Names that a field of a guest's cannot have: an exception uses them for something else."""
 _SHORT = 64 << 10
 
 
@@ -123,10 +128,13 @@ def _base(kind: str) -> type[Exception] | None:
 
 
 def _is_field(key: object, value: object) -> bool:
-    taken = {"message", "fields", "hint", "args", "type", "traceback", "notes", "kind"}
     plain = isinstance(value, (str, int, float, bool, type(None)))
     return (
-        isinstance(key, str) and key.isidentifier() and key[0] != "_" and key not in taken and plain
+        isinstance(key, str)
+        and key.isidentifier()
+        and key[0] != "_"
+        and key not in _TAKEN
+        and plain
     )
 
 

@@ -50,6 +50,9 @@ def replay(recording: Recording) -> Replayed:
 
 
 def _image(content: Content) -> Image:
+    ready = image.of_identity(content.image)  # one with packages in it, perhaps
+    if ready is not None:
+        return ready
     if content.language == "python":
         found = image.load()
     else:
@@ -59,7 +62,8 @@ def _image(content: Content) -> Image:
     if found.identity != content.image:
         raise OtherGuest(
             f"it was recorded with guest {content.image[:12]}, and this is {found.identity[:12]}",
-            hint="replay it with the release that recorded it",
+            hint="replay it with the release that recorded it; if it was made with packages=, use "
+            "those in this process first",
             recorded=content.image,
             found=found.identity,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facets.isolates.errors import IsolateDead
@@ -34,6 +34,9 @@ class Services(Protocol):
         self, cause: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run one of the runtime's own services at once, for the call `cause`."""
+
+    def expect(self, several: Sequence[Asked]) -> None:
+        """These are about to be used, in this order; raises if they may not be."""
 
     async def use(self, asked: Asked) -> Any:
         """Run a call to a capability; what it returns, or raises, is the guest's to see."""

@@ -10,21 +10,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 from facets.isolates import eager
-from facets.isolates.codec import Blob, lift, lower
+from facets.isolates.codec import SAFE, Blob, lift, lower
 from facets.isolates.errors import CallLimit, NotTransferable, OutputLimit
 from facets.isolates.grants import Grant, Grants
 from facets.isolates.steps import describe
 
 if TYPE_CHECKING:
+    from facets.capabilities.capability import Capability
     from facets.isolates.services import Services
 
 PENDING = 1_000
 """Calls that may be under way at a time; an honest guest holds more of them back."""
+NESTED = 8
+"""Calls that may begin one inside the other, when what is called calls an isolate again. Deeper
+ones begin in a later turn of the loop: the host's stack is not a guest's to exhaust."""
+TURN = 64
+"""Items that a stream which never waits may give before others have a turn."""
 HELD = 4
 """The arguments of all of them may take this many times `Limits.output`."""
+
+
+_depth: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+"""Calls that are beginning, one inside the other, on each loop."""
 
 
 class Outlet(Protocol):
@@ -48,8 +60,8 @@ class Asked:
     """One call of a guest's to a capability."""
 
     __slots__ = (
-        "args", "begun", "cause", "credit", "grant", "kwargs", "method", "number", "over", "size",
-        "stopped", "streams", "task", "waiter",
+        "args", "begun", "cause", "credit", "entry", "grant", "kwargs", "method", "number", "over",
+        "size", "stopped", "streams", "task", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +74,8 @@ class Asked:
         self.kwargs = kwargs
         self.cause: Any = None
         """The actor's call that the guest's code runs for; None if that is over."""
+        self.entry: Any = None
+        """Its place in the audit, once it has one."""
         self.size = 0
         self.begun = False
         self.streams = False
@@ -117,7 +131,7 @@ class Serving:
     def call(self, message: list[Any], tail: str | None, size: int) -> None:
         """The guest calls; `size` is that of the outbox it stands in."""
         _, number, handle, method, args, kwargs, *rest = message
-        if type(number) is not int or number <= self._last or type(method) is not str:
+        if type(number) is not int or not self._last < number < SAFE or type(method) is not str:
             raise ValueError("a call without a number of its own")
         args, kwargs = lift(args, tail), lift(kwargs, tail)
         if type(args) is not list or type(kwargs) is not dict or len(rest) > 1:
@@ -177,6 +191,11 @@ class Serving:
 
     def start(self, failed: Exception | None) -> None:
         """Begin what was heard; with `failed`, the step it belongs to was not committed."""
+        if len(self._heard) > 1 and failed is None:
+            try:
+                self._services.expect(self._heard)
+            except Exception as error:  # what cannot be recorded does not run
+                failed = error
         while self._heard:
             asked = self._heard.popleft()
             asked.begun = True
@@ -185,9 +204,20 @@ class Serving:
                 self._answer(asked, None, failed)
                 self._done(asked)
                 continue
-            task = eager.start(self._run(asked), self._loop)
+            task = self._begin(asked)
             if asked.number in self._asked:
                 asked.task = task
+
+    def _begin(self, asked: Asked) -> asyncio.Task[None]:
+        """At once, or soon if too many begin one inside the other."""
+        depth = _depth.get(self._loop, 0)
+        if depth >= NESTED:
+            return self._loop.create_task(self._run(asked), context=Context())
+        _depth[self._loop] = depth + 1
+        try:
+            return eager.start(self._run(asked), self._loop)
+        finally:
+            _depth[self._loop] = depth
 
     async def _run(self, asked: Asked) -> None:
         """The task of one call. Whatever happens in it, the guest hears of it once."""
@@ -209,10 +239,16 @@ class Serving:
 
     async def _produce(self, asked: Asked) -> None:
         items = self._services.iterate(asked)
+        given = 0
         try:
             await asked.room()
             async for item in items:
                 self._tell("item", asked, item)
+                given += 1
+                if given % TURN == 0:
+                    await asyncio.sleep(0)
+                if self._dead:
+                    return
                 await asked.room()
         finally:
             await items.aclose()
@@ -222,13 +258,14 @@ class Serving:
         self._asked.pop(asked.number, None)
         self._held -= asked.size
 
-    def lost(self, grant: Grant) -> None:
-        """A capability was taken back: its running calls end, and the guest is told."""
+    def lost(self, capability: Capability, handles: list[int]) -> None:
+        """It was taken back: its running calls end, also of a guest that let go of it since."""
         for asked in list(self._asked.values()):
-            if asked.grant is grant and asked.task is not None:
-                asked.over = grant.capability.ended(asked.method)
+            if asked.grant.capability is capability and asked.task is not None:
+                asked.over = capability.ended(asked.method)
                 asked.stop()
-        self._say(["revoke", grant.handle])
+        for handle in handles:
+            self._say(["revoke", handle])
 
     def end(self) -> None:
         """The isolate is gone: nothing runs for it any more, but for the call that ended it."""
@@ -237,7 +274,8 @@ class Serving:
         for asked in list(self._asked.values()):
             if asked.task is not current:
                 asked.stop()
-        self._heard.clear()
+        while self._heard:
+            self._done(self._heard.popleft())
 
     # -- answering --------------------------------------------------------------------------------
 

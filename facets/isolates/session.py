@@ -34,14 +34,13 @@ from collections.abc import AsyncGenerator, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from actors.call import CURRENT
 from facets.isolates import languages, loading
 from facets.isolates.calls import MethodInfo, Pending, not_callable
 from facets.isolates.code import Code
-from facets.isolates.codec import Blob, lift, lower, pack, unpack
+from facets.isolates.codec import MALFORMED, Blob, lift, lower, pack, unpack
 from facets.isolates.deaths import again, panic, too_late, why_trapped
 from facets.isolates.errors import IsolateClosed, IsolateDead, ProtocolViolation
-from facets.isolates.exports import Exports
+from facets.isolates.exports import Called, Exports
 from facets.isolates.files import Files
 from facets.isolates.grants import Grants
 from facets.isolates.held import CALL, too_much, weigh
@@ -51,9 +50,11 @@ from facets.isolates.instance import BOOT, PUMP, Trapped, too_large
 from facets.isolates.limits import GRACE, Limits
 from facets.isolates.minting import NONE, Oversight, mint
 from facets.isolates.raised import raised
+from facets.isolates.runner import SLICE
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
 from facets.isolates.steps import Steps
+from facets.isolates.timing import when
 from facets.isolates.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_idle", "_inbox",
-        "_instance", "_loop", "_meter", "_opened", "_runner", "_scheduled", "_seat", "_sent",
-        "_services", "_serving", "_steps", "_waiting", "blob", "hooks", "limits", "methods",
-        "migrations", "plain", "target", "timings",
+        "__weakref__", "_began", "_calls", "_cancelling", "_clock", "_dead", "_grants", "_hearing",
+        "_idle", "_inbox", "_instance", "_loop", "_meter", "_more", "_opened", "_runner",
+        "_scheduled", "_seat", "_sent", "_services", "_serving", "_steps", "_waiting", "blob",
+        "hooks", "limits", "methods", "migrations", "plain", "target", "timings",
     )  # fmt: skip
 
     methods: Mapping[str, MethodInfo]
@@ -105,7 +106,7 @@ class Session:
         self.limits = limits
         self.target = target
         self._instance, self._runner, self._clock, self._seat = mint(
-            found, limits, oversight, self, self._tick
+            found, limits, oversight, self, lambda: self._post(["tick"])
         )
         self._meter = oversight.meter
         self._calls: dict[int, Pending] = {}
@@ -122,7 +123,8 @@ class Session:
         )
         self._serving = Serving(self, self._grants, services, limits.output)
         self.blob = Blob(self._grants)
-        self._scheduled = False
+        self._scheduled = self._hearing = self._more = False
+        self._began = 0.0  # when this turn of the loop began to run the guest
         self._dead: BaseException | None = None
         self._opened: Pending | None = None
         self.methods, self.migrations = {}, ()
@@ -151,8 +153,7 @@ class Session:
         functions. Only with `actor` is there storage; the target must then be an Actor class.
         `identity` becomes attributes of the actor (`id`, `name`). `packages` can be imported like
         modules of the code; `guest` is the WebAssembly file that Python runs in. Raises LoadError
-        if the code does not load, IsolateDead if loading crosses a limit, IsolateCap if there is no
-        room.
+        if the code does not load, IsolateDead if that crosses a limit, IsolateCap for want of room.
         """
         found, code = await languages.prepare(code, guest)
         languages.check_room(limits, found)
@@ -161,21 +162,12 @@ class Session:
         files = Files(code, packages, found.code)
         session = cls(found, target, actor, limits, services, files, oversight)
         session.blob.arrays = code.image != ""
-        meter = oversight.meter
-        counted = None if meter is None else meter.begin("load", "")
-        try:
+        with oversight.loading(session.kill):
             order = loading.order(
                 code, target, actor, identity, props, env, limits.output, compiled,
                 session._grants, files.tops,
             )  # fmt: skip
             await session._boot(order)
-        except BaseException as error:
-            session.kill(error)
-            if meter is not None and counted is not None:
-                meter.end(counted, error)
-            raise
-        if meter is not None and counted is not None:
-            meter.end(counted)
         if compiled is None and oversight.recorder is None and code.language == "python":
             found.code.loaded(code)
         return session
@@ -230,20 +222,16 @@ class Session:
 
         Arguments and result are copied. Raises what the method raised as a GuestError that is
         also that builtin, WallLimit when the time is up, IsolateDead when the isolate is killed.
-        If the caller is cancelled, the method is. `cause` is what `Services` get to see as the
-        cause of what the guest does in this call.
+        If the caller is cancelled, the method is. `cause` tells `Services` whose call it is.
         """
         self._check(method, "call")
-        return await self._answered_call(self._send(method, args, kwargs, False, cause))
+        return await self.reply(method, args, kwargs, cause)
 
-    async def call_export(
-        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def reply(
+        self, target: Called, args: tuple[Any, ...], kwargs: dict[str, Any] | None, cause: Any
     ) -> Any:
-        """Call a method of something that the guest handed out."""
-        sent = self._send([number, method], args, kwargs, False, CURRENT.get())
-        return await self._answered_call(sent)
-
-    async def _answered_call(self, call: Pending) -> Any:
+        """The result of a method of the class, or of something that the guest handed out."""
+        call = self._send(target, args, kwargs, False, cause)
         if not call.done:
             call.timer = self._loop.call_later(self.limits.wall, self._overdue, call)
             await self._wait(call)
@@ -261,22 +249,13 @@ class Session:
         Closing the stream closes the generator. `Limits.wall` bounds the wait for each item.
         """
         self._check(method, "stream")
-        return self._items(method, args, kwargs, cause)
+        return self.items(method, args, kwargs, cause)
 
-    def stream_export(
-        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def items(
+        self, target: Called, args: tuple[Any, ...], kwargs: dict[str, Any] | None, cause: Any
     ) -> AsyncGenerator[Any, None]:
-        """The items of a method of something that the guest handed out."""
-        return self._items([number, method], args, kwargs, CURRENT.get())
-
-    async def _items(
-        self,
-        method: str | list[Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any] | None,
-        cause: Any,
-    ) -> AsyncGenerator[Any, None]:
-        call = self._send(method, args, kwargs, True, cause)
+        """The items of a method of the class, or of something that the guest handed out."""
+        call = self._send(target, args, kwargs, True, cause)
         items = call.items
         assert items is not None  # noqa: S101 - by its kind
         try:
@@ -324,7 +303,7 @@ class Session:
 
     def _send(
         self,
-        method: str | list[Any],
+        method: Called,
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
         streams: bool,
@@ -438,7 +417,7 @@ class Session:
         if size > self.limits.host:
             self.fell(too_much(size, self.limits.host, f"answers to it take {size} bytes"))
             return
-        if not self._scheduled:
+        if not self._scheduled and not self._hearing:
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
@@ -460,7 +439,11 @@ class Session:
 
     def _post(self, message: list[Any]) -> None:
         self._inbox.put(message)
-        if not self._runner.busy:
+        self._start_pump()
+
+    def _start_pump(self) -> None:
+        if self._dead is None and not self._runner.busy and not self._hearing:
+            self._began = self._loop.time()
             self._pump()
 
     def _pump(self) -> None:
@@ -502,27 +485,32 @@ class Session:
             return
         if self._meter is not None:
             self._meter.answered(self._instance, len(answer))
-        if self._opened is not None:
-            self._opened.finish(answer)
-            return
+        self._hearing = self._opened is None  # what is said meanwhile goes with the next pump
         try:
             weigh(answer, self.limits.host)
+            if self._opened is not None:
+                self._opened.finish(answer)
+                return
             header, tail = unpack(answer, self._grants)
-            more = self._hear(header, tail, len(answer))
+            self._more = self._hear(header, tail, len(answer))
+            self._serving.start(lost)
         except IsolateDead as error:
             self.fell(error)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except MALFORMED as error:
             self.fell(ProtocolViolation(f"a malformed message: {error}"[:500]))
-        else:
-            self._serving.start(lost)
-            if (self._inbox or more) and not self._scheduled:
-                self._scheduled = True
-                self._loop.call_soon(self._flush)
+        self._hearing = False
+        if self._dead is not None or not (self._inbox or self._more):
+            return
+        if self._inbox and self._loop.time() - self._began < SLICE:
+            self._pump()  # this turn of the loop was short so far
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._dead is None and not self._runner.busy:
-            self._pump()
+        if self._inbox or self._more or self._grants.exports.dropped:
+            self._start_pump()
 
     def fell(self, error: BaseException) -> None:
         """Called by the runner: the isolate is of no more use."""
@@ -559,7 +547,7 @@ class Session:
             elif tag == "drop":
                 self._grants.drop(message[1])
             elif tag == "sleep":
-                due = float(message[1])
+                due = when(message[1])
             elif tag == "again":
                 more = True
             elif tag == "long":
@@ -586,8 +574,8 @@ class Session:
         return call
 
     def _raised(self, number: int, description: object) -> None:
+        error: Exception = raised(description)  # first: see "ok"
         call = self._closed(number)
-        error: Exception = raised(description)
         if call.overdue:
             late = too_late(self.limits.wall, survived=True)
             late.__cause__ = error
@@ -601,9 +589,6 @@ class Session:
         if not call.done:
             call.items.append(value)
             call.wake()
-
-    def _tick(self) -> None:
-        self._post(["tick"])
 
     def _flush_log(self) -> None:
         logged, self._instance.logged = self._instance.logged, []

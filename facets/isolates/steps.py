@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from facets.isolates.codec import Blob, References, Tail, lift, lower, pack, unpack
+from facets.isolates.codec import MALFORMED, Blob, References, Tail, lift, lower, pack, unpack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
 from facets.isolates.files import Files
 from facets.isolates.services import Services
@@ -157,7 +157,7 @@ def _parse(message: bytes, references: References | None) -> tuple[int, int, str
         if op == "own" and isinstance(tail, Tail):
             tail.references = references  # everywhere else only data has a place
         return step, call, op, [lift(arg, tail) for arg in args]
-    except (ValueError, TypeError) as error:
+    except MALFORMED as error:
         raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None
 
 

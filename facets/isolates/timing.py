@@ -12,6 +12,17 @@ TICK = 0.001
 """Seconds between two times that a guest can tell apart."""
 
 
+def when(said: object) -> float:
+    """A time that a guest wrote; ValueError if it is none. One that is not a number would put the
+    loop's timers, which are everybody's, out of order."""
+    if type(said) not in (int, float):
+        raise ValueError("a time is a number")
+    due = float(said)  # type: ignore[arg-type]
+    if math.isnan(due):
+        raise ValueError("a time is a number")
+    return due
+
+
 class Clock:
     """The loop's time in milliseconds; `tick` is called when the guest's earliest timer is due."""
 

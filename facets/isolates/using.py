@@ -5,7 +5,7 @@ One `Desk` for each isolate; every use passes it, and is recorded in the owner's
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,17 @@ class Desk:
         CURRENT.set(cause)
         return cause
 
+    def expect(self, several: Sequence[Asked]) -> None:
+        """Record what is about to be used, all in one commit."""
+        entries = [self._entry(asked) for asked in several]
+        for asked, entry in zip(several, entries, strict=True):
+            asked.entry, entry.begun = entry, True
+        self._audit.begin(entries)
+
     def _entry(self, asked: Asked) -> Entry:
+        known: Entry | None = asked.entry
+        if known is not None:
+            return known
         name = asked.grant.capability.name
         return self._audit.entry(self._who, name, asked.method, [asked.args, asked.kwargs])
 

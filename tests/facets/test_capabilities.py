@@ -37,6 +37,15 @@ class Tool(Actor):
         @facets.capability
         async def double(x): return 2 * x
         return double
+    async def through(self, cap, method, *args):
+        return await getattr(await cap(), method)(*args)
+    async def half(self):
+        self.sql("create table if not exists t(n)")
+        self.sql("insert into t values (1)")
+        for _ in range(2_000_000): pass
+        raise ValueError("no")
+    async def slowly(self, cap):
+        return [item async for item in cap.slowly(10)]
     async def keep(self, cap): self.kept = cap
     async def again(self, *args): return await self.kept(*args)
     async def linger(self, cap):
@@ -60,6 +69,12 @@ class Other(Actor):
 
     async def count(self, n: int) -> AsyncIterator[int]:
         for i in range(n):
+            yield i
+
+    async def slowly(self, n: int) -> AsyncIterator[int]:
+        for i in range(n):
+            for _ in range(20):
+                await asyncio.sleep(0)
             yield i
 
     async def fail(self) -> None:
@@ -200,6 +215,22 @@ class Tool(Actor):
     await run(runtime, story)
 
 
+async def test_a_stream_that_arrives_does_not_end_a_step_that_runs(runtime: LocalRuntime) -> None:
+    async def story(lead: Lead) -> None:
+        tool, other = lead.tool(), lead.facets.get("other", Other)
+        await tool.write(0)
+
+        items = asyncio.ensure_future(tool.slowly(other))
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match="no"):
+            await tool.half()
+
+        assert await items == list(range(10))
+        assert await tool.read() == [(0,)]
+
+    await run(runtime, story)
+
+
 async def test_a_reply_waits_for_what_the_capability_wrote(
     runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,8 +345,8 @@ async def test_a_marked_object_that_a_capability_returns_is_code_of_the_same_act
             return made
 
         assert await tool.call(open_log) is made
-        said = await tool.on(await tool.call(open_log), "write", "x")
-        assert said == "Lead:a.do -> Lead:a/tool.on -> Lead:a.Log.write"
+        said = await tool.through(open_log, "write", "x")
+        assert said == "Lead:a.do -> Lead:a/tool.through -> Lead:a.Log.write"
         assert await lead.log() == ["x", "x!"]
 
     await run(runtime, story)

@@ -11,7 +11,14 @@ from facets import Actor, Limits, LocalRuntime, Start
 from facets.errors import CpuLimit, FacetRunsOtherCode, FacetsError, LoadError
 
 JAVASCRIPT = """
-import { Actor } from "facets";
+import { Actor, Start } from "facets";
+
+export class Tally extends Actor {
+  async add(n) {
+    this.kv.set("n", this.kv.get("n", 0) + n);
+    return [this.props?.word, this.kv.get("n")];
+  }
+}
 
 export class Tool extends Actor {
   static migrations = ["create table if not exists runs(n integer)"];
@@ -28,6 +35,14 @@ export class Tool extends Actor {
     return [this.kv.get("last"), this.fs.readText("/last.txt"), this.name, this.props];
   }
   async spin() { for (;;); }
+  async nest(words) {
+    const tallies = words.map((word) => this.facets.get(word, new Start(Tally, { word })));
+    const counts = await Promise.all(tallies.map((tally) => tally.add(2)));
+    await this.facets.clone("a", "copy");
+    this.facets.delete("b");
+    const copy = this.facets.get("copy", Tally);
+    return [counts, this.facets.list(), this.facets.exists("b"), await copy.add(1)];
+  }
   async ask(cap) { return (await cap.double(4)) + 1; }
 }
 """
@@ -73,6 +88,9 @@ class Lead(Actor):
         helper = self.facets.get("helper", Helper)
         return await self.tool(JAVASCRIPT, "javascript").ask(helper)  # type: ignore[no-any-return]
 
+    async def nest(self) -> Any:
+        return await self.tool(JAVASCRIPT, "javascript").nest(["a", "b"])
+
     async def once(self, source: Any, *args: Any, **options: Any) -> Any:
         return await self.isolates.run(source, *args, **options)
 
@@ -104,6 +122,13 @@ async def test_streams_limits_and_capabilities_are_those_of_every_facet(tmp_path
         assert await lead.run(JAVASCRIPT, "javascript", 1) == 2
         with pytest.raises(FacetRunsOtherCode):
             await lead.other()
+
+
+async def test_a_tool_has_facets_of_its_own_source(tmp_path: Path) -> None:
+    async with LocalRuntime(tmp_path) as runtime:
+        assert await runtime.get(Lead, "a").nest() == [
+            [["a", 2], ["b", 2]], ["a", "copy"], False, [None, 3],
+        ]  # fmt: skip
 
 
 async def test_one_function_runs_in_a_sandbox_of_its_own(tmp_path: Path) -> None:

@@ -197,6 +197,26 @@ async def test_revoking_one_revokes_what_was_made_from_it(runtime: LocalRuntime)
     await run(runtime, story)
 
 
+async def test_revoking_one_ends_the_calls_of_what_was_made_from_it(
+    runtime: LocalRuntime,
+) -> None:
+    async def story(lead: Lead) -> None:
+        began = asyncio.Event()
+
+        async def wait() -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        one = facets.capability(wait)
+        calling = asyncio.ensure_future(lead.tool().call(one.only(max_calls=1).only()))
+        await began.wait()
+        one.revoke()
+        with pytest.raises(CapabilityRevoked):
+            await calling
+
+    await run(runtime, story)
+
+
 async def test_what_does_not_exist_cannot_be_narrowed_to() -> None:
     api = facets.capability(Api())
     for wrong in (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from facets import Actor, Invocation, IsolateLimits, Limits, LocalRuntime
+from facets import Actor, Invocation, IsolateLimits, Limits, LocalRuntime, capability
 from facets.errors import CpuLimit, GuestError, LoadError, WallLimit
 
 TOOL = """
@@ -127,6 +127,19 @@ async def test_the_memory_of_an_isolate_is_told_and_is_its_peak(runtime: LocalRu
     assert 28 << 20 < load.memory < 32 << 20
     assert load.memory + (20 << 20) <= held.memory == after.memory <= 64 << 20
     assert script.memory + (8 << 20) <= javascript.memory < 32 << 20
+
+
+async def test_calls_of_capabilities_are_counted(runtime: LocalRuntime) -> None:
+    @capability
+    async def double(n: int) -> int:
+        return 2 * n
+
+    async def story(lead: Lead) -> Invocation:
+        source = "async def main(double): return [await double(n) for n in range(5)]"
+        assert await lead.isolates.run(source, double) == [0, 2, 4, 6, 8]
+        return lead.isolates.log.newest(1)[0]
+
+    assert (await run(runtime, story)).calls == 5
 
 
 async def test_an_error_is_told_with_its_class_and_words_and_no_traceback(

@@ -15,6 +15,7 @@ from facets.isolates.guest import build
 from facets.isolates.science import image as science_image
 from facets.isolates.session import Session
 from tests.isolates.fake import Owner
+from tests.isolates.intact import Host
 
 Open = Callable[..., Awaitable[Session]]
 
@@ -41,9 +42,14 @@ def owner() -> Owner:
 
 
 @pytest.fixture
-async def start(guest: image.Image, owner: Owner) -> AsyncIterator[Open]:
+def opened() -> list[Session]:
+    """The sessions of the test, closed at its end."""
+    return []
+
+
+@pytest.fixture
+async def start(guest: image.Image, owner: Owner, opened: list[Session]) -> AsyncIterator[Open]:
     """`await start(source, target="Tool", ...)` opens a session and applies its migrations."""
-    opened: list[Session] = []
 
     async def start(source: str | dict[str, str], target: str = "Tool", **options: Any) -> Session:
         code = Code.of(dedent(source) if isinstance(source, str) else source)
@@ -62,11 +68,17 @@ async def start(guest: image.Image, owner: Owner) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-async def healthy(start: Open) -> AsyncIterator[None]:
-    """After the test, another session works."""
+async def healthy(start: Open, opened: list[Session]) -> AsyncIterator[None]:
+    """After the test, the host is intact, nothing is left, and another session works."""
+    host = Host()
     yield
+    attacked = list(opened)
     session = await start("async def add(a, b): return a + b", "add", actor=False)
     assert await session.call("", (1, 2)) == 3
+    assert session.pending == 0
+    for one in attacked:
+        one.close()
+    await host.check(attacked)
 
 
 @pytest.fixture

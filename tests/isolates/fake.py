@@ -41,6 +41,9 @@ class Owner:
     def own_now(self, cause: Any, method: str, args: Any, kwargs: Any) -> Any:
         return self.own.now(method, args, kwargs)
 
+    def expect(self, several: Any) -> None:
+        self.events.append(f"expect {len(several)}")
+
     async def use(self, asked: Any) -> Any:
         self.asked.append(asked)
         self.events.append("use")

@@ -287,6 +287,40 @@ async def test_a_key_takes_packages_too(server: Server, lead: Any) -> None:
     assert await lead.by_key([source], ["pack"]) == 6
 
 
+async def test_data_beside_a_module_is_opened_like_any_file(server: Server, lead: Any) -> None:
+    server.add("pack", files=PACK)
+    source = """
+import glob, importlib.resources, os, pathlib
+import pack
+async def main():
+    here = os.path.dirname(os.path.abspath(pack.__file__))
+    words = pathlib.Path(pack.__file__).parent / "data" / "words.txt"
+    with open(os.path.join(here, "data", "words.txt"), encoding="utf-8") as file:
+        first = list(file)
+    with importlib.resources.as_file(importlib.resources.files(pack) / "data/words.txt") as path:
+        third = open(path, "rb").read()
+    errors = []
+    for name, mode in (("data/words.txt", "w"), ("nothing", "r"), ("../../etc/passwd", "r")):
+        try:
+            open(os.path.join(here, name), mode)
+        except OSError as error:
+            errors.append(type(error).__name__)
+    walked = [(sorted(folders), sorted(files)) for _, folders, files in os.walk(here)]
+    return (
+        first, words.read_text("utf-8"), third.decode(), sorted(os.listdir(here)), errors,
+        walked[0],
+        (words.exists(), words.is_dir(), words.stat().st_size, os.path.isdir(here)),
+        [one.name for one in words.parent.glob("*.txt")], len(glob.glob(here + "/*.py")),
+    )
+"""
+    names = ["__init__.py", "data", "inner.py", "unused.py"]
+    assert await lead.run(source, packages=["pack"]) == (
+        ["héllo"], "héllo", "héllo", names, ["OSError", "FileNotFoundError", "FileNotFoundError"],
+        (["data"], ["__init__.py", "inner.py", "unused.py"]), (True, False, 6, True),
+        ["words.txt"], 3,
+    )  # fmt: skip
+
+
 async def test_a_package_takes_the_place_of_the_httpx_that_isolates_have(
     server: Server, lead: Any
 ) -> None:

@@ -113,17 +113,8 @@ class WasmSession:
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(compiling.pool(), modules.load, wasm)
         session = cls(found, target, limits, services, oversight)
-        meter = oversight.meter
-        counted = None if meter is None else meter.begin("load", "")
-        try:
+        with oversight.loading(session.kill):
             await session._boot(found)
-        except BaseException as error:
-            session.kill(error)
-            if meter is not None and counted is not None:
-                meter.end(counted, error)
-            raise
-        if meter is not None and counted is not None:
-            meter.end(counted)
         return session
 
     async def _boot(self, found: RawModule) -> None:

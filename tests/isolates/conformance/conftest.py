@@ -44,7 +44,7 @@ class Guest:
         """A session of this source, or of the tool, with its migrations applied."""
         code = Code.of(source or self.source("tool"), language=self.language)
         code = replace(code, image=self.image)
-        limits = Limits(**self.room | options.pop("limits", {}))
+        limits = Limits(**self.room | self.slower(options.pop("limits", {})))
         options = {"actor": True, "services": self.owner} | options
         session = await Session.open(code, target=target, limits=limits, **options)
         self.opened.append(session)
@@ -56,6 +56,11 @@ class Guest:
     def room(self) -> dict[str, Any]:
         """What it needs more than others."""
         return {"memory": 128 << 20} if self.image else {}
+
+    def slower(self, limits: dict[str, Any]) -> dict[str, Any]:
+        """The limits, with time to load in: a busy machine needs ten times the usual."""
+        least = 2.5 if self.image else 0.05
+        return {k: max(v, least) if k in ("cpu", "wall") else v for k, v in limits.items()}
 
     def pick(self, **by_language: Any) -> Any:
         """What is said for this language; TypeScript takes JavaScript's if it has none."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.isolates.conformance.conftest import Guest
 from tests.isolates.fake import Owner
+from tests.isolates.intact import Host
 
 
 @pytest.fixture
@@ -17,6 +18,19 @@ async def guest_js(owner: Owner) -> AsyncIterator[Guest]:
     yield made
     for session in made.opened:
         session.close()
+
+
+@pytest.fixture
+async def healthy(guest_js: Guest) -> AsyncIterator[None]:
+    """After the test, the host is intact, nothing is left, and another isolate works."""
+    host = Host()
+    yield
+    attacked = list(guest_js.opened)
+    session = await guest_js.open("export const main = (a, b) => a + b;", "main", actor=False)
+    assert await session.call("", (1, 2)) == 3
+    for one in attacked:
+        one.close()
+    await host.check(attacked)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from facets.isolates.errors import (
 from tests.isolates.conformance.conftest import Guest
 from tests.isolates.conformance.test_capabilities import double
 
+pytestmark = pytest.mark.usefixtures("healthy")
+
 TOOL = """
 import { Actor, named, sleep } from "facets";
 const x = new Map([[1, "x"]]);

@@ -11,6 +11,7 @@ import wasmtime
 from facets.isolates import Code, Limits
 from facets.isolates.wasm.session import WasmSession
 from tests.isolates.fake import Owner
+from tests.isolates.intact import Host
 
 Load = Callable[..., Awaitable[WasmSession]]
 
@@ -25,9 +26,14 @@ def owner() -> Owner:
 
 
 @pytest.fixture
-async def load(owner: Owner) -> AsyncIterator[Load]:
+def opened() -> list[WasmSession]:
+    """The sessions of the test, closed at its end."""
+    return []
+
+
+@pytest.fixture
+async def load(owner: Owner, opened: list[WasmSession]) -> AsyncIterator[Load]:
     """`await load(text or bytes, target="", ...)` opens a session."""
-    opened: list[WasmSession] = []
 
     async def load(source: str | bytes, target: str = "", **options: Any) -> WasmSession:
         wasm = assembled(source) if isinstance(source, str) else source
@@ -44,11 +50,16 @@ async def load(owner: Owner) -> AsyncIterator[Load]:
 
 
 @pytest.fixture
-async def healthy(load: Load) -> AsyncIterator[None]:
-    """After the test, another module works."""
+async def healthy(load: Load, opened: list[WasmSession]) -> AsyncIterator[None]:
+    """After the test, the host is intact, nothing is left, and another module works."""
+    host = Host()
     yield
+    attacked = list(opened)
     session = await load(
         '(module (func (export "add") (param i32 i32) (result i32)'
         " (i32.add (local.get 0) (local.get 1))))"
     )
     assert await session.call("add", (1, 2)) == 3
+    for one in attacked:
+        one.close()
+    await host.check(attacked)

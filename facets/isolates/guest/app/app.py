@@ -53,6 +53,7 @@ def _prepare():
     shapes.install()
     connection.install()
     try:
+        connection.install()
         large = baked.bake()
         warm.warm()
         _running.append(Calls())

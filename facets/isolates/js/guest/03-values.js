@@ -168,9 +168,13 @@ maker(Bytes, bytes);
 maker(Uint8ClampedArray, (v, blob) => bytes(view(v), blob));
 maker(Int8Array, (v, blob) => bytes(view(v), blob));
 maker(Buffer_, (v, blob) => bytes(new Bytes(v), blob));
-maker(Moment, (v) => {
+maker(Moment, (v, blob, depth, path) => {
   if (!isFinite_(timeOf(v))) return "null";
-  return '{"$":["dt","' + iso(v) + '"]}';
+  const text = iso(v);  // a longer one has a sign and six digits for its year
+  if (text.length > 24 || text < "0001") {
+    throw refuse(path, "a date of a year before 1 or after 9999 cannot cross");
+  }
+  return '{"$":["dt","' + text + '"]}';
 });
 maker(Table, (v, blob, depth, path) => {
   let text = "";

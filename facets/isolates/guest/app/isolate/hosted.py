@@ -11,12 +11,12 @@ import json
 import marshal
 import sys
 
-from isolate import distributions
+from isolate import distributions, opened
 from isolate.asking import read
 from isolate.failures import remember
+from isolate.opened import ROOT
 from isolate.resources import Reader
 
-ROOT = "<packages>/"
 _OWN = frozenset({"httpx"})
 """What this runtime has in the place of a package that the tool may bring itself."""
 
@@ -141,3 +141,4 @@ def install(tops, ask):
             sys.modules.pop(name, None)
         sys.meta_path.insert(0, Hosted(tops, ask))
         sys.path_hooks.append(functools.partial(Folder, ask))
+        opened.install(ask)

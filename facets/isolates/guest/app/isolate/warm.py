@@ -88,6 +88,11 @@ class Tool(Actor):
         raise ValueError("x")
     async def nap(self):
         await asyncio.sleep(100)
+    async def lend(self, cap):
+        await cap(1, a="x")
+        async for item in cap.items():
+            pass
+        return await asyncio.gather(cap(1), cap.get((2,)), cap.get({"a": cap}))
     @facets.exclusive
     async def alone(self):
         async with asyncio.Lock():
@@ -126,6 +131,7 @@ class Tool(Actor):
         for i in range(n):
             yield json.dumps({"i": i, "n": self.n})
 """
+_ERROR = {"type": "ValueError", "kinds": ["ValueError"], "message": "x", "hint": "", "fields": {}}
 CALLS = {
     "add": [1],
     "kinds": [],
@@ -187,3 +193,9 @@ def _call_all(calls):
     for call, (method, args) in enumerate(CALLS.items()):
         calls.pump(encode([0.0, ["call", call, method, args, {}]]))
     calls.pump(encode([5.0, ["cancel", 6, "x"], ["more", 2, 3], ["tick"]]))
+    about = {"kind": "object", "name": "x", "methods": {"": "call", "get": "call"}}
+    calls.pump(encode([6.0, ["call", 9, "lend", [{"$": ["r", 1, about]}], {}]]))
+    calls.pump(encode([6.0, ["ans", 1, {"$": ["t", [1, 2]]}]]))
+    calls.pump(encode([6.0, ["item", 2, 1], ["item", 2, "x"], ["end", 2]]))
+    answers = [["ans", 3, 1], ["ans", 4, {"a": 1}], ["err", 5, _ERROR]]
+    calls.pump(encode([6.0, *answers]))

@@ -1,0 +1,66 @@
+"""Whatever a guest says, its session answers or kills it: no other exception, and nothing hangs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facets.isolates.errors import IsolateDead
+from tests.isolates.fuzz import EXAMPLES, grammar
+from tests.isolates.fuzz.scripted import Say, play
+
+pytestmark = pytest.mark.timeout(300 + EXAMPLES)
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+says = st.builds(Say, grammar.frames, st.lists(grammar.spoken, max_size=2).map(tuple))
+noises = st.builds(
+    Say,
+    st.one_of(st.binary(max_size=40), grammar.torn(grammar.frames)),
+    st.lists(st.one_of(st.binary(max_size=20), grammar.torn(grammar.spoken)), max_size=1).map(
+        tuple
+    ),
+)
+
+
+@fuzz
+@given(st.lists(says, min_size=1, max_size=4), st.booleans())
+def test_structured_lies_end_in_an_answer_or_a_kill(script: list[Say], streams: bool) -> None:
+    played = play(script, streams=streams)
+    assert played.killed is None or isinstance(played.killed, IsolateDead)
+    assert len(played.owner.deaths) == (played.killed is not None)
+
+
+@fuzz
+@given(st.lists(noises, min_size=1, max_size=3), st.booleans())
+def test_noise_ends_in_an_answer_or_a_kill(script: list[Say], streams: bool) -> None:
+    played = play(script, streams=streams)
+    assert played.killed is None or isinstance(played.killed, IsolateDead)
+
+
+READY: dict[str, Any] = {
+    "methods": {"run": "call"}, "exclusive": [], "migrations": [], "hooks": [], "plain": [],
+}  # fmt: skip
+answers = st.one_of(
+    st.builds(
+        lambda tag, said, extra: grammar.frame([tag, READY | said, *extra], None),
+        st.sampled_from(["ready", "err", "code", 5]),
+        st.dictionaries(
+            st.sampled_from([*READY, "type", "message", "traceback"]), grammar.values, max_size=3
+        ),
+        st.lists(grammar.data, max_size=1),
+    ),
+    grammar.torn(grammar.frames),
+    st.binary(max_size=30),
+)
+
+
+@fuzz
+@given(answers)
+def test_a_lie_about_what_was_loaded_is_an_error_of_the_load(boot: bytes) -> None:
+    play([], boot=boot)
