@@ -24,7 +24,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 # Lookups cannot be cancelled. On threads of their own, slow ones hold up other lookups and not
 # whatever else the process does on its default threads.
-_THREADS = ThreadPoolExecutor(8, thread_name_prefix="egress-lookup")
+_THREADS = ThreadPoolExecutor(8, thread_name_prefix="facets-lookup")
 
 
 class AddressRefused(Exception):

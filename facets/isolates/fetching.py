@@ -84,6 +84,9 @@ class Fetching:
         return self._exit
 
     async def _durable(self) -> None:
+        # In a turn of its own: a sync that fails ends every actor, and must not find the task of
+        # one of them below it on the stack, where it cannot be interrupted.
+        await asyncio.sleep(0)
         home, owner = self._home, self._owner  # who has the record of this use
         await home.node.host.gate.passed(
             max(home.dependency, owner.dependency), max(home.remote, owner.remote)

@@ -52,9 +52,6 @@ class Lead(Actor, kind="EgressLead"):
     def tool(self, egress: Egress | None, name: str = "tool") -> Any:
         return self.facets.get(name, self.isolates.get(TOOL, egress=egress).actor("Tool"))
 
-    async def on_facet_broken(self, name: str, error: BaseException) -> None:
-        self.broken = error
-
 
 STORY: list[Callable[..., Any]] = []
 
@@ -111,10 +108,21 @@ async def test_a_request_arrives_when_what_was_written_before_it_is_durable(
     assert found == [True]
 
 
+@pytest.mark.parametrize("inline", [0.0, 5.0], ids=["thread", "inline"])
 @pytest.mark.parametrize("how", HOW)
 async def test_nothing_leaves_if_what_it_depends_on_cannot_be_made_durable(
-    disk: FaultyDisk, state: Path, make: Make, api: Api, server: Server, url: str, how: str
+    disk: FaultyDisk,
+    state: Path,
+    make: Make,
+    api: Api,
+    server: Server,
+    url: str,
+    how: str,
+    inline: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Inline the request begins on the stack of the call that is ended by the failure.
+    monkeypatch.setattr("facets.isolates.runner.SLICE", inline)
     async with LocalRuntime(state) as runtime:
 
         async def story(lead: Lead) -> None:
