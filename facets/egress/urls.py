@@ -187,4 +187,7 @@ def follow(base: Target, location: str) -> Target:
         return parse(root + base.path + location)
     if location == "" or location.startswith("#"):
         return replace(base)
+    if ":" in re.split("[/?#]", location, maxsplit=1)[0]:
+        # RFC 3986 allows none there: one reader sees a path, another a scheme.
+        _refuse(location, "its first part has a colon")
     return parse(f"{root}{base.path.rpartition('/')[0]}/{location}")

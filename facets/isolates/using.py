@@ -5,6 +5,7 @@ One `Desk` for each isolate; every use passes it, and is recorded in the owner's
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -141,5 +142,8 @@ class Desk:
     async def _outside(self, asked: Asked, cause: Call) -> None:
         source = self._source
         refuse(cause, f"a call to {asked.grant.capability.name}")
+        # In a turn of its own: a sync that fails ends every actor, and must not find the task of
+        # one of them below it on the stack, where it cannot be interrupted.
+        await asyncio.sleep(0)
         await source.node.host.gate.passed(source.dependency, source.remote)
         CURRENT.set(None)

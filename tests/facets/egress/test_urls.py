@@ -168,7 +168,7 @@ def test_a_location_is_read_from_where_it_was_given(location: str, leads_to: str
     [
         "javascript:alert(1)", "file:///etc/passwd", "data:,x", "http:evil.test", "///evil.test/",
         "/\\evil.test/", "\\\\evil.test\\x", "//user@evil.test/", "https:evil.test", "//127.1/",
-        "/x\r\nSet-Cookie: a=b", "//evil.test\\@api.test/",
+        "/x\r\nSet-Cookie: a=b", "//evil.test\\@api.test/", ":A:", "a:b/c",
     ],
 )  # fmt: skip
 def test_a_location_that_is_not_plain_leads_nowhere(location: str) -> None:
