@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,15 @@ import pytest
 
 from storage import Database, Store
 from tests.storage.scratch import scratch
+
+
+@pytest.fixture(autouse=True)
+def small_heap() -> Iterator[None]:
+    """Tests that collect garbage hundreds of times look at their own objects only, and not at
+    those of thousands of tests before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
