@@ -77,6 +77,7 @@ class Chronicler:
             parts = [
                 stack.enter_context(closing(one.blocks(self._store.disk, joined=joined)))
                 for one, _ in newest
+                if not one.too_large
             ]
             log.append(chain.from_iterable(parts))
             for one, mark in newest:

@@ -224,10 +224,24 @@ async def test_an_error_with_a_field_of_any_name_ends_its_call(ring: Ring, field
 
 async def test_a_stream_without_a_pause_leaves_the_loop_to_others(ring: Ring) -> None:
     said = SAY + 'say(\'["call",1,1,"",[],{}]\')\nsay(\'["more",1,1048576]\')\n'
-    session = await ring.open(said + "self.kept = args[0]\nawait asyncio.sleep(1000)", host=1 << 20)
+    session = await ring.open(
+        said + "self.kept = args[0]\nawait asyncio.sleep(1000)", host=1 << 20, wall=2.0
+    )
+    turns = 0
 
-    with pytest.raises(HostMemoryLimit, match="answers to it"):
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    # It depends on the machine whether the host holds too much first or the time is up.
+    with pytest.raises((HostMemoryLimit, WallLimit)):
         await session.call("run", (endless,))
+
+    counting.cancel()
+    assert turns > 1
 
 
 FLOODS = {
