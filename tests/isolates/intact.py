@@ -24,6 +24,7 @@ class Host:
     def __init__(self) -> None:
         self._files = _descriptors()
         self._state = _state()
+        self._children = _children()
 
     async def check(self, sessions: Iterable[Any] = ()) -> None:
         """Nothing of these sessions, which are closed, is left, and the process is the same.
@@ -47,7 +48,8 @@ class Host:
         assert changed == [], changed
         strangers = [one.name for one in threading.enumerate() if not one.name.startswith(OURS)]
         assert strangers == [], strangers
-        assert _children() == []
+        children = _children() - self._children
+        assert children == set(), children
         new = _descriptors() - self._files
         assert new == set(), new
 
@@ -81,6 +83,6 @@ def _descriptors() -> set[str]:
     return {one for one in found if not one.endswith(".native")}
 
 
-def _children() -> list[str]:
+def _children() -> set[str]:
     """Processes that this one started."""
-    return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
