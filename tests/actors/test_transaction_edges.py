@@ -216,7 +216,7 @@ async def test_a_participant_that_waits_for_another_transaction_is_not_held_afte
 
     await root.add(2)
     assert await root.all() == [1, 2]
-    assert not any(one.held for one in runtime._open().store.live.values())
+    assert not any(one.held for one in runtime._open().store.databases.live.values())
 
 
 async def test_a_runtime_closed_in_a_block_keeps_nothing_of_it(
