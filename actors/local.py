@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from actors.actor import Actor
-from actors.clock import Clock, MonotonicClock
+from actors.clock import Clock, SystemClock
 from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
@@ -87,7 +87,7 @@ class LocalRuntime:
             files=files or FileLimits(),
             isolates=isolates or IsolateLimits(),
             env=env,
-            clock=clock or MonotonicClock(),
+            clock=clock or SystemClock(),
         )
         self._host: Host | None = None
 
