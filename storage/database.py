@@ -169,6 +169,14 @@ class Database:
         if found is not None:
             self.settle(*found)
 
+    def stand(self, parent: Database | None, kind: str, name: str) -> None:
+        """It was moved there."""
+        if self.parent is not None:
+            self.parent._children.pop(self.name, None)
+        self.parent, self.kind, self.name = parent, kind, name
+        if parent is not None:
+            parent._children[name] = self
+
     def settle(self, uid: int, has_file: bool, generation: int = 1) -> None:
         """This is the actor of that row."""
         self.row = self._known = True
@@ -524,12 +532,16 @@ class Database:
 
     @property
     def tree(self) -> int:
-        """Uid of the root above, which has one; its own if it is a root."""
-        one = self
+        """Whose history it is in: uid of the root above, which has one; its own if it is a root.
+        What was moved is in the one that it began in."""
+        one, homes = self, self._store.catalogue.homes if self.uid else {}
         while one.parent is not None:
+            if homes and (home := homes.get(one.uid or 0)):
+                return home
             one = one.parent
         one.look()  # a graft may have made it forget while what is below it stayed
-        return one.uid or 0
+        uid = one.uid or 0
+        return homes.get(uid, uid)
 
     @property
     def above(self) -> int:
