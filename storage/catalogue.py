@@ -7,7 +7,7 @@ actor itself or of one below it; `file` says whether it has a database of its ow
 An actor's past is in the history of the tree in which it began, its home, wherever it moves; those
 below it share it. `homes` has the actors that stand in another tree's history than their place
 says. `links` has the pairs of which one's actors were ever below the other's: who looks for the
-past of the one must look into the other. Both exist from the first move on.
+past of the one must look into the other.
 """
 
 from __future__ import annotations
@@ -28,20 +28,18 @@ create table actors(
     name text not null,
     generation integer not null default 1,
     file integer not null default 0,
+    due integer,
     unique(parent, kind, name)
 );
+create index actors_due on actors(due, uid) where due is not null;
+create table homes(uid integer primary key, home integer not null);
+create table links(home integer, other integer, primary key(home, other)) without rowid;
 """
-
-MOVES = (
-    "create table if not exists homes(uid integer primary key, home integer not null)",
-    "create table if not exists links(home integer, other integer, primary key(home, other))"
-    " without rowid",
-)
 
 SUBTREE = """
 with recursive tree(uid) as (
     values(?) union all select a.uid from actors a join tree t on a.parent = t.uid)
-select a.uid, a.parent, a.kind, a.name, a.generation, a.file
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
 """The rows of an actor and all below it, parents before children."""
@@ -56,9 +54,10 @@ with recursive tree(uid) as (
     union select uid from homes where home = ?1
     union select a.uid from tree t join actors a on a.parent = t.uid
     where a.uid not in (select uid from homes))
-select a.uid, a.parent, a.kind, a.name, a.generation, a.file
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
+_ROWS = "select uid, parent, kind, name, generation, file, due from actors"
 
 
 def first_image() -> bytes:
@@ -76,6 +75,8 @@ class Row(NamedTuple):
     generation: int
     file: int
     """1 if it has a database of its own."""
+    due: int | None = None
+    """When its next timer is due, in microseconds since 1970, or earlier; None without one."""
 
     @property
     def place(self) -> Place:
@@ -98,8 +99,6 @@ class Catalogue:
         )
         self.homes: dict[int, int] = {}
         """Of the actors whose place does not say it."""
-        self._moves = False
-        """Whether anything was ever moved."""
         self._recall()
         database.rollback()
 
@@ -108,18 +107,14 @@ class Catalogue:
         uid, self._next = self._next, self._next + 1
         return uid
 
-    def find(self, parent: int, kind: str, name: str) -> tuple[int, bool, int] | None:
-        """Uid, whether there is a file, and its generation; None without a row."""
-        query = (
-            "select uid, file, generation from actors where parent = ? and kind = ? and name = ?"
-        )
-        rows = self._read(query, parent, kind, name)
-        return (rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
+    def find(self, parent: int, kind: str, name: str) -> Row | None:
+        """The row of an actor; None without one."""
+        rows = self._read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
+        return Row(*rows[0]) if rows else None
 
     def row(self, uid: int) -> Row:
         """The row of a uid; LookupError without one."""
-        query = "select uid, parent, kind, name, generation, file from actors where uid = ?"
-        rows = self._read(query, uid)
+        rows = self._read(f"{_ROWS} where uid = ?", uid)
         if not rows:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
@@ -135,11 +130,21 @@ class Catalogue:
 
     def with_files(self, after: int, limit: int) -> list[Row]:
         """The first actors behind a uid that have a file, in the order of uids."""
-        query = (
-            "select uid, parent, kind, name, generation, file from actors "
-            "where uid > ? and file order by uid limit ?"
-        )
+        query = f"{_ROWS} where uid > ? and file order by uid limit ?"
         return [Row(*row) for row in self._read(query, after, limit)]
+
+    def next_due(self, limit: int) -> list[tuple[int, int]]:
+        """`due` and uid of the first actors whose timers are due, in that order."""
+        query = "select due, uid from actors where due is not null order by due, uid limit ?"
+        return self._read(query, limit)
+
+    def count_due(self) -> int:
+        """How many actors have a timer."""
+        return int(self._read("select count(*) from actors where due is not null")[0][0])
+
+    def set_due(self, uid: int, due: int | None) -> None:
+        """When the next timer of an actor is due; part of the open step."""
+        self.database.run_own("update actors set due = ? where uid = ?", (due, uid))
 
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
@@ -157,8 +162,7 @@ class Catalogue:
 
     def put(self, row: Row) -> None:
         """A row as it stands; part of the open step."""
-        query = "insert into actors(uid, parent, kind, name, generation, file) values (?,?,?,?,?,?)"
-        self.database.run_own(query, row)
+        self.database.run_own("insert into actors values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def has_file(self, uid: int) -> None:
         """The actor has a file from now on; part of the open step."""
@@ -180,7 +184,6 @@ class Catalogue:
         """Whose history the actor is in; 0: as its place says. Part of the open step."""
         if self.homes.get(uid, 0) == home:
             return
-        self._ready()
         if home:
             self.database.run_own("insert or replace into homes values (?, ?)", (uid, home))
             self.homes[uid] = home
@@ -190,17 +193,14 @@ class Catalogue:
 
     def link(self, home: int, other: int) -> None:
         """Actors of `other` came below those of `home`; part of the open step."""
-        self._ready()
         self.database.run_own("insert or ignore into links values (?, ?)", (home, other))
 
     def linked(self, home: int) -> list[int]:
         """All histories with a part in the past of this one, itself among them."""
-        return [row[0] for row in self._read(LINKED, home)] if self._moves else [home]
+        return [row[0] for row in self._read(LINKED, home)]
 
     def members(self, home: int) -> list[Row]:
         """The actors whose history is in this one."""
-        if not self._moves:
-            return self.subtree(home)
         return [Row(*row) for row in self._read(MEMBERS, home)]
 
     def is_over(self, home: int) -> bool:
@@ -209,7 +209,7 @@ class Catalogue:
         if self._read(query, home)[0][0] or home in self.homes.values():
             return False
         query = "select count(*) from links where other = ?"
-        return not (self._moves and self._read(query, home)[0][0])
+        return not self._read(query, home)[0][0]
 
     def undo(self) -> None:
         """The open step is not made."""
@@ -217,17 +217,9 @@ class Catalogue:
         self._recall()
         self.database.rollback()
 
-    def _ready(self) -> None:
-        if not self._moves:
-            for query in MOVES:
-                self.database.run_own(query)
-            self._moves = True
-
     def _recall(self) -> None:
         """What `homes` has, as of the last commit."""
-        self._moves = bool(self._number("select count(*) from sqlite_schema where name = 'homes'"))
-        found = self.database.run_own("select uid, home from homes") if self._moves else []
-        self.homes = dict(found)
+        self.homes = dict(self.database.run_own("select uid, home from homes"))
 
     def count(self) -> int:
         """How many actors have state."""

@@ -18,6 +18,7 @@ from tests.storage.past_model import FAR, Past, Place, below
 from tests.storage.scratch import scratch
 
 PLACES: list[Place] = [("a",), ("b",), ("a", "x"), ("a", "y"), ("a", "x", "p"), ("b", "x")]
+JOBS = ["clone", "compact", "restore"]
 SIZES = st.sampled_from([10, 3000, 9000])
 DEATHS = st.sampled_from([0, 1, 2, 3, 5, 8, 12, 20, FAR])
 RECOVERIES = st.sampled_from([FAR, FAR, 1, 3, 6, 10])
@@ -91,7 +92,7 @@ class Lives(RuleBasedStateMachine):
         self.do(act, data)
 
     @precondition(lambda self: self.past.state)
-    @rule(data=st.data(), act=st.sampled_from(["clone", "compact", "restore"]))
+    @rule(data=st.data(), act=st.sampled_from(JOBS))
     def start(self, data: st.DataObject, act: str) -> None:
         self.do(act, data)
 
@@ -104,7 +105,18 @@ class Lives(RuleBasedStateMachine):
         data=st.data(),
         acts=st.lists(
             st.sampled_from(
-                "put delete move sync tend run clone compact restore finish".split()
+                [
+                    "put",
+                    "delete",
+                    "move",
+                    "sync",
+                    "tend",
+                    "run",
+                    "clone",
+                    "compact",
+                    "restore",
+                    "finish",
+                ]
             ),
             max_size=3,
         ),
