@@ -35,6 +35,7 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
     from facets import testing as testing
@@ -64,6 +65,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "RayRuntime",
     "Recording",
     "Replayed",
     "Row",
@@ -92,6 +94,7 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "RayRuntime": "actors.ray.runtime",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",
     "replay": "facets.isolates.replaying",
