@@ -43,6 +43,8 @@ select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
 """The rows of an actor and all below it, parents before children."""
+HOMES = "select home from homes union select home from links union select other from links"
+"""Histories besides those of roots."""
 LINKED = """
 with recursive found(home) as (
     values(?) union select l.other from found f join links l on l.home = f.home)
@@ -56,6 +58,11 @@ with recursive tree(uid) as (
     where a.uid not in (select uid from homes))
 select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
+"""
+HEIGHT = """
+with recursive tree(uid, level) as (
+    values(?, 0) union all select a.uid, t.level + 1 from tree t join actors a on a.parent = t.uid)
+select max(level) from tree
 """
 _ROWS = "select uid, parent, kind, name, generation, file, due from actors"
 
@@ -202,6 +209,10 @@ class Catalogue:
     def members(self, home: int) -> list[Row]:
         """The actors whose history is in this one."""
         return [Row(*row) for row in self._read(MEMBERS, home)]
+
+    def height(self, uid: int) -> int:
+        """Levels below an actor."""
+        return int(self._read(HEIGHT, uid)[0][0])
 
     def is_over(self, home: int) -> bool:
         """Whether no actor has part in this history any more, and no other past leads to it."""

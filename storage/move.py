@@ -26,7 +26,11 @@ def move(store: Store, database: Database, above: Database | None, kind: str, na
 
     `NoState` if it was never written, `NameTaken` if there is somebody, `BelowItself`.
     """
-    target = _checked(store, database, above, kind, name)
+    target = check_move(store, database, above, kind, name)
+    if any(one.in_step or one.deferred for one in database.family()):
+        raise StorageError(
+            f"{database.name!r} cannot be moved while a step of it, or below it, is open"
+        )
     row = store.catalogue.row(database.take_uid())
     home, told = database.tree, stories(store, [row])
     added: list[Database] = []
@@ -52,17 +56,13 @@ def move(store: Store, database: Database, above: Database | None, kind: str, na
     return sequence
 
 
-def _checked(
+def check_move(
     store: Store, database: Database, above: Database | None, kind: str, name: str
 ) -> Database:
-    """Who stands in the place, which is nobody with state."""
+    """Who stands in the place, which is nobody with state; the errors of `move` otherwise."""
     database.look()
     if not database.row:
         raise NoState(f"{database.name!r} has no state", name=database.name)
-    if any(one.in_step or one.deferred for one in database.family()):
-        raise StorageError(
-            f"{database.name!r} cannot be moved while a step of it, or below it, is open"
-        )
     one = above
     while one is not None:
         if one is database:
