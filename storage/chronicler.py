@@ -135,7 +135,9 @@ class Chronicler:
                     self.archive.tree(tree).append(blocks(stack))
                 for one in stories:
                     if one.commits:
-                        one.known.upto = one.commits[-1].mark.bookmark.sequence
+                        # What was moved has gone on, and more of it may have been told.
+                        upto = one.commits[-1].mark.bookmark.sequence
+                        one.known.upto = max(one.known.upto, upto)
 
         return work
 

@@ -530,6 +530,11 @@ class Database:
             del self._store.databases.live[self.uid]
         self._forget()
 
+    def yield_place(self) -> None:
+        """Another one stands here: this one, if somebody has it still, is nobody for good."""
+        self.forget()
+        self._known = True
+
     @property
     def frames(self) -> int:
         """Frames that a checkpoint would move."""

@@ -48,9 +48,10 @@ def move(store: Store, database: Database, above: Database | None, kind: str, na
         raise
     # From here on nothing may fail: the record cannot be taken back.
     began(store, added, sequence)
+    store.postpone(row)
     replaced(store, sequence, told, [moved], {row.uid: home})
     for one in target.family():
-        one.forget()
+        one.yield_place()
     store.databases.move(database, above, kind, name)
     database.sequence = sequence
     return sequence

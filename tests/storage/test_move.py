@@ -233,3 +233,26 @@ def test_no_row_is_left_of_a_move_that_the_journal_refused(store: Store) -> None
     assert not store.catalogue.homes
     move(store, root.child("x"), store.root("K", "new"), "", "y")
     assert read(store.root("K", "new").child("y")) == 1
+
+
+def test_a_place_that_another_one_took_is_not_looked_up_again(past: Past) -> None:
+    past.put(("b",), 10)
+    past.mark()
+    past.start_clone(("b",), ("a",))
+    past.move(("b",), ("a",))
+    past.finish(0)
+    past.put(("a",), 9000)
+    past.mark()
+
+
+def test_a_round_under_way_tells_nothing_before_the_move(past: Past) -> None:
+    past.put(("a", "x"), 10)
+    past.mark()
+    past.tend()
+    past.move(("a", "x"), ("a", "y"))
+    past.put(("a", "y"), 10)
+    past.mark()
+    past.run(1)  # what was begun before the move ends behind it
+    past.sync()
+    past.settle()
+    past.crash(FAR, lambda: None)
