@@ -18,6 +18,7 @@ from actors.tasks import spawn
 if TYPE_CHECKING:
     from actors.code import Code
     from actors.host import Host
+    from actors.quotas.allowance import Allowance
     from storage import Database
 
 
@@ -28,8 +29,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "children", "database", "depth", "ended", "host", "id",
-        "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
+        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended", "host",
+        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,8 @@ class Node:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.id: str = root_id(kind, name) if parent is None else facet_id(parent.id, name)
         self.children: WeakValueDictionary[str, Node] = WeakValueDictionary()
+        self.allowances: tuple[Allowance, ...] = () if parent is None else parent.allowances
+        """The quotas that hold here: its own, if it has one, and those above it."""
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None

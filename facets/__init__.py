@@ -22,6 +22,8 @@ from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
+from actors.quotas.allowance import Usage as Usage
+from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
@@ -62,6 +64,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Quota",
     "Recording",
     "Replayed",
     "Row",
@@ -70,6 +73,7 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Usage",
     "Used",
     "capability",
     "describe",

@@ -80,13 +80,13 @@ class Catalogue:
         query = (
             "select uid, file, generation from actors where parent = ? and kind = ? and name = ?"
         )
-        rows = self._read(query, parent, kind, name)
+        rows = self.read(query, parent, kind, name)
         return (rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
 
     def row(self, uid: int) -> Row:
         """The row of a uid; LookupError without one."""
         query = "select uid, parent, kind, name, generation, file from actors where uid = ?"
-        rows = self._read(query, uid)
+        rows = self.read(query, uid)
         if not rows:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
@@ -102,16 +102,16 @@ class Catalogue:
             "select uid, parent, kind, name, generation, file from actors "
             "where uid > ? and file order by uid limit ?"
         )
-        return [Row(*row) for row in self._read(query, after, limit)]
+        return [Row(*row) for row in self.read(query, after, limit)]
 
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
-        return [row[0] for row in self._read(query, parent, kind)]
+        return [row[0] for row in self.read(query, parent, kind)]
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        return [Row(*row) for row in self._read(SUBTREE, uid)]
+        return [Row(*row) for row in self.read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""
@@ -134,10 +134,11 @@ class Catalogue:
 
     def count(self) -> int:
         """How many actors have state."""
-        rows = self._read("select count(*) from actors")
+        rows = self.read("select count(*) from actors")
         return int(rows[0][0])
 
-    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows, as of the open step if there is one."""
         own = not self.database.in_step
         try:
             return self.database.run_own(query, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -28,6 +28,7 @@ from storage.layout import Layout, remove
 from storage.leftovers import clear
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 from storage.lock import Lock
+from storage.meters import Charge, charge, forget
 from storage.objects.folder import FolderStore
 from storage.objects.store import ObjectStore
 from storage.record import Entry, Record
@@ -69,6 +70,8 @@ class Store:
         self.thread = threading.get_ident()
         self.live: WeakValueDictionary[int, Database] = WeakValueDictionary()
         """Databases in memory by uid."""
+        self.reshaped: Counter[int] = Counter()
+        """How often something was deleted or put in place, by the root's uid."""
         self._lock = lock
         self._cap = open_databases
         self._open: OrderedDict[int, Database] = OrderedDict()
@@ -242,9 +245,10 @@ class Store:
         at = record.now()
         changes = list(changed)
         newborn = [one for one, _ in changed if not one.born]
+        charges = [charge for one, _ in changed for charge in one.charges]
         added: list[Database] = []
         try:
-            rows = self._register(newborn, added) if newborn else None
+            rows = self._register(newborn, added, charges) if newborn or charges else None
             if rows is not None:
                 changes.append((self.catalogue.database, rows))
             entries = [one.row_entry(record.ROW) for one in added]
@@ -311,13 +315,17 @@ class Store:
     def _full(self, error: OSError) -> StorageFull:
         return StorageFull(f"the journal has no room: {error}", path=str(self.directory))
 
-    def _register(self, newborn: Sequence[Database], added: list[Database]) -> Commit | None:
-        """Write the rows of newborns, and of ancestors that have none."""
+    def _register(
+        self, newborn: Sequence[Database], added: list[Database], charges: Sequence[Charge]
+    ) -> Commit | None:
+        """Write the rows of newborns, and of ancestors that have none, and what was spent."""
         catalogue = self.catalogue
         try:
             for one in newborn:
                 self._add_row(one, added)
                 catalogue.has_file(_uid(one))
+            if charges:
+                charge(catalogue, [(_uid(one), meter, more) for one, meter, more in charges])
             return catalogue.database.commit_frames()
         except BaseException:
             catalogue.database.rollback()
@@ -358,6 +366,7 @@ class Store:
             one.close()
         try:
             self.catalogue.remove([row.uid for row in rows])
+            forget(self.catalogue, [row.uid for row in rows])
             sequence = self.change([row.entry(record.DELETE, tree) for row in rows])
         except BaseException:
             self.catalogue.database.rollback()
@@ -393,6 +402,8 @@ class Store:
             if isinstance(error, OSError):
                 raise self._full(error) from error
             raise
+        for tree in {one.tree for one in entries}:
+            self.reshaped[tree] += 1
         catalogue.kept(sequence, at, made)
         self._checkpointer.wrote(catalogue, sequence, False)
         return sequence
