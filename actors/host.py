@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 
 from actors.activation import Activation
 from actors.actor import Actor
-from actors.clock import Clock, MonotonicClock
+from actors.clock import Alarm, Clock, SystemClock
 from actors.code import ClassCode, Start
 from actors.contract import Durability
 from actors.errors import KindConflict, NoReplica, RuntimeClosed
@@ -66,7 +66,7 @@ class HostOptions:
     """Of each root actor."""
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
-    clock: Clock = field(default_factory=MonotonicClock)
+    clock: Clock = field(default_factory=SystemClock)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Host:
         """Awaited when all actors have ended: what they used is given back."""
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self._sweeps = 0
         self._swept = self.clock.time()
         self._sweeping = False
@@ -317,7 +317,8 @@ class Host:
         return slept
 
     def _schedule_sweep(self) -> None:
-        self._timer = self.loop.call_later(max(self.options.idle / 4, 0.05), self._sweep_again)
+        due = self.clock.time() + max(self.options.idle / 4, 0.05)
+        self._timer = self.clock.call_at(due, self._sweep_again)
 
     def _sweep_again(self) -> None:
         self.sweep()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from weakref import WeakSet
 
 from actors.actor import Actor
-from actors.clock import Clock, MonotonicClock
+from actors.clock import Clock, SystemClock
 from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
@@ -90,7 +90,7 @@ class LocalRuntime:
             isolates=isolates or IsolateLimits(),
             quota=quota,
             env=env,
-            clock=clock or MonotonicClock(),
+            clock=clock or SystemClock(),
         )
         self._host: Host | None = None
 

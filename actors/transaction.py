@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from actors.call import CURRENT, Call, chain
+from actors.clock import Timeout
 from actors.errors import EffectInTransaction, NotActive, TransactionFailed, TransactionTimeout
 from actors.quotas.charging import Bill
 
@@ -52,7 +53,7 @@ class Transaction:
         self._participants: list[Activation] = []
         self._task: asyncio.Task[object] | None = None
         self._over: asyncio.Future[None]
-        self._timeout: asyncio.Timeout
+        self._timeout: Timeout
         self._waits_for: Transaction | None = None
 
     async def begin(self, call: Call) -> None:
@@ -60,7 +61,7 @@ class Transaction:
         self.call = call
         self._over = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
-        self._timeout = asyncio.timeout(self.seconds)
+        self._timeout = Timeout(call.activation.node.host.clock, self.seconds)
         await self._timeout.__aenter__()
         call.transaction = self
         try:

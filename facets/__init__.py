@@ -36,6 +36,7 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
     from facets.capabilities.audit import Used as Used
@@ -65,6 +66,7 @@ __all__ = [
     "Limits",
     "LocalRuntime",
     "Quota",
+    "RayRuntime",
     "Recording",
     "Replayed",
     "Row",
@@ -93,6 +95,7 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "RayRuntime": "actors.ray.runtime",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",
     "replay": "facets.isolates.replaying",

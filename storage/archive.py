@@ -29,6 +29,7 @@ import msgspec
 
 from storage.catalogue import Row
 from storage.clone import Source, adopt
+from storage.databases import uid_above
 from storage.disk import Disk
 from storage.errors import BadArchive
 from storage.files.chunks import digest_of, object_key
@@ -163,7 +164,7 @@ def import_(store: Store, path: Path, target: Database) -> Graft:
         item = actors[-1 - row.uid]
         return None if item.file is None else partial(_extract, store.disk, path, item)
 
-    scions = adopt(store, target, store.uid_above(target), rows, make)
+    scions = adopt(store, target, uid_above(target), rows, make)
     bring = partial(_bring_objects, path, manifest.objects, store.objects)
     return Graft(store, target, scions, before=bring)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
+from storage.databases import uid_above
 from storage.errors import NoState, StorageError
 from storage.graft import Graft, Scion
 from storage.snapshot import Cut, copy, cut
@@ -25,7 +26,7 @@ class Source:
         if not database.row or database.uid is None:
             raise NoState(f"{database.name!r} has no state", name=database.name)
         self.rows: list[Row] = store.catalogue.subtree(database.uid)
-        self.held = [store.at(row) for row in self.rows if row.file]
+        self.held = [store.databases.at(row) for row in self.rows if row.file]
         busy = [one.name for one in self.held if one.in_step or one.deferred]
         if busy:
             raise StorageError(f"{busy[0]!r} is in a step or a transaction and cannot be copied")
@@ -49,7 +50,7 @@ def clone(store: Store, source: Database, target: Database) -> Graft:
     What `target` held is wiped in the same record. `NoState` if there is nothing to copy.
     """
     found = Source(store, source)
-    above = store.uid_above(target)
+    above = uid_above(target)
     scions = adopt(store, target, above, found.rows, found.make)
     return Graft(store, target, scions, found.held)
 

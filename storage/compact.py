@@ -39,7 +39,7 @@ class Compaction:
             _vacuum(disk, one, path)
 
         row = store.catalogue.row(database.uid)
-        new = row._replace(generation=store.new_generation(row.uid, row.generation))
+        new = row._replace(generation=store.databases.new_generation(row.uid, row.generation))
         self._graft = Graft(store, database, [Scion(new, make)], [database], alone=True)
 
     def work(self) -> None:

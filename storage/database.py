@@ -187,15 +187,16 @@ class Database:
         self.generation = generation
         self._take(uid)
 
-    def take_uid(self) -> None:
-        """Have a uid; the catalogue hears of it with the first commit."""
-        if self.uid is None:
-            self._take(self._store.catalogue.new_uid())
+    def take_uid(self) -> int:
+        """Its uid, a new one if it has none; the catalogue hears of it with the first commit."""
+        uid = self.uid
+        return self._take(self._store.catalogue.new_uid()) if uid is None else uid
 
-    def _take(self, uid: int) -> None:
+    def _take(self, uid: int) -> int:
         self.uid = uid
         self.path = self._store.layout.path(uid, self.generation)
-        self._store.live[uid] = self
+        self._store.databases.live[uid] = self
+        return uid
 
     # -- statements ---------------------------------------------------------------------
 
@@ -289,7 +290,7 @@ class Database:
         if self.on_begin is not None:
             self.on_begin()
         connection = self._connection or self._open()
-        self._store.used(self)
+        self._store.connections.used(self)
         if self.deferred:
             connection.begin_part()
         else:
@@ -317,7 +318,7 @@ class Database:
             return self.sequence
         made = self.commit_frames()
         if made is not None:
-            self._store.keep([(self, made)])
+            self._store.commits.keep([(self, made)])
         return self.sequence
 
     def kept(self, sequence: int, at: int, made: Commit, *, began: bool = False) -> None:
@@ -347,7 +348,7 @@ class Database:
         except BaseException as error:
             self._unmake()
             if connection.committed:
-                self._store.lost(error)
+                self._store.commits.lost(error)
             raise
         self.unkept = made is not None
         return made
@@ -432,10 +433,10 @@ class Database:
         path = self.path
         assert path is not None  # noqa: S101 - it goes with the uid
         if not self.has_file:
-            self._store.create(path)
+            self._store.connections.create(path)
             self._reader = None
         elif self._reader is None:
-            self._store.adopt(path)
+            self._store.connections.adopt(path)
             self.pages = path.stat().st_size // PAGE_SIZE
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
@@ -477,7 +478,7 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-            self._store.closed(self)
+            self._store.connections.closed(self)
             if self._reader is not None and not self.marks and not self.unkept:
                 self._reader.reset()
 
@@ -517,8 +518,8 @@ class Database:
             with suppress(OSError):  # scratch; whoever gets this name begins by removing it
                 self._discard()
         self._unmake()
-        if self.uid is not None and self._store.live.get(self.uid) is self:
-            del self._store.live[self.uid]
+        if self.uid is not None and self._store.databases.live.get(self.uid) is self:
+            del self._store.databases.live[self.uid]
         self._forget()
 
     @property
@@ -567,4 +568,6 @@ class Database:
 
     def delete(self) -> int:
         """Wipe this database and all below it; the sequence of the record."""
-        return self._store.delete(self)
+        from storage.delete import delete
+
+        return delete(self._store, self)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from storage import record
 from storage.catalogue import Row
+from storage.databases import uid_above
 from storage.endings import NO_TREE, Ending
 from storage.errors import NoState, StorageError
 from storage.layout import remove
@@ -170,16 +171,16 @@ class Graft:
         living = self._living(old, stay)
         if any(one.in_step or one.deferred for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
-        if store.uid_above(target) != self._scions[0].row.parent:
+        if uid_above(target) != self._scions[0].row.parent:
             raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
         for one in living:
             one.close()
         added: list[Database] = []
         try:
-            store.add_above(target, added)
+            store.commits.add_above(target, added)
             tree = self._tree()  # now: its root may not have had a uid
             above = [one.row_entry(record.ROW) for one in added]
-            sequence = store.change([*above, *self._entries(old, tree)])
+            sequence = store.commits.keep_rows([*above, *self._entries(old, tree)])
         except BaseException:
             store.catalogue.database.rollback()
             for one in added:

@@ -30,7 +30,7 @@ def _hold(store: Store, uid: int) -> tuple[Database, Cut, int, int] | None:
         row = store.catalogue.row(uid) if uid else None
     except LookupError:
         return None
-    database = store.catalogue.database if row is None else store.at(row)
+    database = store.catalogue.database if row is None else store.databases.at(row)
     if row is not None and not row.file:
         return None
     one = cut(database)

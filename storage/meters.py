@@ -43,15 +43,15 @@ def spend(database: Database, meter: str, total: float) -> None:
     database.run_own("insert or replace into _facets_meters values (?, ?)", (meter, total))
 
 
-def charge(catalogue: Catalogue, charges: Iterable[tuple[int, str, float]]) -> None:
-    """Add to the sums of these uids; part of the catalogue's open step."""
+def charge(catalogue: Catalogue, charges: Iterable[Charge]) -> None:
+    """Add to the sums of these actors, which have rows; part of the catalogue's open step."""
     database = catalogue.database
     database.run_own(_SUMS)
-    for row in charges:
+    for one, meter, more in charges:
         database.run_own(
             "insert into meters values (?, ?, ?)"
             "on conflict do update set spent = spent + excluded.spent",
-            row,
+            (one.take_uid(), meter, more),
         )
 
 

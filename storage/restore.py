@@ -49,7 +49,7 @@ class Restore:
         self._uid = target.uid
         self._tree = target.tree
         self._rows = {row.uid: row for row in store.catalogue.subtree(self._tree)}
-        self._held = [store.at(row) for row in self._rows.values() if row.file]
+        self._held = [store.databases.at(row) for row in self._rows.values() if row.file]
         self._telling = store.chronicler.keep(self._held)
         self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
         self._stack = ExitStack()
@@ -127,7 +127,7 @@ class Restore:
         disk = self._store.disk
         make = partial(_write, disk, past) if past.size else partial(_write_empty, disk)
         newest = max(past.generation, now.generation if now else 0)
-        generation = self._store.new_generation(past.uid, newest)
+        generation = self._store.databases.new_generation(past.uid, newest)
         return Scion(Row(past.uid, node.parent, node.kind, node.name, generation, 1), make)
 
 
@@ -152,7 +152,7 @@ def bookmark_at(store: Store, database: Database, at: float) -> Callable[[], Boo
     store.sync()  # what is told must be durable
     tree, now = database.tree, store.bookmark()
     rows = store.catalogue.subtree(tree)
-    telling = store.chronicler.keep(store.at(row) for row in rows if row.file)
+    telling = store.chronicler.keep(store.databases.at(row) for row in rows if row.file)
 
     def find() -> Bookmark:
         if telling is not None:

@@ -157,7 +157,7 @@ class Retrieval:
             uids[first.uid], generation = store.catalogue.new_uid(), 1
         else:
             uids[first.uid] = self._uid
-            generation = store.new_generation(self._uid, target.generation)
+            generation = store.databases.new_generation(self._uid, target.generation)
         # A root without a file gets an empty one, which is as good: it may replace one.
         make = self._make(first) or partial(_write_empty, store.disk)
         top = Row(uids[first.uid], 0, first.kind, first.name, generation, 1)

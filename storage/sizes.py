@@ -13,7 +13,7 @@ def shape(store: Store, database: Database) -> object:
     """What differs if something of the tree was deleted or put in place since: then the sums
     have to be taken again."""
     database.look()
-    return database.uid, store.reshaped[database.tree]
+    return database.uid, store.commits.reshaped[database.tree]
 
 
 def sizes(store: Store, database: Database) -> tuple[int, int]:
@@ -26,7 +26,7 @@ def sizes(store: Store, database: Database) -> tuple[int, int]:
     files = [row for row in store.catalogue.subtree(database.uid) if row.file]
     total = 0
     for row in files:
-        found = store.live.get(row.uid)
+        found = store.databases.live.get(row.uid)
         if found is not None:
             total += found.size()
         else:

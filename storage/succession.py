@@ -33,7 +33,7 @@ def began(store: Store, databases: Sequence[Database], sequence: int) -> None:
 def stories(store: Store, rows: Sequence[Row]) -> list[tuple[Row, Story | None]]:
     """These rows, and what there is to tell of their files before they end."""
     told = store.chronicler.story
-    return [(row, told(store.at(row)) if row.file else None) for row in rows]
+    return [(row, told(store.databases.at(row)) if row.file else None) for row in rows]
 
 
 def replaced(
@@ -47,7 +47,7 @@ def replaced(
     old ones are removed when the record is durable and history has what they held."""
     files = [row for row, _ in old if row.file]
     remains = [
-        Remains(store.layout.path(row.uid, row.generation), store.live.get(row.uid))
+        Remains(store.layout.path(row.uid, row.generation), store.databases.live.get(row.uid))
         for row in files
     ]
     firsts = [store.gone(row) for row in files]

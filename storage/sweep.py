@@ -73,7 +73,7 @@ class Sweep:
             row = self._store.catalogue.row(row.uid)
         except LookupError:
             return True  # deleted meanwhile; what replaced it has said what it names
-        database = self._store.at(row)
+        database = self._store.databases.at(row)
         if database.in_step or database.deferred or database.unkept:
             return False
         if database.at_rest:

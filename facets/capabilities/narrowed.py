@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from actors.clock import Clock, MonotonicClock
+from actors.clock import Clock, SystemClock
 from facets.capabilities.capability import Capability, Kind
 from facets.capabilities.errors import CapabilityDenied, CapabilityExpired
 from facets.capabilities.patterns import check, matches
@@ -32,7 +32,7 @@ class Narrowed(Capability):
         self._patterns = dict(patterns)
         self._check(only)
         self._left = max_calls
-        self._clock: Clock = MonotonicClock() if self.home is None else self.home.node.host.clock
+        self._clock: Clock = SystemClock() if self.home is None else self.home.node.host.clock
         self._until = None if expires is None else self._clock.time() + expires
         inner.held_by(self)
         if inner.revoked:

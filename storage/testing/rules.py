@@ -18,6 +18,7 @@ import storage.recovery
 import storage.segment
 import storage.store
 from storage.checkpoint import Checkpointer
+from storage.connections import Connections
 from storage.database import Database
 from storage.disk import Disk
 from storage.journal import Batch, Journal
@@ -104,24 +105,25 @@ def a_new_segment_counts_before_it_holds_what_it_replaces() -> AbstractContextMa
 def a_stale_wal_is_kept() -> AbstractContextManager[object]:
     """The first use of a database leaves the -wal of the process before in place."""
 
-    def adopt(self: Store, path: Path) -> None:
+    def adopt(self: Connections, path: Path) -> None:
         del self, path
 
-    return patch.object(Store, "adopt", adopt)
+    return patch.object(Connections, "adopt", adopt)
 
 
 def files_are_removed_before_their_deletion_is_durable() -> AbstractContextManager[object]:
     """A deleted database loses its file at once."""
-    original = Store.delete
+    original = Database.delete
 
-    def delete(self: Store, database: Database) -> int:
-        sequence = original(self, database)
-        for one in self.chronicler.endings.waiting:
+    def delete(self: Database) -> int:
+        sequence = original(self)
+        store = self._store
+        for one in store.chronicler.endings.waiting:
             for file in one.remains:
-                remove(self.disk, file.path)
+                remove(store.disk, file.path)
         return sequence
 
-    return patch.object(Store, "delete", delete)
+    return patch.object(Database, "delete", delete)
 
 
 def a_segment_begins_before_the_one_before_is_durable() -> AbstractContextManager[object]:

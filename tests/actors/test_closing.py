@@ -100,7 +100,7 @@ async def test_a_job_under_way_ends_before_the_directory_is_let_go(
 
     with pytest.raises(RuntimeClosed):
         await running
-    assert not any(one.held for one in store.live.values())
+    assert not any(one.held for one in store.databases.live.values())
     files = [path.name for path in (state / "db").glob("??/*")]
     assert all(name.startswith("1.db") for name in files)
     async with LocalRuntime(state) as again:
@@ -127,7 +127,7 @@ async def test_a_cancelled_job_changes_nothing_and_holds_nothing(
 
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not any(one.held for one in runtime._open().store.live.values())
+    assert not any(one.held for one in runtime._open().store.databases.live.values())
     assert await keeper.read() == "two"
     await runtime.delete(Keeper, "k")
     assert runtime.list(Keeper) == []
@@ -140,7 +140,7 @@ async def test_a_failed_job_holds_nothing(runtime: LocalRuntime, keeper: Any) ->
         await runtime.restore(Keeper, "k", "00000000-0000000000000000")
 
     assert await keeper.read() == "one"
-    assert not any(one.held for one in runtime._open().store.live.values())
+    assert not any(one.held for one in runtime._open().store.databases.live.values())
 
 
 async def test_an_actor_compacted_twice_at_once_keeps_its_state(

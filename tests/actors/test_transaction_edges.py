@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from actors.testing import VirtualClock
 from facets import Actor, LocalRuntime
 from facets.errors import EffectInTransaction, TransactionFailed, TransactionTimeout
 
@@ -175,9 +176,15 @@ async def test_a_call_that_outlives_the_block_holds_nobody(holder: Holder) -> No
         assert await holder.write("b", 4) == [4]
 
 
-async def test_a_block_that_takes_too_long_lets_everybody_go(holder: Holder) -> None:
+async def test_a_block_that_takes_too_long_lets_everybody_go(
+    holder: Holder, clock: VirtualClock
+) -> None:
+    waiting = asyncio.ensure_future(holder.wait_for_no_end())
+    await clock.run(0.04)
+    assert not waiting.done()
+    await clock.run(0.02)
     with pytest.raises(TransactionTimeout):
-        await holder.wait_for_no_end()
+        await waiting
 
     assert await holder.write("a", 1) == [1]
 
@@ -209,7 +216,7 @@ async def test_a_participant_that_waits_for_another_transaction_is_not_held_afte
 
     await root.add(2)
     assert await root.all() == [1, 2]
-    assert not any(one.held for one in runtime._open().store.live.values())
+    assert not any(one.held for one in runtime._open().store.databases.live.values())
 
 
 async def test_a_runtime_closed_in_a_block_keeps_nothing_of_it(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.testing import VirtualClock
 from facets import Actor, LocalRuntime
 from facets.errors import (
     ConstraintError,
@@ -197,9 +198,11 @@ async def test_deleting_inside_is_refused(bank: Bank) -> None:
     assert await bank.all("x") == [1]
 
 
-async def test_a_block_that_takes_too_long_is_undone(bank: Bank) -> None:
+async def test_a_block_that_takes_too_long_is_undone(bank: Bank, clock: VirtualClock) -> None:
+    waiting = asyncio.ensure_future(bank.never())
+    await clock.run(0.02)
     with pytest.raises(TransactionTimeout):
-        await bank.never()
+        await waiting
 
     assert await bank.seen() == (None, None)
 

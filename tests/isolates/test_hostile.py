@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from facets.isolates import session as sessions
+from facets.isolates import calling
 from facets.isolates.errors import (
     CallLimit,
     CpuLimit,
@@ -354,7 +354,7 @@ STUBBORN = {
 async def test_a_call_that_does_not_end_when_cancelled_is_killed(
     start: Open, owner: Owner, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(sessions, "GRACE", 0.05)
+    monkeypatch.setattr(calling, "GRACE", 0.05)
     session = await start(tool(STUBBORN[name]), limits={"wall": 0.05, "calls": 10**9})
 
     error = await _dies(session, owner, WallLimit)
@@ -376,7 +376,7 @@ async def test_time_sleep_holds_no_thread(start: Open) -> None:
 async def test_a_caller_that_goes_away_leaves_no_stubborn_call_behind(
     start: Open, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "GRACE", 0.05)
+    monkeypatch.setattr(calling, "GRACE", 0.05)
     session = await start(tool(STUBBORN["catches"]))
     task = asyncio.create_task(session.call("run"))
     await asyncio.sleep(0)

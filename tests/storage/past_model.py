@@ -311,11 +311,11 @@ class Past:
     def abandon(self) -> None:
         """Close a dead store's descriptors, and nothing else."""
         self.disk.left = -1
-        for one in list(self.store._open.values()):
+        for one in list(self.store.connections._open.values()):
             if one._connection is not None:
                 one._connection.close()
                 one._connection = None
-        self.store._open.clear()
+        self.store.connections._open.clear()
         self.store._journal.close()
         self.store._lock.release()
 
@@ -353,7 +353,7 @@ class Past:
 
     def close(self) -> None:
         self.drop_jobs()
-        assert not any(one.held for one in self.store.live.values()), "held for ever"
+        assert not any(one.held for one in self.store.databases.live.values()), "held for ever"
         self.store.close()
 
 

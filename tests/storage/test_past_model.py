@@ -115,7 +115,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def nobody_holds_what_nobody_uses(self) -> None:
         if hasattr(self, "past") and not self.past.jobs:
-            assert not any(one.held for one in self.past.store.live.values())
+            assert not any(one.held for one in self.past.store.databases.live.values())
 
 
 def test_every_bookmark_leads_back_through_all_that_may_happen() -> None:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from facets.capabilities.marked import capability
-from facets.isolates import serving
-from facets.isolates import session as sessions
+from facets.isolates import calling, serving
 from facets.isolates.errors import (
     CallLimit,
     GuestAborted,
@@ -142,7 +141,7 @@ async def test_what_is_cancelled_by_its_caller_cancels_what_it_called(
 async def test_who_never_gives_up_is_ended(
     ring: Ring, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "GRACE", 0.05)
+    monkeypatch.setattr(calling, "GRACE", 0.05)
     stubborn = "while True:\n    try: await args[0]()\n    except BaseException: pass"
     error = await ring.attack(
         stubborn, WallLimit, args=(capability(held.__call__),), wall=0.1, cpu=10.0
@@ -162,7 +161,7 @@ FORKS = {
 async def test_calls_that_multiply_stay_below_what_may_be_under_way(
     ring: Ring, held: Held, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "GRACE", 0.05)
+    monkeypatch.setattr(calling, "GRACE", 0.05)
     session = await ring.open(FORKS[language], language, wall=0.5, cpu=5.0)
 
     with pytest.raises((IsolateDead, MemoryError)):

@@ -18,7 +18,7 @@ from unittest import mock
 from actors.errors import NoSuchMethod, NotCallable
 from facets.capabilities.marked import capability
 from facets.isolates import Code, Limits
-from facets.isolates import session as sessions
+from facets.isolates import pump as pumps
 from facets.isolates.calls import Pending
 from facets.isolates.errors import (
     GuestError,
@@ -153,7 +153,7 @@ def _session(puppet: Puppet, owner: Owner) -> Session:
         loop = asyncio.get_running_loop()
         return Minted(puppet, Runner(puppet, of, limits.cpu), Clock(loop, tick), None)  # type: ignore[arg-type]
 
-    with mock.patch.object(sessions, "mint", mint):
+    with mock.patch.object(pumps, "mint", mint):
         files = Files(CODE, None, None)  # type: ignore[arg-type]
         return Session(None, "Tool", True, LIMITS, owner, files)  # type: ignore[arg-type]
 
@@ -166,7 +166,7 @@ async def _calls(session: Session, played: Played, streams: bool) -> None:
     for _ in range(30):
         await asyncio.sleep(0)
     if not session.alive:
-        played.killed = session._dead
+        played.killed = session._pump.dead
     session.close()
     async with asyncio.timeout(5):
         played.outcomes = await asyncio.gather(*calls)
@@ -174,7 +174,7 @@ async def _calls(session: Session, played: Played, streams: bool) -> None:
             await asyncio.sleep(0)
     assert len(session._serving) == 0
     assert len(session._grants) == 0
-    assert not session._calls
+    assert not len(session._calls)
 
 
 async def _first(session: Session) -> list[Any]:
