@@ -42,9 +42,13 @@ class Commits:
         changes = list(changed)
         newborn = [one for one, _ in changed if not one.born]
         charges = [charge for one, _ in changed for charge in one.charges]
+        rescheduled = [one for one, _ in changed if one.rescheduled]
+        hastened = [one for one in rescheduled if _sooner(one.next_due, one.due)]
         added: list[Database] = []
         try:
-            rows = self._register(newborn, added, charges) if newborn or charges else None
+            rows = None
+            if newborn or hastened or charges:
+                rows = self._register(newborn, added, hastened, charges)
             if rows is not None:
                 changes.append((self._store.catalogue.database, rows))
             entries = [one.row_entry(record.ROW) for one in added]
@@ -61,9 +65,13 @@ class Commits:
         for one in newborn:
             one.born = True
         began(self._store, [one for one in added if one not in newborn], sequence)
+        for one in hastened:
+            one.due = one.next_due
         for one, made in changes:
             one.kept(sequence, at, made, began=one in added)
             self._checkpointer.wrote(one, sequence, one in newborn)
+        for one in rescheduled:
+            self._store.on_due(one)
         if self._checkpointer.background is inline:
             self._store.tend()
         return sequence
@@ -137,14 +145,21 @@ class Commits:
         return StorageFull(f"the journal has no room: {error}", path=str(self._store.directory))
 
     def _register(
-        self, newborn: Sequence[Database], added: list[Database], charges: Sequence[Charge]
+        self,
+        newborn: Sequence[Database],
+        added: list[Database],
+        hastened: Sequence[Database],
+        charges: Sequence[Charge],
     ) -> Commit | None:
-        """Write the rows of newborns, and of ancestors that have none, and what was spent."""
+        """Write the rows of newborns, and of ancestors that have none; whose timers are due
+        earlier than the catalogue knew; and what was spent on meters."""
         catalogue = self._store.catalogue
         try:
             for one in newborn:
                 self._add_row(one, added)
                 catalogue.has_file(one.take_uid())
+            for one in hastened:
+                catalogue.set_due(one.take_uid(), one.next_due)
             if charges:
                 charge(catalogue, charges)
             return catalogue.database.commit_frames()
@@ -163,3 +178,7 @@ class Commits:
         self._store.catalogue.add(database.take_uid(), above, database.kind, database.name)
         database.row = True
         added.append(database)
+
+
+def _sooner(due: int | None, known: int | None) -> bool:
+    return due is not None and (known is None or due < known)
