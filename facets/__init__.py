@@ -8,6 +8,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
+    testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
     cli.py         the `facets` command
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
+    from facets import testing as testing
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
     from facets.capabilities.describing import describe as describe
@@ -84,6 +86,7 @@ __all__ = [
     "images",
     "packages",
     "replay",
+    "testing",
 ]
 __version__ = "0.1.0"
 
@@ -102,7 +105,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages")
+_MODULES = ("images", "packages", "testing")
 
 
 def __getattr__(name: str) -> Any:
