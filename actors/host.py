@@ -32,6 +32,7 @@ from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimi
 
 if TYPE_CHECKING:
     from storage import Store
+    from storage.disk import Disk
     from storage.objects import ObjectStore
     from storage.sweep import Sweep
 
@@ -64,6 +65,8 @@ class HostOptions:
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=SystemClock)
+    disk: Disk | None = None
+    """What storage writes to; None for the machine's own."""
 
 
 @dataclass(frozen=True)
@@ -363,6 +366,11 @@ class Host:
 
     # -- ending -------------------------------------------------------------------------
 
+    def fail(self, failure: JournalFailed) -> None:
+        """End everything here as if the journal had failed with this: nothing more is written."""
+        self.store.fail(failure)
+        self._failed(failure)
+
     def _failed(self, failure: StorageError) -> None:
         self._refusal = failure
         self._end_all(failure)
@@ -445,6 +453,7 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         history=options.history,
         files=options.files,
         open_databases=options.open_databases,
+        disk=options.disk,
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,
         fence="lease" if options.durability == "replicated" else "disk",

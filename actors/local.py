@@ -29,6 +29,7 @@ from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimi
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
+    from storage.disk import Disk
     from storage.objects import ObjectStore
 
 A = TypeVar("A", bound=Actor)
@@ -47,8 +48,9 @@ class LocalRuntime:
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
     `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
-    together; `env`, plain data that actors see as `self.env`. They count for the first opener of
-    a directory.
+    together; `env`, plain data that actors see as `self.env`; `clock` and `disk`, what a test puts
+    in the place of the machine's (`facets.testing`). They count for the first opener of a
+    directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -73,6 +75,7 @@ class LocalRuntime:
         isolates: IsolateLimits | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
         clock: Clock | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self.root = Path(root)
         self._options = HostOptions(
@@ -88,6 +91,7 @@ class LocalRuntime:
             isolates=isolates or IsolateLimits(),
             env=env,
             clock=clock or SystemClock(),
+            disk=disk,
         )
         self._host: Host | None = None
 

@@ -8,6 +8,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
+    testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
     cli.py         the `facets` command
 
@@ -34,8 +35,10 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
+    from facets import testing as testing
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
     from facets.capabilities.describing import describe as describe
@@ -62,6 +65,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "RayRuntime",
     "Recording",
     "Replayed",
     "Row",
@@ -78,6 +82,7 @@ __all__ = [
     "images",
     "packages",
     "replay",
+    "testing",
 ]
 __version__ = "0.1.0"
 
@@ -89,13 +94,14 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "RayRuntime": "actors.ray.runtime",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",
     "replay": "facets.isolates.replaying",
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages")
+_MODULES = ("images", "packages", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -37,9 +37,11 @@ class Commits:
         at = record.now()
         changes = list(changed)
         newborn = [one for one, _ in changed if not one.born]
+        rescheduled = [one for one, _ in changed if one.rescheduled]
+        hastened = [one for one in rescheduled if _sooner(one.next_due, one.due)]
         added: list[Database] = []
         try:
-            rows = self._register(newborn, added) if newborn else None
+            rows = self._register(newborn, added, hastened) if newborn or hastened else None
             if rows is not None:
                 changes.append((self._store.catalogue.database, rows))
             entries = [one.row_entry(record.ROW) for one in added]
@@ -56,9 +58,13 @@ class Commits:
         for one in newborn:
             one.born = True
         began(self._store, [one for one in added if one not in newborn], sequence)
+        for one in hastened:
+            one.due = one.next_due
         for one, made in changes:
             one.kept(sequence, at, made, began=one in added)
             self._checkpointer.wrote(one, sequence, one in newborn)
+        for one in rescheduled:
+            self._store.on_due(one)
         if self._checkpointer.background is inline:
             self._store.tend()
         return sequence
@@ -129,13 +135,18 @@ class Commits:
     def _full(self, error: OSError) -> StorageFull:
         return StorageFull(f"the journal has no room: {error}", path=str(self._store.directory))
 
-    def _register(self, newborn: Sequence[Database], added: list[Database]) -> Commit | None:
-        """Write the rows of newborns, and of ancestors that have none."""
+    def _register(
+        self, newborn: Sequence[Database], added: list[Database], hastened: Sequence[Database]
+    ) -> Commit | None:
+        """Write the rows of newborns, and of ancestors that have none; and whose timers are due
+        earlier than the catalogue knew."""
         catalogue = self._store.catalogue
         try:
             for one in newborn:
                 self._add_row(one, added)
                 catalogue.has_file(one.take_uid())
+            for one in hastened:
+                catalogue.set_due(one.take_uid(), one.next_due)
             return catalogue.database.commit_frames()
         except BaseException:
             catalogue.database.rollback()
@@ -152,3 +163,7 @@ class Commits:
         self._store.catalogue.add(database.take_uid(), above, database.kind, database.name)
         database.row = True
         added.append(database)
+
+
+def _sooner(due: int | None, known: int | None) -> bool:
+    return due is not None and (known is None or due < known)

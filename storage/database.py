@@ -21,10 +21,12 @@ from storage.limits import CATALOGUE, PAGE_SIZE
 from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
+from storage.schedule import Schedule
 from storage.sql import Sql
 from storage.views.view import confined
 
 if TYPE_CHECKING:
+    from storage.catalogue import Row
     from storage.files import Files
     from storage.limits import StorageLimits
     from storage.store import Store
@@ -56,10 +58,11 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "limits",
-        "marks",
-        "migrations", "name", "on_begin", "owner", "pages", "parent", "path", "row", "sequence",
-        "sql", "told", "transaction_depth", "uid", "unkept",
+        "born", "deferred", "due", "generation", "has_file", "held", "in_step", "kind", "kv",
+        "limits", "marks",
+        "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
+        "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
+        "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -89,6 +92,11 @@ class Database:
         """SQLite made a commit that has no record yet: it must be kept or taken back."""
         self.sql = Sql(self)
         self.kv = Kv(self)
+        self.schedule = Schedule(self)
+        self.rescheduled = False
+        """The open step, or the commit that is being kept, changed timers."""
+        self.next_due: int | None = None
+        """When the first one is due, as of the commit that is being kept."""
         self._files: Files | None = None
         self._forget()
 
@@ -103,6 +111,8 @@ class Database:
         self.has_file = False
         """There is a file; before the first commit it is scratch."""
         self.pages = 0
+        self.due: int | None = None
+        """What the catalogue says of its timers."""
         self.generation = 1
         self.marks: list[Mark] = []
         """Commits that a checkpoint would move into the file."""
@@ -167,14 +177,15 @@ class Database:
             above = self.parent.uid
         found = self._store.catalogue.find(above, self.kind, self.name)
         if found is not None:
-            self.settle(*found)
+            self.settle(found)
 
-    def settle(self, uid: int, has_file: bool, generation: int = 1) -> None:
+    def settle(self, row: Row) -> None:
         """This is the actor of that row."""
         self.row = self._known = True
-        self.born = self.has_file = has_file
-        self.generation = generation
-        self._take(uid)
+        self.born = self.has_file = bool(row.file)
+        self.generation = row.generation
+        self.due = row.due
+        self._take(row.uid)
 
     def take_uid(self) -> int:
         """Its uid, a new one if it has none; the catalogue hears of it with the first commit."""
@@ -315,7 +326,7 @@ class Database:
         the actor's row."""
         reader = self._reader
         assert reader is not None  # noqa: S101 - it was committed
-        self.unkept = False
+        self.unkept = self.rescheduled = False
         self.sequence = sequence
         self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages, began))
         self.pages = made.size
@@ -328,6 +339,8 @@ class Database:
 
     def commit_frames(self) -> Commit | None:
         """The SQLite half of a commit; what it wrote, which the journal does not have yet."""
+        if self.rescheduled and self._connection is not None:
+            self.next_due = self.schedule.next(self._connection)
         self._end_step()
         if self._connection is None or not self._connection.in_transaction:
             return None
@@ -340,6 +353,7 @@ class Database:
                 self._store.commits.lost(error)
             raise
         self.unkept = made is not None
+        self.rescheduled = self.rescheduled and self.unkept
         return made
 
     def rollback(self) -> None:
@@ -380,6 +394,8 @@ class Database:
         """What the undone step may have made has to be looked for again."""
         self._migrated = ()
         self.kv.forget()
+        self.schedule.forget()
+        self.rescheduled = self.rescheduled and self.deferred
         if self._files is not None:
             self._files.forget()
 
