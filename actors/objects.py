@@ -89,8 +89,8 @@ def _plain_or_refused(kind: type) -> Copier:
     try:
         # Only Python knows whether an object has a state in C besides its attributes.
         object.__reduce_ex__(object.__new__(kind), 4)
-    except TypeError as error:
-        return _refuser(str(error))
+    except TypeError:
+        return _refuser(f"it is a {_name(kind)}")
     except Exception:  # what is not set up yet may fail in any way; it tells nothing
         return _reduced
     return _plain(kind)
@@ -113,7 +113,8 @@ def _slots(kind: type) -> list[types.MemberDescriptorType]:
 
 def _plain(kind: type) -> Copier:
     slots = _slots(kind)
-    new, store = object.__new__, object.__setattr__
+    new: Callable[[type], Any] = object.__new__
+    store = object.__setattr__
 
     def copy_attributes(value: Any, memo: Memo) -> Any:
         made = memo[id(value)] = new(kind)

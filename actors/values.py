@@ -17,10 +17,11 @@ import datetime
 import decimal
 import fractions
 import pathlib
+import re
 import types
 import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.errors import NotCopyable
@@ -102,6 +103,19 @@ def copy_arguments(
         tuple([copy(value, f"argument {i}") for i, value in enumerate(args)]),
         {name: copy(value, f"argument {name}") for name, value in kwargs.items()},
     )
+
+
+def named(error: NotCopyable, parameters: Sequence[str]) -> NotCopyable:
+    """The error about an argument by position, with the name that its parameter has."""
+    found = _POSITION.match(error.path)
+    if found is None or int(found[1]) >= len(parameters):
+        return error
+    path = f"argument {parameters[int(found[1])]}{error.path[found.end() :]}"
+    message = path + error.message.removeprefix(error.path)
+    return NotCopyable(message, hint=error.hint, path=path)
+
+
+_POSITION = re.compile(r"argument (\d+)")
 
 
 # -- the walk ------------------------------------------------------------------------------------

@@ -384,3 +384,23 @@ def test_the_error_names_the_path_to_what_cannot_be_copied(value: Any, path: str
 async def test_what_belongs_to_the_runtime_is_refused_by_name(runtime: LocalRuntime) -> None:
     with pytest.raises(NotCopyable, match="belongs to the runtime"):
         copy([runtime])
+
+
+async def test_an_argument_is_named_as_its_method_names_it(runtime: LocalRuntime) -> None:
+    class Shop(Actor):
+        async def buy(self, order: dict[str, Any], *more: Any) -> None:
+            raise AssertionError("nothing of a call runs whose arguments cannot travel")
+
+    stub = runtime.get(Shop, "s")
+    order = {"lines": [1, 2, 3, Order([threading.Lock()])]}
+
+    with pytest.raises(NotCopyable) as by_position:
+        stub.buy(order)
+    with pytest.raises(NotCopyable) as by_name:
+        stub.buy(order=order)
+    with pytest.raises(NotCopyable) as behind:
+        stub.buy({}, threading.Lock())
+
+    assert by_position.value.path == by_name.value.path == 'argument order["lines"][3].lines[0]'
+    assert by_position.value.message.startswith(by_position.value.path + " cannot be copied: ")
+    assert behind.value.path == "argument 1"
