@@ -147,7 +147,7 @@ class ObjectBody:
             return result
         if type(result) is Waiting:
             return Waiting(_copied(result.rest))
-        return copy(result, "the result")
+        return copy(result, "result")
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -162,7 +162,7 @@ class ObjectBody:
                     item = await drive(call, items.asend(None), context)
                 except StopAsyncIteration:
                     return
-                yield copy(item, "the item")
+                yield copy(item, "item")
         finally:
             await drive(call, items.aclose(), context)
 
@@ -178,7 +178,7 @@ class ObjectBody:
 
 
 async def _copied(rest: Awaitable[Any]) -> Any:
-    return copy(await rest, "the result")
+    return copy(await rest, "result")
 
 
 def _base_of(cls: type[Actor]) -> type[Actor]:

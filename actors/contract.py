@@ -91,6 +91,15 @@ def contract_of(cls: type, base: type) -> Contract:
     return contract
 
 
+def parameters(cls: type | None, method: str) -> list[str]:
+    """The names of what a method takes by position, as far as that is known."""
+    try:
+        found = inspect.signature(getattr(cls, method)).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return []
+    return [one.name for one in found if one.kind is not one.VAR_POSITIONAL][1:]
+
+
 def _kind(member: object) -> Kind | None:
     if inspect.iscoroutinefunction(member):
         return "call"

@@ -49,14 +49,9 @@ class LocalRuntime:
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
     `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
-<<<<<<< HEAD
     together; `quota`, what each root actor and all below it may use together; `env`, plain data
-    that actors see as `self.env`. They count for the first opener of a directory.
-=======
-    together; `env`, plain data that actors see as `self.env`; `clock` and `disk`, what a test puts
-    in the place of the machine's (`facets.testing`). They count for the first opener of a
-    directory.
->>>>>>> main
+    that actors see as `self.env`; `clock` and `disk`, what a test puts in the place of the
+    machine's (`facets.testing`). They count for the first opener of a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With

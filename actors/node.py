@@ -76,6 +76,12 @@ class Node:
             return self.start.code  # type: ignore[no-any-return]
         return None
 
+    @property
+    def cls(self) -> type | None:
+        """The class of trusted code that runs here or would be started, as far as it is known."""
+        code = self.start.code if isinstance(self.start, Start) else self.code
+        return getattr(code, "cls", None)
+
     # -- starting -----------------------------------------------------------------------
 
     def wake_now(self) -> Activation | None:
