@@ -116,19 +116,19 @@ class Catalogue:
 
     def find(self, parent: int, kind: str, name: str) -> Row | None:
         """The row of an actor; None without one."""
-        rows = self._read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
+        rows = self.read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
         return Row(*rows[0]) if rows else None
 
     def row(self, uid: int) -> Row:
         """The row of a uid; LookupError without one."""
-        rows = self._read(f"{_ROWS} where uid = ?", uid)
+        rows = self.read(f"{_ROWS} where uid = ?", uid)
         if not rows:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
 
     def has(self, uid: int) -> bool:
         """Whether there is an actor of that uid."""
-        return bool(self._read("select 1 from actors where uid = ?", uid))
+        return bool(self.read("select 1 from actors where uid = ?", uid))
 
     @property
     def next_uid(self) -> int:
@@ -138,16 +138,16 @@ class Catalogue:
     def with_files(self, after: int, limit: int) -> list[Row]:
         """The first actors behind a uid that have a file, in the order of uids."""
         query = f"{_ROWS} where uid > ? and file order by uid limit ?"
-        return [Row(*row) for row in self._read(query, after, limit)]
+        return [Row(*row) for row in self.read(query, after, limit)]
 
     def next_due(self, limit: int) -> list[tuple[int, int]]:
         """`due` and uid of the first actors whose timers are due, in that order."""
         query = "select due, uid from actors where due is not null order by due, uid limit ?"
-        return self._read(query, limit)
+        return self.read(query, limit)
 
     def count_due(self) -> int:
         """How many actors have a timer."""
-        return int(self._read("select count(*) from actors where due is not null")[0][0])
+        return int(self.read("select count(*) from actors where due is not null")[0][0])
 
     def set_due(self, uid: int, due: int | None) -> None:
         """When the next timer of an actor is due; part of the open step."""
@@ -156,11 +156,11 @@ class Catalogue:
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
-        return [row[0] for row in self._read(query, parent, kind)]
+        return [row[0] for row in self.read(query, parent, kind)]
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        return [Row(*row) for row in self._read(SUBTREE, uid)]
+        return [Row(*row) for row in self.read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""
@@ -204,23 +204,23 @@ class Catalogue:
 
     def linked(self, home: int) -> list[int]:
         """All histories with a part in the past of this one, itself among them."""
-        return [row[0] for row in self._read(LINKED, home)]
+        return [row[0] for row in self.read(LINKED, home)]
 
     def members(self, home: int) -> list[Row]:
         """The actors whose history is in this one."""
-        return [Row(*row) for row in self._read(MEMBERS, home)]
+        return [Row(*row) for row in self.read(MEMBERS, home)]
 
     def height(self, uid: int) -> int:
         """Levels below an actor."""
-        return int(self._read(HEIGHT, uid)[0][0])
+        return int(self.read(HEIGHT, uid)[0][0])
 
     def is_over(self, home: int) -> bool:
         """Whether no actor has part in this history any more, and no other past leads to it."""
         query = "select count(*) from actors where uid = ?"
-        if self._read(query, home)[0][0] or home in self.homes.values():
+        if self.read(query, home)[0][0] or home in self.homes.values():
             return False
         query = "select count(*) from links where other = ?"
-        return not self._read(query, home)[0][0]
+        return not self.read(query, home)[0][0]
 
     def undo(self) -> None:
         """The open step is not made."""
@@ -234,10 +234,11 @@ class Catalogue:
 
     def count(self) -> int:
         """How many actors have state."""
-        rows = self._read("select count(*) from actors")
+        rows = self.read("select count(*) from actors")
         return int(rows[0][0])
 
-    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows, as of the open step if there is one."""
         own = not self.database.in_step
         try:
             return self.database.run_own(query, values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -13,11 +12,12 @@ from weakref import WeakValueDictionary
 from storage import record
 from storage.connection import Bindings, Connection
 from storage.errors import StorageError, WrongThread
-from storage.frames import Commit, FrameReader
+from storage.frames import Commit, FrameReader, Mark
 from storage.history.story import Told
 from storage.kv import Kv
 from storage.layout import remove
 from storage.limits import CATALOGUE, PAGE_SIZE
+from storage.meters import Charge
 from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
@@ -32,22 +32,6 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where in the -wal a commit stands that is not in the database file yet."""
-
-    sequence: int
-    time: int
-    """Microseconds since 1970."""
-    first: int
-    last: int
-    """Frames."""
-    before: int
-    """Pages of the database before it; 0 for the first commit of all."""
-    began: bool
-    """The actor began with it: until then the catalogue had no row of it."""
-
-
 class Database:
     """State of one actor, written in steps.
 
@@ -58,8 +42,8 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "deferred", "due", "generation", "has_file", "held", "in_step", "kind", "kv",
-        "limits", "marks",
+        "born", "charges", "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
+        "kv", "limits", "marks",
         "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
         "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
         "unkept",
@@ -81,6 +65,8 @@ class Database:
         """The newest record of this database in this process."""
         self.limits = store.limits
         """What this database may hold, and one statement do; `limit` changes it."""
+        self.charges: Sequence[Charge] = ()
+        """What the commit that is being made adds to the catalogue's sums of meters."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
@@ -163,6 +149,14 @@ class Database:
         if not self.pages and self.path is not None and self.path.exists():
             self.pages = self.path.stat().st_size // PAGE_SIZE
         return self.pages * PAGE_SIZE
+
+    def growth(self) -> tuple[int, int]:
+        """Bytes that the open step adds to the database, and 1 if it is its first commit."""
+        connection = self._connection
+        if connection is None or not connection.writes:
+            return 0, 0
+        pages: int = connection.own("pragma page_count")[0][0]
+        return (pages - self.pages) * PAGE_SIZE, int(not self.born)
 
     def look(self) -> None:
         """Learn from the catalogue, once, whether there is state."""
@@ -459,16 +453,21 @@ class Database:
         return self._connection
 
     @property
+    def undecided(self) -> bool:
+        """Whether something may be written that is neither kept nor undone yet."""
+        return self._connection is not None and self._connection.in_transaction
+
+    @property
     def at_rest(self) -> bool:
         """Whether everything is in its file, and nobody has that open."""
         return self._connection is None and not self.marks and not self.unkept
 
-    def peek(self, query: str) -> list[tuple[Any, ...]]:
+    def peek(self, query: str, bindings: Bindings | None = None) -> list[tuple[Any, ...]]:
         """Rows as of the newest commit, without a step. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
-            return connection.own(query)
+            return connection.own(query, bindings)
         finally:
             if not was_open:
                 self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -67,6 +68,14 @@ class Databases:
             made = 1 + max(after, self._generations.get(uid, 0))
             self._generations[uid] = made
             return made
+
+
+def ancestry(database: Database) -> Iterator[Database]:
+    """It and all above it."""
+    one: Database | None = database
+    while one is not None:
+        yield one
+        one = one.parent
 
 
 def uid_above(database: Database) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from storage import record
 from storage.errors import StorageError
-from storage.record import forget
+from storage.meters import forget
 from storage.succession import homes_of, over, replaced, stories
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ def delete(store: Store, database: Database) -> int:
         one.close()
     try:
         store.catalogue.remove([row.uid for row in rows])
+        forget(store.catalogue, [row.uid for row in rows])
         forgotten = [] if database.parent is not None else over(store, homes.values())
         entries = [row.entry(record.DELETE, homes[row.uid]) for row in rows]
-        sequence = store.commits.keep_rows([*entries, *map(forget, forgotten)])
+        entries += map(record.forget, forgotten)
+        sequence = store.commits.keep_rows(entries, database)
     except BaseException:
         store.catalogue.undo()
         raise

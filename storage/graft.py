@@ -209,7 +209,9 @@ class Graft:
             entries = self._entries(old, homes)
             whole = target.parent is None and old
             forgotten = over(store, (homes[row.uid] for row in old)) if whole else []
-            sequence = store.commits.keep_rows([*above, *entries, *map(record.forget, forgotten)])
+            sequence = store.commits.keep_rows(
+                [*above, *entries, *map(record.forget, forgotten)], target
+            )
         except BaseException:
             store.catalogue.undo()
             for one in added:

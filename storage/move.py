@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage import record
-from storage.databases import uid_above
+from storage.databases import ancestry, uid_above
 from storage.errors import BelowItself, NameTaken, NoState, StorageError
 from storage.succession import began, replaced, stories
 
@@ -40,7 +40,9 @@ def move(store: Store, database: Database, above: Database | None, kind: str, na
         store.catalogue.place(moved.uid, *moved.place)
         _settle_home(store, moved, home, above)
         entries = [one.row_entry(record.ROW) for one in added]
-        sequence = store.commits.keep_rows([*entries, row.entry(record.MOVE, home)])
+        sequence = store.commits.keep_rows(
+            [*entries, row.entry(record.MOVE, home)], database, target
+        )
     except BaseException:
         store.catalogue.undo()
         for one in added:
@@ -64,11 +66,8 @@ def check_move(
     database.look()
     if not database.row:
         raise NoState(f"{database.name!r} has no state", name=database.name)
-    one = above
-    while one is not None:
-        if one is database:
-            raise BelowItself(f"{database.name!r} cannot be below itself", name=database.name)
-        one = one.parent
+    if above is not None and any(one is database for one in ancestry(above)):
+        raise BelowItself(f"{database.name!r} cannot be below itself", name=database.name)
     target = store.root(kind, name) if above is None else above.child(name)
     target.look()
     if target.row or any(one.in_step for one in target.family()):
