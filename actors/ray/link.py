@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import pickle
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
@@ -110,7 +111,8 @@ class Link:
     async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         try:
-            token, messages = await self.handle.exchange.remote(self._caller, classes, queue)
+            request = pickle.dumps((self._caller, classes, queue), protocol=5)
+            token, messages = load(await self.handle.exchange.remote(request))
         except Exception as error:
             self._lost(calls, error)
             return

@@ -152,8 +152,7 @@ class RayRuntime:
     async def _perform(self, verb: str, cls: type[Actor], name: str, *args: Any) -> Any:
         link = await self._open().link(cls.kind, name)
         shipment = pack(cls)
-        await link.handle.exchange.remote(self.name, [shipment], [])
-        return await link.handle.perform.remote(verb, cls.kind, name, *args)
+        return await link.handle.perform.remote(shipment, verb, name, *args)
 
     async def stats(self) -> dict[str, Stats]:
         """What runs now, by host."""
