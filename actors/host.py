@@ -100,6 +100,8 @@ class Host:
         """Work of the store on its thread."""
         self.on_close: set[Callable[[], Awaitable[None]]] = set()
         """Awaited when all actors have ended: what they used is given back."""
+        self.on_failure: Callable[[StorageError], object] | None = None
+        """Told why nothing more can be acknowledged here."""
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
         self._timer: Alarm | None = None
@@ -366,6 +368,8 @@ class Host:
     def _failed(self, failure: StorageError) -> None:
         self._refusal = failure
         self._end_all(failure)
+        if self.on_failure is not None:
+            self.on_failure(failure)
 
     def _end_all(self, reason: BaseException) -> None:
         for activation in sorted(self.awake, key=lambda one: one.node.depth):

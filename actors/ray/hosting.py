@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
+import signal
 import sys
+import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +22,8 @@ from actors.ray.outbox import Message, Outbox
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.wire import dump, dump_error, exports, load
 from actors.stub import Stub
-from storage.objects import FolderStore
+from storage.errors import StateInUse, StorageError
+from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
 """Items of a stream that a host makes before the caller took one."""
@@ -37,7 +41,13 @@ class Plan:
 
     runtime: str
     root: str
+    """Where each host keeps its state; `$NAME` is looked up in the environment of the host."""
     options: dict[str, Any]
+
+    def shared(self) -> ObjectStore:
+        """What all hosts and drivers see: the replica, or a root that all of them reach."""
+        replica = self.options["replica"]
+        return FolderStore(self.root) if replica is None else open_store(replica)
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,9 @@ class Hosting:
         self._plan = plan
         self._name = name
         self._directory = directory
-        self._runtime = LocalRuntime(Path(plan.root) / name, host=name, **plan.options)
-        self._classes = ClassStore(FolderStore(plan.root))
+        root = Path(os.path.expandvars(plan.root)) / name
+        self._runtime = LocalRuntime(root, host=name, **plan.options)
+        self._classes = ClassStore(plan.shared())
         self._token = uuid.uuid4().hex
         """This incarnation: replies of an earlier one will never come."""
         self._opening: asyncio.Task[None] | None = None
@@ -131,7 +142,12 @@ class Hosting:
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        await self._runtime.open()
+        try:
+            await self._runtime.open()
+        except StateInUse as error:
+            await asyncio.to_thread(_end, error)
+            await self._runtime.open()
+        self._runtime.host.on_failure = _exit
         _here[self._plan.runtime] = self
         exports.append(self._export)
         self._sweep()
@@ -236,6 +252,26 @@ class Hosting:
             raise
         except Exception as error:
             outbox.post(("failed", key[1], dump_error(error)))
+
+
+def _exit(failure: StorageError) -> None:
+    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
+    print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
+    os._exit(1)
+
+
+def _end(found: StateInUse) -> None:
+    """End the incarnation before this one, which Ray has given up, and which still has the lock:
+    a process that is stopped, for example. Whatever else has it keeps it."""
+    title = Path(f"/proc/{found.pid}/cmdline")
+    try:
+        if not title.read_bytes().startswith(b"ray::Hosting"):
+            raise found
+        os.kill(found.pid, signal.SIGKILL)
+        while title.read_bytes():
+            time.sleep(0.01)
+    except (FileNotFoundError, ProcessLookupError):
+        return
 
 
 def hosting(runtime: str) -> Hosting | None:

@@ -54,7 +54,7 @@ async def cluster(hosts: int = 1) -> AsyncIterator[tuple[RayRuntime, Any]]:
         ray.init(num_cpus=CPUS, include_dashboard=False, log_to_driver=False, namespace="facets")
     with tempfile.TemporaryDirectory(prefix="facets-bench-") as root:
         async with RayRuntime(root, hosts=hosts) as runtime:
-            bare = ray.remote(Bare).options(num_cpus=0, max_concurrency=10_000).remote()
+            bare: Any = ray.remote(Bare).options(num_cpus=0, max_concurrency=10_000).remote()
             await bare.echo.remote(0)
             try:
                 yield runtime, bare
@@ -128,7 +128,7 @@ async def creation() -> AsyncIterator[Subject]:
 
         async def theirs() -> Lap:
             started = time.perf_counter()
-            made = ray.remote(Bare).options(num_cpus=0).remote()
+            made: Any = ray.remote(Bare).options(num_cpus=0).remote()
             await made.echo.remote(1)
             took = time.perf_counter() - started
             ray.kill(made)
