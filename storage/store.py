@@ -201,6 +201,10 @@ class Store:
         """Why nothing more can become durable, if so."""
         return self._journal.failed
 
+    def fail(self, failure: JournalFailed) -> None:
+        """Nothing more becomes durable, for this reason; what is queued is lost."""
+        self._journal.failed = self._journal.failed or failure
+
     def root(self, kind: str, name: str) -> Database:
         """The database of a root actor; no I/O."""
         return self.databases.root(kind, name)

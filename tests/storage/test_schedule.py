@@ -28,7 +28,9 @@ def entry(due: int | None, name: str | None = None) -> Entry:
 
 
 def catalogued(store: Store) -> list[tuple[int, str]]:
-    return [(due, store.catalogue.row(uid).name) for due, uid in store.catalogue.next_due((0, 0), 100)]
+    return [
+        (due, store.catalogue.row(uid).name) for due, uid in store.catalogue.next_due((0, 0), 100)
+    ]
 
 
 def add(database: Database, due: int | None, name: str | None = None) -> int:
