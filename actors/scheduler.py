@@ -11,6 +11,7 @@ never is too late.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,8 @@ EARLY = 10
 """Microseconds by which an alarm may come early: clocks are rounded."""
 AGAIN = 5
 """Seconds until an actor is visited again whose database could not be read or written."""
+LOOK = 60.0
+"""Seconds after which the wall clock is looked at again: somebody may have set it."""
 STRANGERS = 10_000
 """Facets that are remembered because nobody has said what they run."""
 
@@ -109,7 +112,7 @@ class Scheduler:
         self.agenda.hear(database.uid, database.next_due, database.due)
         self.arm()
 
-    def _replaced(self, dues: dict[int, int | None]) -> None:
+    def _replaced(self, dues: Mapping[int, int | None]) -> None:
         if not self.any and not any(due is not None for due in dues.values()):
             return
         self.any = True
@@ -155,18 +158,14 @@ class Scheduler:
             return
         self._ring_at(due)
 
-    def rearm(self) -> None:
-        """The same from scratch: the wall clock may have been set."""
-        self._armed = None
-        self.arm()
-
     def _ring_at(self, due: int) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         self.any = True
         self._armed = due
         clock = self._host.clock
-        self._alarm = clock.call_at(clock.time() + max(0, due / SECOND - clock.now()), self._ring)
+        wait = min(max(0.0, due / SECOND - clock.now()), LOOK)
+        self._alarm = clock.call_at(clock.time() + wait, self._ring)
 
     def _ring(self) -> None:
         self._alarm = self._armed = None
@@ -225,7 +224,7 @@ class Scheduler:
 
     def _hold(self) -> AbstractContextManager[Any]:
         hold = getattr(self._host.clock, "hold", None)
-        return nullcontext() if hold is None else hold()  # type: ignore[no-any-return]
+        return nullcontext() if hold is None else hold()
 
     async def _deliver(self, uid: int) -> None:
         path = self._store.catalogue.path(uid)

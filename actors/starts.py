@@ -33,7 +33,7 @@ Kept = tuple[int, str, "str | None", "bytes | None"]
 def keep_starts(activation: Activation) -> None:
     """Keep what is running, in the current step; nothing happens if it is kept already."""
     schedule, node = activation.database.schedule, activation.node
-    if schedule.starts_kept or node.parent is None:
+    if schedule.kept_for is activation.start or node.parent is None:
         return
     database = activation.database
     wanted = _running(activation)
@@ -43,7 +43,7 @@ def keep_starts(activation: Activation) -> None:
         database.run_own("delete from _facets_starts")
         for row in wanted:
             database.run_own("insert into _facets_starts values (?, ?, ?, ?)", row)
-    schedule.starts_kept = True
+    schedule.kept_for = activation.start
 
 
 def _running(activation: Activation) -> list[Kept]:
@@ -63,6 +63,8 @@ def _kept(uid: int, start: Start) -> Kept | None:
     code = start.code
     if not isinstance(code, ClassCode) or "<locals>" in code.label:
         return None
+    if start != Start(code, start.id, start.props):
+        return None  # it was given more, such as a quota, that it must not run without
     props: bytes | None = None
     if start.props is not None:
         try:
@@ -78,7 +80,7 @@ def kept_starts(database: Database) -> dict[int, Kept]:
     """What is kept, by uid; read in the current step."""
     there = database.run_own("select 1 from sqlite_schema where name = '_facets_starts'")
     rows = database.run_own("select * from _facets_starts") if there else []
-    return {row[0]: tuple(row) for row in rows}  # type: ignore[misc]
+    return {row[0]: tuple(row) for row in rows}
 
 
 def found_again(kept: Kept, known: Iterable[type[Actor]]) -> Start | None:

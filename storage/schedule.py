@@ -60,17 +60,18 @@ class Entry(NamedTuple):
 class Schedule:
     """The timers of one database, as part of its steps."""
 
-    __slots__ = ("_database", "_ready", "starts_kept")
+    __slots__ = ("_database", "_ready", "kept_for")
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ready = False
-        self.starts_kept = False
-        """Whoever keeps beside them how their actor starts has done so."""
+        self.kept_for: object = None
+        """What their actor runs, if that is kept beside them: whoever keeps it sets this."""
 
     def forget(self) -> None:
         """Look again whether the table is there: the step that made it was rolled back."""
-        self._ready = self.starts_kept = False
+        self._ready = False
+        self.kept_for = None
 
     def add(self, entry: Entry) -> int:
         """Keep a new timer, in the place of the one of its name; its id, whatever `entry` says."""
