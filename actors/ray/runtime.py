@@ -60,7 +60,7 @@ class RayRuntime:
         resources: Mapping[str, Any] = MappingProxyType({}),
         **options: Any,
     ) -> None:
-        self.root = Path(root).absolute()
+        self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
         self._hosts = [host_name(index) for index in range(hosts)]
