@@ -8,6 +8,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
+    testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
     cli.py         the `facets` command
 
@@ -22,6 +23,8 @@ from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
+from actors.quotas.allowance import Usage as Usage
+from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
@@ -34,8 +37,10 @@ from storage.rows import Row as Row
 from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
+    from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
+    from facets import testing as testing
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
     from facets.capabilities.describing import describe as describe
@@ -62,6 +67,8 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Quota",
+    "RayRuntime",
     "Recording",
     "Replayed",
     "Row",
@@ -70,6 +77,7 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Usage",
     "Used",
     "capability",
     "describe",
@@ -78,6 +86,7 @@ __all__ = [
     "images",
     "packages",
     "replay",
+    "testing",
 ]
 __version__ = "0.1.0"
 
@@ -89,13 +98,14 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "RayRuntime": "actors.ray.runtime",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",
     "replay": "facets.isolates.replaying",
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages")
+_MODULES = ("images", "packages", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -23,18 +23,21 @@ create table actors(
     name text not null,
     generation integer not null default 1,
     file integer not null default 0,
+    due integer,
     unique(parent, kind, name)
 );
+create index actors_due on actors(due, uid) where due is not null;
 """
 
 
 SUBTREE = """
 with recursive tree(uid) as (
     values(?) union all select a.uid from actors a join tree t on a.parent = t.uid)
-select a.uid, a.parent, a.kind, a.name, a.generation, a.file
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
 """The rows of an actor and all below it, parents before children."""
+_ROWS = "select uid, parent, kind, name, generation, file, due from actors"
 
 
 def first_image() -> bytes:
@@ -52,6 +55,8 @@ class Row(NamedTuple):
     generation: int
     file: int
     """1 if it has a database of its own."""
+    due: int | None = None
+    """When its next timer is due, in microseconds since 1970, or earlier; None without one."""
 
     def entry(self, kind: int, tree: int, replaces: int = 0) -> Entry:
         """What a record says of it."""
@@ -75,18 +80,14 @@ class Catalogue:
         uid, self._next = self._next, self._next + 1
         return uid
 
-    def find(self, parent: int, kind: str, name: str) -> tuple[int, bool, int] | None:
-        """Uid, whether there is a file, and its generation; None without a row."""
-        query = (
-            "select uid, file, generation from actors where parent = ? and kind = ? and name = ?"
-        )
-        rows = self._read(query, parent, kind, name)
-        return (rows[0][0], bool(rows[0][1]), rows[0][2]) if rows else None
+    def find(self, parent: int, kind: str, name: str) -> Row | None:
+        """The row of an actor; None without one."""
+        rows = self.read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
+        return Row(*rows[0]) if rows else None
 
     def row(self, uid: int) -> Row:
         """The row of a uid; LookupError without one."""
-        query = "select uid, parent, kind, name, generation, file from actors where uid = ?"
-        rows = self._read(query, uid)
+        rows = self.read(f"{_ROWS} where uid = ?", uid)
         if not rows:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
@@ -98,20 +99,30 @@ class Catalogue:
 
     def with_files(self, after: int, limit: int) -> list[Row]:
         """The first actors behind a uid that have a file, in the order of uids."""
-        query = (
-            "select uid, parent, kind, name, generation, file from actors "
-            "where uid > ? and file order by uid limit ?"
-        )
-        return [Row(*row) for row in self._read(query, after, limit)]
+        query = f"{_ROWS} where uid > ? and file order by uid limit ?"
+        return [Row(*row) for row in self.read(query, after, limit)]
+
+    def next_due(self, limit: int) -> list[tuple[int, int]]:
+        """`due` and uid of the first actors whose timers are due, in that order."""
+        query = "select due, uid from actors where due is not null order by due, uid limit ?"
+        return self.read(query, limit)
+
+    def count_due(self) -> int:
+        """How many actors have a timer."""
+        return int(self.read("select count(*) from actors where due is not null")[0][0])
+
+    def set_due(self, uid: int, due: int | None) -> None:
+        """When the next timer of an actor is due; part of the open step."""
+        self.database.run_own("update actors set due = ? where uid = ?", (due, uid))
 
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
-        return [row[0] for row in self._read(query, parent, kind)]
+        return [row[0] for row in self.read(query, parent, kind)]
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        return [Row(*row) for row in self._read(SUBTREE, uid)]
+        return [Row(*row) for row in self.read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""
@@ -120,8 +131,7 @@ class Catalogue:
 
     def put(self, row: Row) -> None:
         """A row as it stands; part of the open step."""
-        query = "insert into actors(uid, parent, kind, name, generation, file) values (?,?,?,?,?,?)"
-        self.database.run_own(query, row)
+        self.database.run_own("insert into actors values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def has_file(self, uid: int) -> None:
         """The actor has a file from now on; part of the open step."""
@@ -134,10 +144,11 @@ class Catalogue:
 
     def count(self) -> int:
         """How many actors have state."""
-        rows = self._read("select count(*) from actors")
+        rows = self.read("select count(*) from actors")
         return int(rows[0][0])
 
-    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows, as of the open step if there is one."""
         own = not self.database.in_step
         try:
             return self.database.run_own(query, values)

@@ -18,13 +18,16 @@ from storage.history.story import Told
 from storage.kv import Kv
 from storage.layout import remove
 from storage.limits import CATALOGUE, PAGE_SIZE
+from storage.meters import Charge
 from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
+from storage.schedule import Schedule
 from storage.sql import Sql
 from storage.views.view import confined
 
 if TYPE_CHECKING:
+    from storage.catalogue import Row
     from storage.files import Files
     from storage.limits import StorageLimits
     from storage.store import Store
@@ -56,10 +59,11 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "deferred", "generation", "has_file", "held", "in_step", "kind", "kv", "limits",
-        "marks",
-        "migrations", "name", "on_begin", "owner", "pages", "parent", "path", "row", "sequence",
-        "sql", "told", "transaction_depth", "uid", "unkept",
+        "born", "charges", "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
+        "kv", "limits", "marks",
+        "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
+        "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
+        "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -78,6 +82,8 @@ class Database:
         """The newest record of this database in this process."""
         self.limits = store.limits
         """What this database may hold, and one statement do; `limit` changes it."""
+        self.charges: Sequence[Charge] = ()
+        """What the commit that is being made adds to the catalogue's sums of meters."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
@@ -89,6 +95,11 @@ class Database:
         """SQLite made a commit that has no record yet: it must be kept or taken back."""
         self.sql = Sql(self)
         self.kv = Kv(self)
+        self.schedule = Schedule(self)
+        self.rescheduled = False
+        """The open step, or the commit that is being kept, changed timers."""
+        self.next_due: int | None = None
+        """When the first one is due, as of the commit that is being kept."""
         self._files: Files | None = None
         self._forget()
 
@@ -103,6 +114,8 @@ class Database:
         self.has_file = False
         """There is a file; before the first commit it is scratch."""
         self.pages = 0
+        self.due: int | None = None
+        """What the catalogue says of its timers."""
         self.generation = 1
         self.marks: list[Mark] = []
         """Commits that a checkpoint would move into the file."""
@@ -154,6 +167,14 @@ class Database:
             self.pages = self.path.stat().st_size // PAGE_SIZE
         return self.pages * PAGE_SIZE
 
+    def growth(self) -> tuple[int, int]:
+        """Bytes that the open step adds to the database, and 1 if it is its first commit."""
+        connection = self._connection
+        if connection is None or not connection.writes:
+            return 0, 0
+        pages: int = connection.own("pragma page_count")[0][0]
+        return (pages - self.pages) * PAGE_SIZE, int(not self.born)
+
     def look(self) -> None:
         """Learn from the catalogue, once, whether there is state."""
         if self._known:
@@ -167,14 +188,15 @@ class Database:
             above = self.parent.uid
         found = self._store.catalogue.find(above, self.kind, self.name)
         if found is not None:
-            self.settle(*found)
+            self.settle(found)
 
-    def settle(self, uid: int, has_file: bool, generation: int = 1) -> None:
+    def settle(self, row: Row) -> None:
         """This is the actor of that row."""
         self.row = self._known = True
-        self.born = self.has_file = has_file
-        self.generation = generation
-        self._take(uid)
+        self.born = self.has_file = bool(row.file)
+        self.generation = row.generation
+        self.due = row.due
+        self._take(row.uid)
 
     def take_uid(self) -> int:
         """Its uid, a new one if it has none; the catalogue hears of it with the first commit."""
@@ -315,7 +337,7 @@ class Database:
         the actor's row."""
         reader = self._reader
         assert reader is not None  # noqa: S101 - it was committed
-        self.unkept = False
+        self.unkept = self.rescheduled = False
         self.sequence = sequence
         self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages, began))
         self.pages = made.size
@@ -328,6 +350,8 @@ class Database:
 
     def commit_frames(self) -> Commit | None:
         """The SQLite half of a commit; what it wrote, which the journal does not have yet."""
+        if self.rescheduled and self._connection is not None:
+            self.next_due = self.schedule.next(self._connection)
         self._end_step()
         if self._connection is None or not self._connection.in_transaction:
             return None
@@ -340,6 +364,7 @@ class Database:
                 self._store.commits.lost(error)
             raise
         self.unkept = made is not None
+        self.rescheduled = self.rescheduled and self.unkept
         return made
 
     def rollback(self) -> None:
@@ -380,6 +405,8 @@ class Database:
         """What the undone step may have made has to be looked for again."""
         self._migrated = ()
         self.kv.forget()
+        self.schedule.forget()
+        self.rescheduled = self.rescheduled and self.deferred
         if self._files is not None:
             self._files.forget()
 
@@ -435,16 +462,21 @@ class Database:
         return self._connection
 
     @property
+    def undecided(self) -> bool:
+        """Whether something may be written that is neither kept nor undone yet."""
+        return self._connection is not None and self._connection.in_transaction
+
+    @property
     def at_rest(self) -> bool:
         """Whether everything is in its file, and nobody has that open."""
         return self._connection is None and not self.marks and not self.unkept
 
-    def peek(self, query: str) -> list[tuple[Any, ...]]:
+    def peek(self, query: str, bindings: Bindings | None = None) -> list[tuple[Any, ...]]:
         """Rows as of the newest commit, without a step. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
-            return connection.own(query)
+            return connection.own(query, bindings)
         finally:
             if not was_open:
                 self.close()

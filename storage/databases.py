@@ -40,7 +40,7 @@ class Databases:
             above = self._above(row.parent)
             found = self.root(row.kind, row.name) if above is None else above.child(row.name)
             if not found.row:
-                found.settle(row.uid, bool(row.file), row.generation)
+                found.settle(row)
         return found
 
     def _above(self, uid: int) -> Database | None:

@@ -22,7 +22,7 @@ from storage.endings import NO_TREE, Ending
 from storage.errors import NoState, StorageError
 from storage.layout import remove
 from storage.leftovers import note
-from storage.reading import objects_of
+from storage.reading import due_of, objects_of
 from storage.record import Entry
 from storage.snapshot import sync_folders
 from storage.succession import began, replaced, stories
@@ -30,6 +30,9 @@ from storage.succession import began, replaced, stories
 if TYPE_CHECKING:
     from storage.database import Database
     from storage.store import Store
+
+DUE = Row._fields.index("due")
+"""Behind what makes a row what it is: when a timer is due changes all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Graft:
         """Those that differ from what is there."""
         self._objects: set[str] = set()
         """What the new files name."""
+        self._dues: dict[int, int | None] = {}
+        """When the first timer in each is due."""
         self._over = False
         self._note: Path | None = None
         store.objects.hold()
@@ -95,6 +100,7 @@ class Graft:
             aside = store.layout.staging / final.name
             scion.make(aside)
             self._objects |= objects_of(aside)
+            self._dues[scion.row.uid] = due_of(aside)
             final.parent.mkdir(exist_ok=True)
             remove(store.disk, final)
             store.disk.rename(aside, final)
@@ -143,7 +149,8 @@ class Graft:
         new = {scion.row.uid for scion in self._changed}
         catalogue.remove(list(was))
         for scion in self._changed:
-            catalogue.put(scion.row)
+            row = scion.row
+            catalogue.put(row._replace(due=self._dues.get(row.uid, row.due)))
         gone = [row for row in old if row.uid not in new]
         fresh = [scion.row for scion in self._changed if scion.row.uid not in was]
         made = [scion.row for scion in self._changed if scion.make is not None]
@@ -164,9 +171,11 @@ class Graft:
         target.look()
         rows = store.catalogue.subtree(target.uid) if target.row and target.uid else []
         rows = rows[:1] if self._alone else rows
-        stay = {scion.row for scion in self._scions} & set(rows)
+        wanted = {scion.row[:DUE] for scion in self._scions}
+        stay = {row for row in rows if row[:DUE] in wanted}
+        kept = {row[:DUE] for row in stay}
         old = [row for row in rows if row not in stay]
-        self._changed = [scion for scion in self._scions if scion.row not in stay]
+        self._changed = [scion for scion in self._scions if scion.row[:DUE] not in kept]
         told = stories(store, old)
         living = self._living(old, stay)
         if any(one.in_step or one.deferred for one in living):
@@ -195,6 +204,7 @@ class Graft:
         if self._note is not None:
             gone = partial(store.disk.unlink, self._note)
             store.chronicler.endings.add(Ending(NO_TREE, sequence, sequence, gone))
+        store.on_graft({row.uid for row in old} | {scion.row.uid for scion in self._changed})
         return sequence
 
     def _living(self, old: Sequence[Row], stay: Collection[Row]) -> list[Database]:

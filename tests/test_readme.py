@@ -16,8 +16,14 @@ from facets.cli import app
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path) -> None:
+CLUSTER = 'facets.RayRuntime("state/", hosts=2)'
+
+
+@pytest.mark.parametrize("runtime", ['facets.LocalRuntime("state/")', CLUSTER])
+def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path, runtime: str) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert runtime in README
+    program = program.replace('facets.LocalRuntime("state/")', runtime)
     (tmp_path / "program.py").write_text(program)
     root = str(Path(__file__).parents[1])
     said = [

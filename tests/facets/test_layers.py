@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import actors.errors
+import actors.quotas.errors
+import actors.ray.errors
 import facets
 import facets.capabilities.errors
 import facets.egress.errors
@@ -60,7 +62,8 @@ def test_every_exported_name_is_there() -> None:
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
     branches = (facets.capabilities.errors, facets.egress.errors, facets.isolates.errors)
-    for module in (storage.errors, actors.errors, *branches, facets.errors):
+    below = (storage.errors, actors.errors, actors.quotas.errors, actors.ray.errors)
+    for module in (*below, *branches, facets.errors):
         for name, found in vars(module).items():
             if isinstance(found, type) and issubclass(found, Exception):
                 assert issubclass(found, FacetsError)

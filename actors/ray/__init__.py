@@ -1,0 +1,15 @@
+"""The same actors on a Ray cluster.
+
+    runtime.py     RayRuntime: what a driver opens
+    hosting.py     the Ray actor that runs one host
+    directory.py   which host owns which actors
+    router.py      one process's way to the hosts
+    link.py        calls of one process to one host, in batches
+    outbox.py      replies of a host to one process
+    stub.py        references that may be sent anywhere
+    shipping.py    classes on their way to a host, and kept there
+    wire.py        values between processes
+
+Ray is the engine: processes, placement, transport and restarts are Ray's. It never decides who
+owns an actor: the directory does.
+"""

@@ -1,0 +1,48 @@
+"""Errors of actors on a cluster.
+
+ActorError
+├── HostLost          the host ended while the call was under way; the call may have run
+├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
+├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
+├── DirectoryTaken    the directory was made for other hosts (ValueError)
+└── RemoteError       what a call raised cannot be sent; its text can
+"""
+
+from __future__ import annotations
+
+from actors.errors import ActorError
+
+
+class HostLost(ActorError):
+    """The host of the actor ended, or could not be reached, while the call was under way.
+
+    The call may have run, in part or whole; what was acknowledged before is kept. Fields: `host`,
+    `actor`, `method`.
+    """
+
+    hint = "call again if the method may run twice, or look at what it did"
+
+
+class ClassUnknown(ActorError, LookupError):
+    """A host was called for a kind whose class it never got. Field: `kind`."""
+
+    hint = "runtime.register(cls) sends a class to the hosts"
+
+
+class PythonDiffers(ActorError, RuntimeError):
+    """Classes and values cross as pickles, which two minor versions of Python do not share.
+
+    Fields: `here`, `there`.
+    """
+
+    hint = "start the driver with the Python of the cluster, or give hosts a runtime_env"
+
+
+class DirectoryTaken(ActorError, ValueError):
+    """The directory names hosts that this runtime does not. Fields: `known`, `wanted`."""
+
+    hint = "open it with as many hosts as before"
+
+
+class RemoteError(ActorError):
+    """A call raised something that cannot be sent here. Fields: `type`, `text`."""

@@ -1,0 +1,279 @@
+"""The Ray actor that runs one host: durable actors behind requests of many calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from actors.errors import NotCopyable, RuntimeClosed
+from actors.local import LocalRuntime
+from actors.ray.directory import Directory
+from actors.ray.errors import ClassUnknown
+from actors.ray.outbox import Message, Outbox
+from actors.ray.shipping import ClassStore, Shipment
+from actors.ray.wire import dump, dump_error, exports, load
+from actors.stub import Stub
+from storage.errors import StateInUse, StorageError
+from storage.objects import FolderStore, ObjectStore, open_store
+
+AHEAD = 16
+"""Items of a stream that a host makes before the caller took one."""
+
+GONE = 60.0
+"""Seconds without a request after which a caller is gone: its calls are cancelled."""
+
+_here: dict[str, Hosting] = {}
+"""What this process hosts, by the name of the runtime."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a host needs to know to start; the same for every host of a runtime."""
+
+    runtime: str
+    root: str
+    """Where each host keeps its state; `$NAME` is looked up in the environment of the host."""
+    options: dict[str, Any]
+
+    def shared(self) -> ObjectStore:
+        """What all hosts and drivers see: the replica, or a root that all of them reach."""
+        replica = self.options["replica"]
+        return FolderStore(self.root) if replica is None else open_store(replica)
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a host says of itself."""
+
+    python: tuple[int, int]
+    directory: Directory
+
+
+class Hosting:
+    """One host. All methods are called through Ray, but `local`."""
+
+    def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
+        self._plan = plan
+        self._name = name
+        self._directory = directory
+        root = Path(os.path.expandvars(plan.root)) / name
+        self._runtime = LocalRuntime(root, host=name, **plan.options)
+        self._classes = ClassStore(plan.shared())
+        self._token = uuid.uuid4().hex
+        """This incarnation: replies of an earlier one will never come."""
+        self._opening: asyncio.Task[None] | None = None
+        self._outboxes: dict[str, Outbox] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
+        """How many items each stream may still make."""
+        self._kinds: dict[str, type[Any]] = {}
+
+    async def greet(self) -> Greeting:
+        """Open the state, if that has not happened, and say who is here."""
+        await self._opened()
+        return Greeting(sys.version_info[:2], self._directory)
+
+    async def exchange(self, request: bytes) -> bytes:
+        """Take calls in; who answers, and what is done soon.
+
+        Both as bytes, which Ray passes on as they are: its own pickling costs 0.2 ms a request.
+        """
+        await self._opened()
+        caller, classes, messages = load(request)
+        for shipment in classes:
+            self._know(self._classes.add(shipment))
+        outbox = self._outbox(caller)
+        batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
+        for message in messages:
+            self._take(caller, outbox, message)
+        return pickle.dumps((self._token, await batch.replies()), protocol=5)
+
+    async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
+        """What became ready since; waits until there is something, or tells that `token`, who
+        took the calls, is no more."""
+        await self._opened()
+        if token != self._token:
+            return self._token, []
+        return token, await self._outbox(caller).collect()
+
+    async def names(self, kind: str) -> list[str]:
+        """Names of actors of a kind that have state here."""
+        await self._opened()
+        return self._runtime.host.store.names(kind)
+
+    async def perform(self, shipment: Shipment, verb: str, *args: Any) -> Any:
+        """One of the runtime's own operations on actors of a class."""
+        await self._opened()
+        self._know(self._classes.add(shipment))
+        return await getattr(self._runtime, verb)(self._kind(shipment.kind), *args)
+
+    async def stats(self) -> Any:
+        """What runs here."""
+        await self._opened()
+        return self._runtime.stats()
+
+    async def close(self) -> None:
+        """Stop the actors and let the state go; the process may be ended then."""
+        await self._opened()
+        _here.pop(self._plan.runtime, None)
+        exports.remove(self._export)
+        await self._runtime.close()
+
+    def local(self, kind: str, name: str) -> Any:
+        """A stub of an actor of this very host; None if it is another's."""
+        if self._directory.owner(kind, name) != self._name:
+            return None
+        return self._runtime.get(self._kind(kind), name)
+
+    # -- inside -------------------------------------------------------------------------
+
+    async def _opened(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        try:
+            await self._runtime.open()
+        except StateInUse as error:
+            await asyncio.to_thread(_end, error)
+            await self._runtime.open()
+        self._runtime.host.on_failure = _exit
+        _here[self._plan.runtime] = self
+        exports.append(self._export)
+        self._sweep()
+
+    def _export(self, stub: Stub) -> Any:
+        """What a stub of this host is anywhere else."""
+        from actors.ray.stub import ActorRef, RemoteStub
+
+        node = stub._node
+        if node.host is not self._runtime.host:
+            return None
+        if node.parent is not None:
+            raise NotCopyable(
+                f"the stub of {node.id} cannot leave the host: it is a facet's",
+                hint="pass the stub of the actor above, and let that call its facet",
+                path="",
+            )
+        return RemoteStub(ActorRef(self._plan.runtime, node.kind, node.name))
+
+    def _sweep(self) -> None:
+        """Forget callers that are gone, from time to time."""
+        loop = asyncio.get_running_loop()
+        for caller, outbox in list(self._outboxes.items()):
+            if loop.time() - outbox.heard > GONE:
+                del self._outboxes[caller]
+                for key, task in self._running.items():
+                    if key[0] == caller:
+                        task.cancel()
+        loop.call_later(GONE, self._sweep)
+
+    def _know(self, cls: type[Any]) -> None:
+        self._runtime.register(cls)
+        self._kinds[cls.kind] = cls
+
+    def _kind(self, kind: str) -> type[Any]:
+        cls = self._kinds.get(kind) or self._classes.find(kind)
+        if cls is None:
+            raise ClassUnknown(f"{self._name} has no class for the kind {kind!r}", kind=kind)
+        if kind not in self._kinds:
+            self._know(cls)
+        return cls
+
+    def _outbox(self, caller: str) -> Outbox:
+        found = self._outboxes.get(caller)
+        if found is None:
+            found = self._outboxes[caller] = Outbox(asyncio.get_running_loop())
+        return found
+
+    def _take(self, caller: str, outbox: Outbox, message: Message) -> None:
+        verb, number = message[0], message[1]
+        key = caller, number
+        if verb == "cancel":
+            if key in self._running:
+                self._running[key].cancel()
+        elif verb == "more":
+            if key in self._room:
+                self._room[key].release()
+        else:
+            work = self._answer if verb == "call" else self._stream
+            task = asyncio.ensure_future(work(outbox, key, *message[2:]))
+            self._running[key] = task
+            task.add_done_callback(partial(self._done, key))
+
+    def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
+        del self._running[key]
+        self._room.pop(key, None)
+        if not task.cancelled() and task.exception() is not None:
+            said = {"message": "a reply could not be made", "exception": task.exception()}
+            task.get_loop().call_exception_handler(said)
+
+    async def _answer(
+        self, outbox: Outbox, key: tuple[str, int], kind: str, name: str, method: str, data: bytes
+    ) -> None:
+        try:
+            args, kwargs = load(data)
+            stub: Any = self._runtime.get(self._kind(kind), name)
+            result = await getattr(stub, method)(*args, **kwargs)
+            outbox.post(("done", key[1], dump(result, "the result")))
+        except asyncio.CancelledError:
+            outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
+            raise
+        except Exception as error:
+            outbox.post(("failed", key[1], dump_error(error)))
+
+    async def _stream(
+        self, outbox: Outbox, key: tuple[str, int], kind: str, name: str, method: str, data: bytes
+    ) -> None:
+        room = self._room[key] = asyncio.Semaphore(AHEAD)
+        try:
+            args, kwargs = load(data)
+            stub: Any = self._runtime.get(self._kind(kind), name)
+            items = aiter(getattr(stub, method)(*args, **kwargs))
+            try:
+                async for item in items:
+                    outbox.post(("item", key[1], dump(item, "the item")), last=False)
+                    await room.acquire()
+            finally:
+                await items.aclose()
+            outbox.post(("end", key[1]))
+        except asyncio.CancelledError:
+            outbox.post(("failed", key[1], dump_error(RuntimeClosed("the stream was cancelled"))))
+            raise
+        except Exception as error:
+            outbox.post(("failed", key[1], dump_error(error)))
+
+
+def _exit(failure: StorageError) -> None:
+    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
+    print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
+    os._exit(1)
+
+
+def _end(found: StateInUse) -> None:
+    """End the incarnation before this one, which Ray has given up, and which still has the lock:
+    a process that is stopped, for example. Whatever else has it keeps it."""
+    title = Path(f"/proc/{found.pid}/cmdline")
+    try:
+        if not title.read_bytes().startswith(b"ray::Hosting"):
+            raise found
+        os.kill(found.pid, signal.SIGKILL)
+        while title.read_bytes():
+            time.sleep(0.01)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
+def hosting(runtime: str) -> Hosting | None:
+    """What this process hosts of a runtime."""
+    return _here.get(runtime)

@@ -1,0 +1,220 @@
+"""Calls of one process to one host.
+
+Calls made in one turn of the loop travel as one request, which brings back what is done soon;
+while calls are under way that it did not bring back, another request waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import pickle
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextvars import Context
+from typing import Any
+
+from actors.ray.errors import HostLost
+from actors.ray.outbox import PATIENCE, Message
+from actors.ray.shipping import Shipment
+from actors.ray.wire import load, load_error
+
+CALLER = uuid.uuid4().hex
+"""This process, to hosts."""
+SILENCE = PATIENCE + 5.0
+"""Seconds without an answer after which a host is suspected to be stuck."""
+GREETING = 3.0
+"""Seconds in which a suspect must greet."""
+_ids = itertools.count(1)
+
+
+class Link:
+    """The way to one host, on one loop."""
+
+    def __init__(self, host: str, find: Callable[[], Any]) -> None:
+        self.host = host
+        self._find = find
+        self._handle: Any = None
+        self._loop = asyncio.get_running_loop()
+        self._caller = f"{CALLER}-{id(self._loop):x}"
+        self._queue: list[Message] = []
+        self._classes: dict[str, Shipment] = {}
+        """What the host should have."""
+        self._sent: set[str] = set()
+        self._waiting: dict[int, _Call] = {}
+        self._unsure: dict[int, str] = {}
+        """Calls whose reply is to be collected, and the incarnation that took each."""
+        self._collecting = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def handle(self) -> Any:
+        """Ray's handle of the host, looked up again after it failed."""
+        if self._handle is None:
+            self._handle = self._find()
+        return self._handle
+
+    def renew(self) -> None:
+        """Look the host up again: it may have been started anew."""
+        self._handle = None
+
+    def know(self, shipment: Shipment) -> None:
+        """The host gets this class with the next call."""
+        self._classes[shipment.kind] = shipment
+
+    async def call(self, kind: str, name: str, method: str, data: bytes) -> Any:
+        """Make a call; its result, or what it raised."""
+        call = self._begin("call", kind, name, method, data)
+        try:
+            return _result(await call.next())
+        finally:
+            self._end(call)
+
+    async def stream(
+        self, kind: str, name: str, method: str, data: bytes
+    ) -> AsyncGenerator[Any, None]:
+        """Make a call that streams; its items."""
+        call = self._begin("stream", kind, name, method, data)
+        try:
+            while (message := await call.next())[0] == "item":
+                self._send(("more", call.number))
+                yield load(message[2])
+            if message[0] != "end":
+                _result(message)
+        finally:
+            self._end(call)
+
+    def _begin(self, verb: str, kind: str, name: str, method: str, data: bytes) -> _Call:
+        call = _Call(next(_ids), self._loop, f"{kind}:{name}", method)
+        self._waiting[call.number] = call
+        self._send((verb, call.number, kind, name, method, data))
+        return call
+
+    def _end(self, call: _Call) -> None:
+        self._unsure.pop(call.number, None)
+        if self._waiting.pop(call.number, None) is not None and not call.over:
+            self._send(("cancel", call.number))
+
+    # -- requests -----------------------------------------------------------------------
+
+    def _send(self, message: Message) -> None:
+        if not self._queue:
+            self._loop.call_soon(self._flush, context=Context())
+        self._queue.append(message)
+
+    def _flush(self) -> None:
+        queue, self._queue = self._queue, []
+        classes = [one for one in self._classes.values() if one.digest not in self._sent]
+        self._run(self._exchange(classes, queue))
+
+    def _run(self, coroutine: Any) -> None:
+        task = self._loop.create_task(coroutine, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
+        calls = {one[1] for one in queue if one[0] in ("call", "stream")}
+        try:
+            request = pickle.dumps((self._caller, classes, queue), protocol=5)
+            token, messages = load(await self._asked(self.handle.exchange.remote(request)))
+        except Exception as error:
+            self._lost(calls, error)
+            return
+        self._deliver(messages)
+        self._sent.update(one.digest for one in classes)
+        self._unsure.update({one: token for one in calls if self._is_open(one)})
+        if self._unsure and not self._collecting:
+            self._collecting = True
+            self._run(self._collect())
+
+    async def _collect(self) -> None:
+        try:
+            while self._unsure:
+                asked = next(reversed(self._unsure.values()))
+                request = self.handle.collect.remote(self._caller, asked)
+                token, messages = await self._asked(request)
+                self._deliver(messages)
+                self._lost({one for one, took in self._unsure.items() if took != token}, None)
+        except Exception as error:
+            self._lost(set(self._unsure), error)
+        finally:
+            self._collecting = False
+
+    async def _asked(self, request: Any) -> Any:
+        """The answer to a request. A host that gives none in time, and does not even greet, is
+        stopped or stuck, which Ray does not see: it is ended, and Ray starts it again."""
+        handle = self.handle
+        try:
+            return await asyncio.wait_for(request, SILENCE)
+        except TimeoutError:
+            import ray
+
+            try:
+                await asyncio.wait_for(handle.greet.remote(), GREETING)
+            except TimeoutError:
+                ray.kill(handle, no_restart=False)
+            raise
+
+    def _deliver(self, messages: list[Message]) -> None:
+        for message in messages:
+            call = self._waiting.get(message[1])
+            if call is None:
+                continue
+            if message[0] != "item":
+                self._unsure.pop(message[1], None)
+            call.put(message)
+
+    def _is_open(self, number: int) -> bool:
+        call = self._waiting.get(number)
+        return call is not None and not call.over
+
+    def _lost(self, calls: set[int], error: Exception | None) -> None:
+        self._handle = None if error is not None else self._handle
+        for number in calls:
+            call = self._waiting.get(number)
+            self._unsure.pop(number, None)
+            if call is not None:
+                lost = HostLost(
+                    f"{self.host} was lost while {call.actor}.{call.method} was under way",
+                    host=self.host,
+                    actor=call.actor,
+                    method=call.method,
+                )
+                lost.__cause__ = error
+                call.put(("lost", number, lost))
+
+
+class _Call:
+    """One call under way, with the replies that nobody took yet."""
+
+    __slots__ = ("_loop", "_replies", "_waiter", "actor", "method", "number", "over")
+
+    def __init__(
+        self, number: int, loop: asyncio.AbstractEventLoop, actor: str, method: str
+    ) -> None:
+        self.number = number
+        self.actor = actor
+        self.method = method
+        self.over = False
+        """The last reply came."""
+        self._loop = loop
+        self._replies: list[Message] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, message: Message) -> None:
+        self.over = message[0] != "item"
+        self._replies.append(message)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self) -> Message:
+        if not self._replies:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self._replies.pop(0)
+
+
+def _result(message: Message) -> Any:
+    if message[0] == "done":
+        return load(message[2])
+    raise message[2] if message[0] == "lost" else load_error(message[2])

@@ -1,0 +1,143 @@
+"""References to actors of a cluster: they may be sent anywhere and stored."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from actors.call import CURRENT
+from actors.ray.hosting import hosting
+from actors.ray.router import router
+from actors.ray.wire import dump
+from actors.transaction import refuse
+from actors.values import pass_by_reference
+
+
+@dataclass(frozen=True)
+class ActorRef:
+    """An actor by name."""
+
+    runtime: str
+    kind: str
+    name: str
+
+
+class RemoteStub:
+    """A reference to one actor of a cluster.
+
+    Used like any stub: `await stub.method(...)`, `async for item in stub.method(...)`. It works
+    in the driver, in Ray tasks and actors and inside durable actors, may be pickled, and finds
+    its actor again when a host came back. A call from inside an actor leaves when everything it
+    depends on is durable, and cannot be part of a transaction.
+
+    Errors: what the method raised, with the host's traceback as a note; `HostLost` if the host
+    ended meanwhile: the call may have run.
+    """
+
+    __slots__ = ("_ref",)
+
+    def __init__(self, ref: ActorRef) -> None:
+        self._ref = ref
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(f"a stub has no {name}; call its public async methods")
+        return RemoteMethod(self._ref, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._ref == other._ref if isinstance(other, RemoteStub) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._ref)
+
+    def __repr__(self) -> str:
+        return f"<stub of {self._ref.kind}:{self._ref.name}>"
+
+    def __reduce__(self) -> Any:
+        return arrived, (self._ref,)
+
+
+def arrived(ref: ActorRef) -> Any:
+    """A stub for a reference: the local one where its actor lives."""
+    here = hosting(ref.runtime)
+    return (here and here.local(ref.kind, ref.name)) or RemoteStub(ref)
+
+
+class RemoteMethod:
+    """One method of a stub, ready to be called."""
+
+    __slots__ = ("name", "ref")
+
+    def __init__(self, ref: ActorRef, name: str) -> None:
+        self.ref = ref
+        self.name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RemoteReply:
+        """Make the call; it leaves when it is awaited or iterated."""
+        return RemoteReply(self, dump((args, kwargs), "an argument"))
+
+
+class RemoteReply(Coroutine[Any, Any, Any]):
+    """What a call returns before it leaves: await it, make a task of it, or iterate it."""
+
+    __slots__ = ("_data", "_method", "_running")
+
+    def __init__(self, method: RemoteMethod, data: bytes) -> None:
+        self._method = method
+        self._data = data
+        self._running: Coroutine[Any, Any, Any] | None = None
+
+    async def _call(self) -> Any:
+        ref, method = self._method.ref, self._method.name
+        await _left(ref)
+        link = await router(ref.runtime).link(ref.kind, ref.name)
+        return await link.call(ref.kind, ref.name, method, self._data)
+
+    async def _stream(self) -> AsyncGenerator[Any, None]:
+        ref, method = self._method.ref, self._method.name
+        await _left(ref)
+        link = await router(ref.runtime).link(ref.kind, ref.name)
+        items = link.stream(ref.kind, ref.name, method, self._data)
+        try:
+            async for item in items:
+                yield item
+        finally:
+            await items.aclose()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._call().__await__()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._stream()
+
+    def send(self, value: Any) -> Any:
+        """Part of the coroutine protocol, for tasks."""
+        if self._running is None:
+            self._running = self._call()
+        return self._running.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Part of the coroutine protocol, for tasks."""
+        if self._running is None:
+            self._running = self._call()
+        return self._running.throw(*error)
+
+    def close(self) -> None:
+        """Part of the coroutine protocol: give the call up."""
+        if self._running is not None:
+            self._running.close()
+
+
+async def _left(ref: ActorRef) -> None:
+    """A call leaves the host: what it depends on must be durable, and its step is over."""
+    caller = CURRENT.get()
+    if caller is None:
+        return
+    refuse(caller, f"calling {ref.kind}:{ref.name} on another host")
+    source = caller.activation
+    source.leave()
+    await source.node.host.gate.passed(source.dependency, source.remote)
+
+
+pass_by_reference(RemoteStub)

@@ -1,0 +1,99 @@
+"""Values between processes.
+
+Plain values go through pickle in C. Anything else falls back to cloudpickle, which takes classes
+and functions along by value where the other side could not import them. Stubs become references
+that are bound again where they arrive.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]  # it has no stubs
+
+from actors.errors import NotCopyable
+from actors.ray.errors import RemoteError
+from actors.stub import Stub
+from actors.values import ATOMS
+
+_PLAIN = ATOMS - {type, Stub}
+exports: list[Callable[[Stub], Any]] = []
+"""Asked in turn for a reference to a stub of this process that leaves it."""
+
+
+class _Special(Exception):
+    """Something that plain pickle may not send."""
+
+
+class _Plain(pickle.Pickler):
+    """Refuses everything whose class would have to be found again on the other side."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) in _PLAIN:
+            return NotImplemented
+        raise _Special
+
+
+class _Any(cloudpickle.Pickler):  # type: ignore[misc]  # the same
+    """Takes everything that cloudpickle takes, and stubs."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Stub):
+            for export in exports:
+                reference = export(obj)
+                if reference is not None:
+                    return reference.__reduce__()
+        return super().reducer_override(obj)
+
+
+def dump(value: Any, what: str) -> bytes:
+    """The bytes of a value; `what` names it in a `NotCopyable`."""
+    file = io.BytesIO()
+    try:
+        _Plain(file, protocol=5).dump(value)
+        return file.getvalue()
+    except _Special:
+        pass
+    except RecursionError:
+        raise NotCopyable(f"{what} is nested too deeply to send", path=what) from None
+    try:
+        file = io.BytesIO()
+        _Any(file, protocol=5).dump(value)
+        return file.getvalue()
+    except NotCopyable:
+        raise
+    except Exception as error:
+        raise NotCopyable(
+            f"{what} cannot be sent to another process: {error}",
+            hint="pass plain data and stubs; files, locks and connections stay where they are",
+            path=what,
+        ) from error
+
+
+def load(data: bytes) -> Any:
+    """The value again."""
+    return pickle.loads(data)  # noqa: S301 - hosts and drivers of one cluster trust each other
+
+
+def dump_error(error: BaseException) -> bytes:
+    """An exception with its notes and the traceback of this side; what cannot be sent is told."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    try:
+        data = cloudpickle.dumps((error, text), protocol=5)
+        pickle.loads(data)  # noqa: S301 - many exceptions can be pickled and not made again
+    except Exception:
+        told = RemoteError(f"{type(error).__qualname__}: {error}", type=type(error).__qualname__)
+        return cloudpickle.dumps((told, text), protocol=5)  # type: ignore[no-any-return]
+    return data  # type: ignore[no-any-return]
+
+
+def load_error(data: bytes) -> BaseException:
+    """The exception, with a note of where it was raised."""
+    error, text = load(data)
+    assert isinstance(error, BaseException)  # noqa: S101 - `dump_error` made it
+    error.add_note(f"raised on the host:\n{text}")
+    return error
