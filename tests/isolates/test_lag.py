@@ -110,10 +110,8 @@ def _counting(poll: Any, counted: Turns, home: int) -> Any:
 async def attack(language: str, source: str, **limits: Any) -> None:
     """Run it until it is killed."""
     code = Code.of(bytes(wat2wasm(source)) if language == "wasm" else source, None, language)
-    session = await open_session(
-        code, target="main", actor=False, limits=Limits(cpu=0.05, wall=0.3, **limits),
-        services=Owner(),
-    )  # fmt: skip
+    allowed = Limits(**({"cpu": 0.05, "wall": 0.3} | limits))
+    session = await open_session(code, target="main", actor=False, limits=allowed, services=Owner())
     try:
         await session.call("")
     finally:
@@ -170,7 +168,7 @@ async def test_the_longest_message_is_refused_before_anything_is_made_of_it(
     monkeypatch.setattr(codec, "_from_json", _noting(codec._from_json, threads))
     source = SAYS + f"UNIT, COUNT = {TUPLE!r}, {(14 << 20) // len(TUPLE + ',')}"
     with pytest.raises(HostMemoryLimit):
-        await attack("python", source, memory=128 << 20)
+        await attack("python", source, memory=128 << 20, cpu=60.0, wall=60.0)
     assert threads == set()
 
 
@@ -181,7 +179,7 @@ async def test_nothing_of_a_long_message_is_read_on_the_loop(
     monkeypatch.setattr(codec, "_from_json", _noting(codec._from_json, threads["_from_json"]))
     monkeypatch.setattr(codec, "_lift", _noting(codec._lift, threads["_lift"]))
     source = SAYS + f"UNIT, COUNT = {TUPLE!r}, {(1 << 20) // len(TUPLE)}"
-    await attack("python", source)
+    await attack("python", source, cpu=60.0, wall=60.0)
 
     home = threading.get_ident()
     assert threads["_lift"] == threads["_from_json"]
