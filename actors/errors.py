@@ -19,6 +19,7 @@
         │   ├── FacetAborted      its parent aborted it
         │   ├── FacetDeleted      it was deleted, with its data
         │   └── ActorRestored     it was put back to an older state
+        ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
 You do not get an `ActorBroken` for an exception that a method raised: that is the caller's

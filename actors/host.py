@@ -25,6 +25,7 @@ from actors.gate import Gate
 from actors.limits import IsolateLimits
 from actors.names import check_name
 from actors.node import Node
+from actors.quotas.quota import Quota
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
@@ -62,6 +63,8 @@ class HostOptions:
     history: HistoryLimits = field(default_factory=HistoryLimits)
     files: FileLimits = field(default_factory=FileLimits)
     isolates: IsolateLimits = field(default_factory=IsolateLimits)
+    quota: Quota | None = None
+    """Of each root actor."""
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=SystemClock)
@@ -103,6 +106,8 @@ class Host:
         """Work of the store on its thread."""
         self.on_close: set[Callable[[], Awaitable[None]]] = set()
         """Awaited when all actors have ended: what they used is given back."""
+        self.on_failure: Callable[[StorageError], object] | None = None
+        """Told why nothing more can be acknowledged here."""
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
         self._timer: Alarm | None = None
@@ -167,7 +172,7 @@ class Host:
         if node is None:
             node = Node(self, None, *key, self.store.root(*key))
             self._roots[key] = node
-        node.start = Start(ClassCode(cls))
+        node.start = Start(ClassCode(cls), quota=self.options.quota)
         return node
 
     async def on_files(self, kind: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -191,11 +196,12 @@ class Host:
         await self.gate.passed(sequence, self.remote(sequence))
         return result
 
-    def background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def background(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something nobody waits for; its failure goes to the loop's handler."""
         task = spawn(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def _call_here(self, function: Callable[[], Any]) -> Any:
         """Run a function on the loop, for another thread that waits for it."""
@@ -374,6 +380,8 @@ class Host:
     def _failed(self, failure: StorageError) -> None:
         self._refusal = failure
         self._end_all(failure)
+        if self.on_failure is not None:
+            self.on_failure(failure)
 
     def _end_all(self, reason: BaseException) -> None:
         for activation in sorted(self.awake, key=lambda one: one.node.depth):

@@ -16,6 +16,7 @@ from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.limits import IsolateLimits
+from actors.quotas.quota import Quota
 from actors.stub import Stub
 from actors.trees import (
     bookmark_at,
@@ -48,9 +49,9 @@ class LocalRuntime:
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
     `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
-    together; `env`, plain data that actors see as `self.env`; `clock` and `disk`, what a test puts
-    in the place of the machine's (`facets.testing`). They count for the first opener of a
-    directory.
+    together; `quota`, what each root actor and all below it may use together; `env`, plain data
+    that actors see as `self.env`; `clock` and `disk`, what a test puts in the place of the
+    machine's (`facets.testing`). They count for the first opener of a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -73,6 +74,7 @@ class LocalRuntime:
         history: HistoryLimits | None = None,
         files: FileLimits | None = None,
         isolates: IsolateLimits | None = None,
+        quota: Quota | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
         clock: Clock | None = None,
         disk: Disk | None = None,
@@ -89,6 +91,7 @@ class LocalRuntime:
             history=history or HistoryLimits(),
             files=files or FileLimits(),
             isolates=isolates or IsolateLimits(),
+            quota=quota,
             env=env,
             clock=clock or SystemClock(),
             disk=disk,

@@ -18,6 +18,7 @@ from actors.tasks import spawn
 if TYPE_CHECKING:
     from actors.code import Code
     from actors.host import Host
+    from actors.quotas.allowance import Allowance
     from storage import Database
 
 
@@ -28,8 +29,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "children", "database", "depth", "ended", "host", "id",
-        "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
+        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended", "host",
+        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,8 @@ class Node:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.id: str = root_id(kind, name) if parent is None else facet_id(parent.id, name)
         self.children: WeakValueDictionary[str, Node] = WeakValueDictionary()
+        self.allowances: tuple[Allowance, ...] = () if parent is None else parent.allowances
+        """The quotas that hold here: its own, if it has one, and those above it."""
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
@@ -72,6 +75,12 @@ class Node:
         if self.starting is not None and isinstance(self.start, Start):
             return self.start.code  # type: ignore[no-any-return]
         return None
+
+    @property
+    def cls(self) -> type | None:
+        """The class of trusted code that runs here or would be started, as far as it is known."""
+        code = self.start.code if isinstance(self.start, Start) else self.code
+        return getattr(code, "cls", None)
 
     # -- starting -----------------------------------------------------------------------
 

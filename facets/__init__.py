@@ -23,6 +23,8 @@ from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
+from actors.quotas.allowance import Usage as Usage
+from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
@@ -65,6 +67,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Quota",
     "RayRuntime",
     "Recording",
     "Replayed",
@@ -74,6 +77,7 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Usage",
     "Used",
     "capability",
     "describe",

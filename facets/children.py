@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -12,6 +12,7 @@ from actors.call import CURRENT
 from actors.code import Start, as_start
 from actors.errors import FacetAborted, FacetDeleted
 from actors.node import Node
+from actors.quotas.allowance import Usage, hold, usage
 from actors.stub import Stub
 from actors.transaction import SECONDS, Block, refuse
 from actors.trees import clone_tree, export_tree, import_tree, restore_tree
@@ -20,6 +21,7 @@ from facets.errors import FacetRunsOtherCode
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.actor import Actor
+    from actors.quotas.quota import Quota
 
 A = TypeVar("A", bound="Actor")
 
@@ -41,6 +43,8 @@ class FacetStat:
     """The newest lines that isolated code printed."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds that an isolate took to `mint` and to `load` its code."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """What it and all below it use of its own quota, by limit and meter."""
 
 
 class Facets:
@@ -127,6 +131,20 @@ class Facets:
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.wrote(node.database.delete())
 
+    def set_quota(self, name: str, quota: Quota | None) -> None:
+        """Change what the facet and all below it may use together, from now on.
+
+        What was used counts on; using more than a lower limit already is refused only when more
+        is asked for. It holds until the facet is started anew by another `get` or `replace`.
+        `LookupError` if it was not given anything to start.
+        """
+        node = self._node(name)
+        if isinstance(node.start, Start):
+            node.start = replace(node.start, quota=quota)
+        elif node.activation is None:
+            raise LookupError(f"facet {name!r} is not running, and nobody got it")
+        hold(node, quota)
+
     def transaction(self, seconds: float = SECONDS) -> AbstractAsyncContextManager[None]:
         """What this actor and the actors it calls write inside the block is kept as one.
 
@@ -182,6 +200,7 @@ class Facets:
             size=node.database.size(),
             output=tuple(getattr(body, "output", ())),
             timings=dict(getattr(body, "timings", {})),
+            usage=usage(node),
         )
 
     def _node(self, name: str) -> Node:

@@ -82,12 +82,12 @@ class Catalogue:
 
     def find(self, parent: int, kind: str, name: str) -> Row | None:
         """The row of an actor; None without one."""
-        rows = self._read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
+        rows = self.read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
         return Row(*rows[0]) if rows else None
 
     def row(self, uid: int) -> Row:
         """The row of a uid; LookupError without one."""
-        rows = self._read(f"{_ROWS} where uid = ?", uid)
+        rows = self.read(f"{_ROWS} where uid = ?", uid)
         if not rows:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
@@ -100,16 +100,16 @@ class Catalogue:
     def with_files(self, after: int, limit: int) -> list[Row]:
         """The first actors behind a uid that have a file, in the order of uids."""
         query = f"{_ROWS} where uid > ? and file order by uid limit ?"
-        return [Row(*row) for row in self._read(query, after, limit)]
+        return [Row(*row) for row in self.read(query, after, limit)]
 
     def next_due(self, limit: int) -> list[tuple[int, int]]:
         """`due` and uid of the first actors whose timers are due, in that order."""
         query = "select due, uid from actors where due is not null order by due, uid limit ?"
-        return self._read(query, limit)
+        return self.read(query, limit)
 
     def count_due(self) -> int:
         """How many actors have a timer."""
-        return int(self._read("select count(*) from actors where due is not null")[0][0])
+        return int(self.read("select count(*) from actors where due is not null")[0][0])
 
     def set_due(self, uid: int, due: int | None) -> None:
         """When the next timer of an actor is due; part of the open step."""
@@ -118,11 +118,11 @@ class Catalogue:
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
-        return [row[0] for row in self._read(query, parent, kind)]
+        return [row[0] for row in self.read(query, parent, kind)]
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        return [Row(*row) for row in self._read(SUBTREE, uid)]
+        return [Row(*row) for row in self.read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""
@@ -144,10 +144,11 @@ class Catalogue:
 
     def count(self) -> int:
         """How many actors have state."""
-        rows = self._read("select count(*) from actors")
+        rows = self.read("select count(*) from actors")
         return int(rows[0][0])
 
-    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows, as of the open step if there is one."""
         own = not self.database.in_step
         try:
             return self.database.run_own(query, values)

@@ -18,6 +18,7 @@ from storage.history.story import Told
 from storage.kv import Kv
 from storage.layout import remove
 from storage.limits import CATALOGUE, PAGE_SIZE
+from storage.meters import Charge
 from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
@@ -58,8 +59,8 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "deferred", "due", "generation", "has_file", "held", "in_step", "kind", "kv",
-        "limits", "marks",
+        "born", "charges", "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
+        "kv", "limits", "marks",
         "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
         "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
         "unkept",
@@ -81,6 +82,8 @@ class Database:
         """The newest record of this database in this process."""
         self.limits = store.limits
         """What this database may hold, and one statement do; `limit` changes it."""
+        self.charges: Sequence[Charge] = ()
+        """What the commit that is being made adds to the catalogue's sums of meters."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
@@ -163,6 +166,14 @@ class Database:
         if not self.pages and self.path is not None and self.path.exists():
             self.pages = self.path.stat().st_size // PAGE_SIZE
         return self.pages * PAGE_SIZE
+
+    def growth(self) -> tuple[int, int]:
+        """Bytes that the open step adds to the database, and 1 if it is its first commit."""
+        connection = self._connection
+        if connection is None or not connection.writes:
+            return 0, 0
+        pages: int = connection.own("pragma page_count")[0][0]
+        return (pages - self.pages) * PAGE_SIZE, int(not self.born)
 
     def look(self) -> None:
         """Learn from the catalogue, once, whether there is state."""
@@ -451,16 +462,21 @@ class Database:
         return self._connection
 
     @property
+    def undecided(self) -> bool:
+        """Whether something may be written that is neither kept nor undone yet."""
+        return self._connection is not None and self._connection.in_transaction
+
+    @property
     def at_rest(self) -> bool:
         """Whether everything is in its file, and nobody has that open."""
         return self._connection is None and not self.marks and not self.unkept
 
-    def peek(self, query: str) -> list[tuple[Any, ...]]:
+    def peek(self, query: str, bindings: Bindings | None = None) -> list[tuple[Any, ...]]:
         """Rows as of the newest commit, without a step. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
-            return connection.own(query)
+            return connection.own(query, bindings)
         finally:
             if not was_open:
                 self.close()

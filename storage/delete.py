@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from storage import record
 from storage.errors import StorageError
+from storage.meters import forget
 from storage.succession import replaced, stories
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def delete(store: Store, database: Database) -> int:
         one.close()
     try:
         store.catalogue.remove([row.uid for row in rows])
+        forget(store.catalogue, [row.uid for row in rows])
         sequence = store.commits.keep_rows([row.entry(record.DELETE, tree) for row in rows])
     except BaseException:
         store.catalogue.database.rollback()
