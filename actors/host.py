@@ -99,7 +99,7 @@ class Host:
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
         self.classes: dict[str, type[Actor]] = {}
-        self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
+        self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
@@ -168,10 +168,10 @@ class Host:
         self.check_open()
         self.register(cls)
         key = (cls.kind, check_name(name))
-        node = self._roots.get(key)
+        node = self.roots.get(key)
         if node is None:
             node = Node(self, None, *key, self.store.root(*key))
-            self._roots[key] = node
+            self.roots[key] = node
         node.start = Start(ClassCode(cls), quota=self.options.quota)
         return node
 

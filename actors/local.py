@@ -16,6 +16,7 @@ from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.limits import IsolateLimits
+from actors.moving import move_tree, parent_of
 from actors.quotas.quota import Quota
 from actors.stub import Stub
 from actors.trees import (
@@ -146,6 +147,25 @@ class LocalRuntime:
         """
         host = self._open()
         await clone_tree(host.root(cls, source), host.root(cls, target))
+
+    async def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
+        """Give an actor another name; its data, its past and its facets stay what they are.
+
+        Crash-atomic, and durable when it returns. Calls in progress to it and its facets end with
+        `ActorMoved`, and so do stubs: `get` the actor under its new name. `NoState` if it has never
+        written, `NameTaken` if there is an actor of that name already.
+        """
+        await move_tree(self._open().root(cls, name), None, cls.kind, new_name)
+
+    async def demote(self, cls: type[Actor], name: str, to: object, new_name: str) -> None:
+        """Make an actor, with all its facets, a facet of another one.
+
+        `to` is a stub of the new parent, which gets it as `self.facets.get(new_name, ...)`, with
+        whatever class it names. The promise of `rename`, and see `facets.move` for what becomes of
+        its past. `facets.promote` is the way back.
+        """
+        host = self._open()
+        await move_tree(host.root(cls, name), parent_of(to, host), "", new_name)
 
     def bookmark(self) -> str:
         """This moment; it fits every actor here."""

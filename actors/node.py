@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from actors.activation import Activation
 from actors.call import Call
 from actors.code import Start, Starter, as_start
-from actors.errors import DepthExceeded, FacetAborted
+from actors.errors import ActorMoved, DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
 from actors.tasks import spawn
@@ -157,6 +157,8 @@ class Node:
         if not isinstance(start, Start) and above is not None:
             start = as_start(await drive(above.new_call(f"start of {self.name!r}"), _called(start)))
         if not isinstance(start, Start):
+            if isinstance(self.ended, ActorMoved):
+                raise self.ended
             raise TypeError(f"{self.id} has nothing to start")
         return start
 
@@ -164,6 +166,30 @@ class Node:
         self.activation = activation
         self.host.awake.add(activation)
         return activation
+
+    # -- moving -------------------------------------------------------------------------
+
+    @property
+    def stands(self) -> bool:
+        """Whether this is the one that its place leads to: it, and nobody above, was moved."""
+        if self.parent is None:
+            return self.host.roots.get((self.kind, self.name)) is self
+        return self.parent.children.get(self.name) is self and self.parent.stands
+
+    def leave(self, reason: ActorMoved) -> None:
+        """End for good: what was here is somewhere else."""
+        self.abort(reason)
+        self.start = None
+        if self.parent is None:
+            self.host.roots.pop((self.kind, self.name), None)
+        else:
+            self.parent.children.pop(self.name, None)
+
+    def take(self, database: Database) -> None:
+        """What is here from now on. Nothing runs here, or below."""
+        self.database = database
+        for name, child in self.children.items():
+            child.take(database.child(name))
 
     # -- ending -------------------------------------------------------------------------
 
@@ -228,4 +254,11 @@ def _inherited(reason: BaseException, child: Node) -> BaseException:
     """The reason a facet gets when an actor above it ended."""
     if isinstance(reason, FacetAborted):
         return FacetAborted(f"{child.id} ended with its parent: {reason.message}", **reason.fields)
+    if isinstance(reason, ActorMoved):
+        return moved(child.id, facet_id(reason.to, child.name))
     return reason
+
+
+def moved(was: str, to: str) -> ActorMoved:
+    """The reason for what was at one place and is at another."""
+    return ActorMoved(f"{was} was moved, and is {to} now", to=to)

@@ -237,6 +237,10 @@ class Store:
         """The file of this row is no longer its own; the first record that it may lack."""
         return self._checkpointer.forget(row.uid)
 
+    def postpone(self, row: Row) -> None:
+        """Nothing of this database is told to the history before what is told next."""
+        self._checkpointer.postpone(row.uid)
+
     # -- durability ---------------------------------------------------------------------
 
     def sync(self) -> None:
