@@ -4,7 +4,7 @@
 
 Facets lie under parents of `BELOW` each. At every stage everything sleeps on the disk, the
 directory is opened anew, and the same things are done in it: a cost that grows from column to
-column grows with the number of actors. A facet takes 8 KB and more, and a million of them a quarter of an hour.
+column grows with the number of actors. A facet takes 8 KB and more.
 """
 
 from __future__ import annotations
