@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from actors.code import Start
@@ -34,7 +35,7 @@ class FamilyConformance(Conformance):
         await self.restart(runtime)
         same(await play(runtime, _path_ids), first)
         same(len(set(first)), len(first))
-        for above, below in zip(first, first[1:], strict=False):
+        for above, below in itertools.pairwise(first):
             same(below.startswith(above), True)
 
     async def test_a_name_is_known_when_the_facet_is_made(self, runtime: Runtime) -> None:
