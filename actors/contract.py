@@ -29,6 +29,13 @@ class Contract:
     """Public names that are not callable, each with the reason."""
     durability: Durability | None = None
     """What the class chose; None for what its runtime says."""
+    mailbox: int | None = None
+    """Calls that an actor may have in progress, if the class says so."""
+
+    @property
+    def plain(self) -> frozenset[str]:
+        """Methods that are called and not iterated."""
+        return frozenset(name for name, kind in self.methods.items() if kind == "call")
 
     def check(self, method: str, kind: Kind) -> None:
         """Pass if `method` may be called in this way; else a `NotCallable` or `NoSuchMethod`."""
@@ -85,7 +92,13 @@ def contract_of(cls: type, base: type) -> Contract:
             closed[name] = _why_closed(member)
     durability = getattr(cls, "durability", None)
     contract = Contract(
-        cls.__qualname__, methods, tuple(_migrations(cls)), hooks, closed, durability
+        cls.__qualname__,
+        methods,
+        tuple(_migrations(cls)),
+        hooks,
+        closed,
+        durability,
+        getattr(cls, "mailbox", None),
     )
     cls._contract = contract  # type: ignore[attr-defined]
     return contract

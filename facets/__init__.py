@@ -19,6 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
+from actors.deadline import deadline as deadline
+from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
@@ -74,11 +76,13 @@ __all__ = [
     "Stub",
     "Used",
     "capability",
+    "deadline",
     "describe",
     "errors",
     "exclusive",
     "images",
     "packages",
+    "remaining",
     "replay",
 ]
 __version__ = "0.1.0"
