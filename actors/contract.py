@@ -13,7 +13,7 @@ from actors.errors import NoSuchMethod, NotCallable
 Kind = Literal["call", "stream"]
 Durability = Literal["local", "replicated"]
 """Where a commit must be before anything that depends on it leaves the host."""
-HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken"})
+HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken", "on_quota"})
 """Methods of an actor that only its runtime calls."""
 
 
@@ -31,11 +31,12 @@ class Contract:
     """What the class chose; None for what its runtime says."""
     mailbox: int | None = None
     """Calls that an actor may have in progress, if the class says so."""
+    plain: frozenset[str] = field(init=False)
+    """Methods that are called and not iterated."""
 
-    @property
-    def plain(self) -> frozenset[str]:
-        """Methods that are called and not iterated."""
-        return frozenset(name for name, kind in self.methods.items() if kind == "call")
+    def __post_init__(self) -> None:
+        plain = frozenset(name for name, kind in self.methods.items() if kind == "call")
+        object.__setattr__(self, "plain", plain)
 
     def check(self, method: str, kind: Kind) -> None:
         """Pass if `method` may be called in this way; else a `NotCallable` or `NoSuchMethod`."""
@@ -102,6 +103,15 @@ def contract_of(cls: type, base: type) -> Contract:
     )
     cls._contract = contract  # type: ignore[attr-defined]
     return contract
+
+
+def parameters(cls: type | None, method: str) -> list[str]:
+    """The names of what a method takes by position, as far as that is known."""
+    try:
+        found = inspect.signature(getattr(cls, method)).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return []
+    return [one.name for one in found if one.kind is not one.VAR_POSITIONAL][1:]
 
 
 def _kind(member: object) -> Kind | None:

@@ -8,6 +8,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
+    testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
     cli.py         the `facets` command
 
@@ -24,6 +25,8 @@ from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
+from actors.quotas.allowance import Usage as Usage
+from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
+    from facets import testing as testing
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
     from facets.capabilities.describing import describe as describe
@@ -65,6 +69,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Quota",
     "RayRuntime",
     "Recording",
     "Replayed",
@@ -74,6 +79,7 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Usage",
     "Used",
     "capability",
     "deadline",
@@ -84,6 +90,7 @@ __all__ = [
     "packages",
     "remaining",
     "replay",
+    "testing",
 ]
 __version__ = "0.1.0"
 
@@ -102,7 +109,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages")
+_MODULES = ("images", "packages", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -201,6 +201,10 @@ class Store:
         """Why nothing more can become durable, if so."""
         return self._journal.failed
 
+    def fail(self, failure: JournalFailed) -> None:
+        """Nothing more becomes durable, for this reason; what is queued is lost."""
+        self._journal.failed = self._journal.failed or failure
+
     def root(self, kind: str, name: str) -> Database:
         """The database of a root actor; no I/O."""
         return self.databases.root(kind, name)
@@ -232,6 +236,10 @@ class Store:
     def gone(self, row: Row) -> int | None:
         """The file of this row is no longer its own; the first record that it may lack."""
         return self._checkpointer.forget(row.uid)
+
+    def postpone(self, row: Row) -> None:
+        """Nothing of this database is told to the history before what is told next."""
+        self._checkpointer.postpone(row.uid)
 
     # -- durability ---------------------------------------------------------------------
 
