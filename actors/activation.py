@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from actors.call import CURRENT, Call
 from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
+from actors.mailbox import MAILBOX, TURN, Mailbox
 from actors.quotas import charging
 from actors.quotas.allowance import admit_calls, hold
 from actors.steps import _Suspended
-from actors.turns import MAILBOX, TURN, Turns
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Activation:
     """
 
     __slots__ = (
-        "__weakref__", "_turns", "allowed", "begun", "body", "broken", "database", "dependency",
-        "driven", "ended", "exclusive", "id", "idle_since", "mailbox", "meters", "node", "on_end",
+        "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
+        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "meters", "node", "on_end",
         "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
     )  # fmt: skip
 
@@ -59,11 +59,11 @@ class Activation:
         """Calls that began, or wait to; only rises."""
         self.ended = 0
         """Calls that are over."""
-        self.mailbox = MAILBOX
+        self.capacity = MAILBOX
         """Calls that may be in progress."""
         self.allowed = min(TURN, MAILBOX)
         """Calls may begin without asking until so many have begun."""
-        self._turns: Turns | None = None
+        self._mailbox: Mailbox | None = None
         self.suspended: set[_Suspended] = set()
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()
@@ -87,11 +87,11 @@ class Activation:
         return self.begun - self.ended
 
     @property
-    def turns(self) -> Turns:
+    def mailbox(self) -> Mailbox:
         """Where calls wait that come too many at once."""
-        if self._turns is None:
-            self._turns = Turns(self)
-        return self._turns
+        if self._mailbox is None:
+            self._mailbox = Mailbox(self)
+        return self._mailbox
 
     @property
     def busy(self) -> bool:
@@ -111,8 +111,8 @@ class Activation:
             self.remote = self.database.sequence
         self.plain = body.contract.plain
         if body.contract.mailbox is not None:
-            self.mailbox = body.contract.mailbox
-            self.allowed = min(TURN, self.mailbox)
+            self.capacity = body.contract.mailbox
+            self.allowed = min(TURN, self.capacity)
         self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin

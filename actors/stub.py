@@ -145,7 +145,7 @@ class Reply(Coroutine[Any, Any, Any]):
         target.begun += 1
         try:
             if target.begun > target.allowed:
-                yield from target.turns.enter().__await__()
+                yield from target.mailbox.enter().__await__()
             result = target.body.call(call, self._args, self._kwargs)
             if type(result) is Waiting:
                 return (yield from result.rest.__await__())
@@ -204,7 +204,7 @@ async def _from_outside(method: Method, args: tuple[Any, ...], kwargs: dict[str,
     target.begun += 1
     try:
         if target.begun > target.allowed:
-            await target.turns.enter()
+            await target.mailbox.enter()
         result = target.body.call(call, args, kwargs)
         if type(result) is Waiting:
             result = await result.rest
@@ -243,7 +243,7 @@ async def stream(
     target.begun += 1
     try:
         if target.begun > target.allowed:
-            await target.turns.enter()
+            await target.mailbox.enter()
         items = target.body.stream(call, args, kwargs)
         try:
             while True:

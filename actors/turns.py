@@ -1,85 +1,64 @@
-"""How many calls one actor begins in one turn of the event loop, and how many it has at all.
-
-An actor that is called by thousands of tasks at once would otherwise run all of them before
-anything else gets its turn. Here the first calls of a turn begin at once, and the rest wait in
-their order for the next turns, while the calls of other actors go past them. A call costs one
-comparison for it: of how many have begun with how many may begin without asking.
-"""
+"""Who is next: trees take turns, and none has more than its share under way."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from contextvars import Context
-from typing import TYPE_CHECKING
-
-from actors.errors import Busy
-
-if TYPE_CHECKING:
-    from actors.activation import Activation
-
-TURN = 256
-"""Calls that an actor begins in one turn of the loop."""
-MAILBOX = 10_000
-"""Calls that an actor may have under way, if its class does not say."""
+from collections import OrderedDict, deque
 
 
 class Turns:
-    """Of one activation that has used up what it may begin without asking."""
+    """A queue of actors, by tree. Fair between trees, in order within one."""
 
-    __slots__ = ("_activation", "_loop", "_since", "_waiting")
+    def __init__(self, share: int) -> None:
+        self._share = share
+        """How many of one tree may be under way."""
+        self._waiting: OrderedDict[int, deque[int]] = OrderedDict()
+        """Trees whose turn may come."""
+        self._held: dict[int, deque[int]] = {}
+        """Trees that have their share under way."""
+        self._running: dict[int, int] = {}
+        self._queued: set[int] = set()
 
-    def __init__(self, activation: Activation) -> None:
-        self._activation = activation
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._since = 0
-        """Calls that had begun when this turn was opened."""
+    def __len__(self) -> int:
+        return len(self._queued)
 
-    async def enter(self) -> None:
-        """Return when the call, which counts as begun already, may begin.
+    def __contains__(self, uid: int) -> bool:
+        return uid in self._queued
 
-        `Busy` if the actor has as many calls as it may."""
-        one = self._activation
-        if one.calls > one.mailbox:
-            raise Busy(
-                f"{one.id} has {one.mailbox} calls under way, and takes no more",
-                hint="try again later, or raise the bound: class X(Actor, mailbox=...)",
-                actor=one.id,
-                waiting=one.calls - 1,
-                limit=one.mailbox,
-            )
-        if self._waiting or one.begun > self._since + TURN:
-            await self._next_turn()
-        else:
-            self._allow()
+    def add(self, tree: int, uid: int) -> None:
+        """Queue an actor of a tree; nothing happens if it is queued."""
+        if uid in self._queued:
+            return
+        self._queued.add(uid)
+        full = self._running.get(tree, 0) >= self._share
+        queues = self._held if full else self._waiting
+        queues.setdefault(tree, deque()).append(uid)
 
-    async def _next_turn(self) -> None:
-        one = self._activation
+    def take(self) -> tuple[int, int] | None:
+        """The tree whose turn it is, and its next actor, which is under way from now on."""
         if not self._waiting:
-            self._loop.call_soon(self._open, context=Context())
-            one.allowed = 0  # everybody asks, so that nobody goes past those that wait
-        waiter = self._loop.create_future()
-        self._waiting.append(waiter)
-        await waiter
-        if one.broken is not None:
-            raise one.reason()
+            return None
+        tree, queue = self._waiting.popitem(last=False)
+        uid = queue.popleft()
+        self._queued.discard(uid)
+        running = self._running[tree] = self._running.get(tree, 0) + 1
+        if queue:
+            queues = self._held if running >= self._share else self._waiting
+            queues[tree] = queue
+        return tree, uid
 
-    def _open(self) -> None:
-        """A new turn: let in those that come first."""
-        let_in = 0
-        while self._waiting and let_in < TURN:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                let_in += 1
-        self._since = self._activation.begun - let_in
-        if self._waiting:
-            self._loop.call_soon(self._open, context=Context())
+    def over(self, tree: int) -> None:
+        """One of a tree that was taken is not under way any more."""
+        running = self._running[tree] - 1
+        if running:
+            self._running[tree] = running
         else:
-            self._allow()
+            del self._running[tree]
+        queue = self._held.pop(tree, None)
+        if queue is not None:
+            self._waiting[tree] = queue
 
-    def _allow(self) -> None:
-        """Until the turn's calls or the mailbox's are used up, nobody need ask."""
-        one = self._activation
-        one.allowed = min(self._since + TURN, one.ended + one.mailbox)
+    def clear(self) -> None:
+        """Forget who is queued, not who is under way."""
+        self._waiting.clear()
+        self._held.clear()
+        self._queued.clear()

@@ -10,8 +10,8 @@ import pytest
 from actors import Actor, LocalRuntime
 from actors.call import DEPTH
 from actors.errors import Busy, CallDepth
+from actors.mailbox import TURN
 from actors.testing import VirtualClock
-from actors.turns import TURN
 
 
 class Echo(Actor):
