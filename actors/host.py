@@ -32,6 +32,7 @@ from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
+    from actors.supervision import Breaker
     from storage import Store
     from storage.disk import Disk
     from storage.objects import ObjectStore
@@ -98,6 +99,8 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.breakers: dict[str, Breaker] = {}
+        """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}
         self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
@@ -140,6 +143,11 @@ class Host:
     def remote(self, sequence: int) -> int:
         """What must be in the replica before a reply that depends on `sequence` leaves."""
         return sequence if self.options.durability == "replicated" else 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing new may start here."""
+        return self._refusal is not None
 
     def check_open(self) -> None:
         """Raise why nothing new may start here, if so."""
