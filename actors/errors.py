@@ -9,15 +9,20 @@
         ├── BadName               an actor's name is empty, too long or not a string (ValueError)
         ├── DepthExceeded         facets nested deeper than 32
         ├── KindConflict          two classes claim one kind (TypeError)
+        ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
+        ├── TimerLimit            too many timers, too large, too often
+        ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
+        ├── OtherRuntime          a stub of another runtime is no place to move to (ValueError)
         ├── NoReplica             a replica is asked for and there is none (ValueError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
         │   ├── FacetDeleted      it was deleted, with its data
+        │   ├── ActorMoved        it has another place or name
         │   └── ActorRestored     it was put back to an older state
         ├── FacetDown             it failed again and again, and is not started for now
         ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
@@ -67,6 +72,26 @@ class KindConflict(ActorError, TypeError):
     """Two classes from different places claim one kind. Fields: `kind`, `first`, `second`."""
 
 
+class BadTimer(ActorError, ValueError):
+    """What was to be scheduled cannot be: a time, an interval, a cron expression, a backoff."""
+
+
+class TimerLimit(ActorError):
+    """A timer is over a limit (see `TimerLimits`). Fields: `limit`, its name, and `most`."""
+
+    limit: str
+    most: float
+
+
+class TimerTimeout(ActorError, TimeoutError):
+    """A delivery took longer than it may, and was cancelled. Field: `seconds`.
+
+    Nobody calls for it: it is what the timer's `error` says.
+    """
+
+    seconds: float
+
+
 class ExclusiveReentered(ActorError, RuntimeError):
     """The call chain already holds this exclusive section; waiting would never end."""
 
@@ -83,6 +108,12 @@ class TransactionTimeout(TransactionFailed, TimeoutError):
 
 class EffectInTransaction(ActorError, RuntimeError):
     """Something inside a transaction would leave the host, and could not be undone."""
+
+
+class OtherRuntime(ActorError, ValueError):
+    """An actor can move within its runtime only; `export` and `import_` take it to another."""
+
+    hint = "export it there, import it here, delete it there"
 
 
 class NoReplica(ActorError, ValueError):
@@ -111,6 +142,14 @@ class FacetDeleted(ActorBroken):
     """The facet was deleted together with its data."""
 
     hint = "get the facet again to start it empty"
+
+
+class ActorMoved(ActorBroken):
+    """The actor, or one above it, was renamed, moved, promoted or demoted. Field `to`: the id that
+    it has now. Its data went along."""
+
+    hint = "get it where it is now"
+    to: str
 
 
 class ActorRestored(ActorBroken):

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from actors.activation import Activation
 from actors.code import Start, Starter, as_start
-from actors.errors import DepthExceeded, FacetAborted
+from actors.errors import ActorMoved, DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
 from actors.supervision import broke, failed, permit, started
@@ -162,7 +162,7 @@ class Node:
             if "on_start" in body.contract.hooks:
                 await self._begin_life(activation)
         except Exception as error:
-            if not self.host.over:
+            if self.host.refused is None:
                 self.starting = None
                 failed(self, error, start.restart if isinstance(start, Start) else None)
             raise
@@ -192,10 +192,36 @@ class Node:
 
     def _started(self, activation: Activation) -> Activation:
         self.activation = activation
-        self.host.awake.add(activation)
+        self.host.woke(activation)
         if self.host.breakers:
             started(self, activation.start.restart)
+        if self.parent is not None and self.host.timers.any:
+            self.host.timers.started(activation)
         return activation
+
+    # -- moving -------------------------------------------------------------------------
+
+    @property
+    def stands(self) -> bool:
+        """Whether this is the one that its place leads to: it, and nobody above, was moved."""
+        if self.parent is None:
+            return self.host.roots.get((self.kind, self.name)) is self
+        return self.parent.children.get(self.name) is self and self.parent.stands
+
+    def leave(self, reason: ActorMoved) -> None:
+        """End for good: what was here is somewhere else."""
+        self.abort(reason)
+        self.start = None
+        if self.parent is None:
+            self.host.roots.pop((self.kind, self.name), None)
+        else:
+            self.parent.children.pop(self.name, None)
+
+    def take(self, database: Database) -> None:
+        """What is here from now on. Nothing runs here, or below."""
+        self.database = database
+        for name, child in self.children.items():
+            child.take(database.child(name))
 
     # -- ending -------------------------------------------------------------------------
 
@@ -284,4 +310,11 @@ def _inherited(reason: BaseException, child: Node) -> BaseException:
     """The reason a facet gets when an actor above it ended."""
     if isinstance(reason, FacetAborted):
         return FacetAborted(f"{child.id} ended with its parent: {reason.message}", **reason.fields)
+    if isinstance(reason, ActorMoved):
+        return moved(child.id, facet_id(reason.to, child.name))
     return reason
+
+
+def moved(was: str, to: str) -> ActorMoved:
+    """The reason for what was at one place and is at another."""
+    return ActorMoved(f"{was} was moved, and is {to} now", to=to)

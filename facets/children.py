@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from actors.call import CURRENT
 from actors.code import Start, as_start
 from actors.errors import FacetAborted, FacetDeleted
+from actors.moving import move_node, parent_of
 from actors.node import Node
 from actors.quotas.allowance import Usage, hold, usage
 from actors.stub import Stub
@@ -87,6 +88,8 @@ class Facets:
             )
         if node.activation is None and node.starting is None:
             node.start = wanted
+            if node.host.timers.waiting:
+                node.host.timers.known(node)
         return Stub(node)
 
     @overload
@@ -135,6 +138,47 @@ class Facets:
         self._forgive(node)
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.wrote(node.database.delete())
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a facet another name; its data, its past and all below it stay what they are.
+
+        Crash-atomic, and as durable as a write. Calls in progress to it and below end with
+        `ActorMoved`, and so do stubs: `get` the facet under its new name. `NoState` if it has never
+        written, `NameTaken` if there is a facet of that name already.
+        """
+        self._move(name, self._own(), "", new_name)
+
+    def move(self, name: str, to: Any, new_name: str | None = None) -> None:
+        """Put a facet, with all below it, below another actor of this runtime.
+
+        `to` is a stub of the new parent, in this tree or another one. The promise of `rename`; and
+        `BelowItself` if that is the facet or below it, `DepthExceeded`, `OtherRuntime`.
+
+        Its past goes along: to restore it to a bookmark from before the move gives back what it
+        held, in the place that it has now. To restore its old parent to one gives that parent a
+        copy of it; to restore the new parent to one deletes it from there.
+        """
+        above = parent_of(to, self._own().host)
+        self._move(name, above, "", name if new_name is None else new_name)
+
+    def promote(self, name: str, cls: type[A], new_name: str) -> A:
+        """Make a facet, with all below it, an actor of its own: a stub of it.
+
+        It is a `cls` called `new_name` from now on, found by `runtime.get(cls, new_name)`, and
+        does not end with this actor any more. The promise of `rename`; `LocalRuntime.demote` is
+        the way back.
+        """
+        host = self._own().host
+        host.register(cls)
+        self._move(name, None, cls.kind, new_name)
+        return cast("A", Stub(host.root(cls, new_name)))
+
+    def _move(self, name: str, above: Node | None, kind: str, new_name: str) -> None:
+        node, call = self._node(name), CURRENT.get()
+        if call is not None:
+            refuse(call, f"moving facet {name!r}")
+        self._activation.leave()
+        self._activation.wrote(move_node(node, above, kind, new_name))
 
     def set_quota(self, name: str, quota: Quota | None) -> None:
         """Change what the facet and all below it may use together, from now on.

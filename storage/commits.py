@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from storage import record
 from storage.checkpoint import inline
 from storage.database import Database
+from storage.databases import ancestry
 from storage.errors import StorageFull
 from storage.frames import Commit
 from storage.meters import Charge, charge
@@ -95,8 +96,9 @@ class Commits:
             raise
         return self.keep(changes) if changes else 0
 
-    def keep_rows(self, entries: Sequence[Entry]) -> int:
-        """Commit the catalogue's open step together with `entries`, as one record."""
+    def keep_rows(self, entries: Sequence[Entry], *places: Database) -> int:
+        """Commit the catalogue's open step together with `entries`, as one record. Something ends
+        or begins in these places."""
         catalogue = self._store.catalogue.database
         at = record.now()
         made = catalogue.commit_frames()
@@ -108,7 +110,8 @@ class Commits:
             if isinstance(error, OSError):
                 raise self._full(error) from error
             raise
-        for tree in {one.tree for one in entries}:
+        above = {one.tree for place in places for one in ancestry(place)}
+        for tree in above.union(one.tree for one in entries):
             self.reshaped[tree] += 1
         catalogue.kept(sequence, at, made)
         self._checkpointer.wrote(catalogue, sequence, False)

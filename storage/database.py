@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -13,7 +12,7 @@ from weakref import WeakValueDictionary
 from storage import record
 from storage.connection import Bindings, Connection
 from storage.errors import StorageError, WrongThread
-from storage.frames import Commit, FrameReader
+from storage.frames import Commit, FrameReader, Mark
 from storage.history.story import Told
 from storage.kv import Kv
 from storage.layout import remove
@@ -31,22 +30,6 @@ if TYPE_CHECKING:
     from storage.files import Files
     from storage.limits import StorageLimits
     from storage.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where in the -wal a commit stands that is not in the database file yet."""
-
-    sequence: int
-    time: int
-    """Microseconds since 1970."""
-    first: int
-    last: int
-    """Frames."""
-    before: int
-    """Pages of the database before it; 0 for the first commit of all."""
-    began: bool
-    """The actor began with it: until then the catalogue had no row of it."""
 
 
 class Database:
@@ -189,6 +172,14 @@ class Database:
         found = self._store.catalogue.find(above, self.kind, self.name)
         if found is not None:
             self.settle(found)
+
+    def stand(self, parent: Database | None, kind: str, name: str) -> None:
+        """It was moved there."""
+        if self.parent is not None:
+            self.parent._children.pop(self.name, None)
+        self.parent, self.kind, self.name = parent, kind, name
+        if parent is not None:
+            parent._children[name] = self
 
     def settle(self, row: Row) -> None:
         """This is the actor of that row."""
@@ -538,6 +529,11 @@ class Database:
             del self._store.databases.live[self.uid]
         self._forget()
 
+    def yield_place(self) -> None:
+        """Another one stands here: this one, if somebody has it still, is nobody for good."""
+        self.forget()
+        self._known = True
+
     @property
     def frames(self) -> int:
         """Frames that a checkpoint would move."""
@@ -556,12 +552,16 @@ class Database:
 
     @property
     def tree(self) -> int:
-        """Uid of the root above, which has one; its own if it is a root."""
-        one = self
+        """Whose history it is in: uid of the root above, which has one; its own if it is a root.
+        What was moved is in the one that it began in."""
+        one, homes = self, self._store.catalogue.homes if self.uid else {}
         while one.parent is not None:
+            if homes and (home := homes.get(one.uid or 0)):
+                return home
             one = one.parent
         one.look()  # a graft may have made it forget while what is below it stayed
-        return one.uid or 0
+        uid = one.uid or 0
+        return homes.get(uid, uid)
 
     @property
     def above(self) -> int:
