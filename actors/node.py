@@ -49,7 +49,7 @@ class Node:
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
-        self.stopping: asyncio.Task[Any] | None = None
+        self.stopping: asyncio.Task[None] | None = None
         self.incarnation = 0
         """Counts breaks; a stub of an earlier one answers with `ended`."""
         self.ended: BaseException | None = None
@@ -137,19 +137,21 @@ class Node:
             raise
 
     async def _start(self, activation: Activation | None = None, body: Any = None) -> Activation:
-        task = asyncio.current_task()
+        mine = asyncio.current_task()
         try:
             if activation is None:
                 self.host.check_open()
                 await permit(self)
                 if self.parent is not None:
                     await self.parent.wake()
-            return await self._bring_up(activation, body)
+            return await self._bring_up(activation, body, mine)
         finally:
-            if self.starting is task:
+            if self.starting is mine:
                 self.starting = None
 
-    async def _bring_up(self, activation: Activation | None, body: Any) -> Activation:
+    async def _bring_up(
+        self, activation: Activation | None, body: Any, mine: asyncio.Task[Any] | None
+    ) -> Activation:
         start = self.start
         try:
             if activation is None:
@@ -158,15 +160,23 @@ class Node:
                 body = start.code.open(activation)
             if isawaitable(body):
                 body = await body
+            self._check_wanted(mine)
             activation.bind(body)
             if "on_start" in body.contract.hooks:
                 await self._begin_life(activation)
+                self._check_wanted(mine)
         except Exception as error:
-            if self.host.refused is None:
+            if self.starting is mine and self.host.refused is None:
                 self.starting = None
                 failed(self, error, start.restart if isinstance(start, Start) else None)
             raise
         return self._started(activation)
+
+    def _check_wanted(self, mine: asyncio.Task[Any] | None) -> None:
+        """An abort cancelled this start; what it was in the middle of may not have noticed, and
+        the next start does not wait for it."""
+        if self.starting is not mine:
+            raise asyncio.CancelledError
 
     def start_again(self) -> None:
         """Start as soon as its breaker allows, whether or not anybody calls."""
@@ -240,18 +250,12 @@ class Node:
                 child.abort(_inherited(reason, child), keeping=keeping)
         self.ended = reason
         if self.starting is not None:
-            # Whoever starts it next waits until what began has come to its end.
             self.starting.cancel()
-            self.stopping, self.starting = self.starting, None
-            self.stopping.add_done_callback(self._unwound)
+            self.starting = None
         activation, self.activation = self.activation, None
         if activation is not None:
             self.host.awake.discard(activation)
             activation.end(reason)
-
-    def _unwound(self, starting: asyncio.Task[Any]) -> None:
-        if self.stopping is starting:
-            self.stopping = None
 
     @property
     def kept(self) -> bool:
