@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from actors.call import CURRENT, Call
 from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
+from actors.quotas import charging
+from actors.quotas.allowance import admit_calls, hold
 from actors.steps import _Suspended
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from actors.code import Body, Start
     from actors.contract import Kind
     from actors.node import Node
+    from actors.quotas.meters import Meters
     from actors.transaction import Transaction
 
 
@@ -29,7 +32,7 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
-        "id", "idle_since", "methods", "node", "on_end", "remote", "replicated", "start",
+        "id", "idle_since", "meters", "methods", "node", "on_end", "remote", "replicated", "start",
         "suspended", "transaction",
     )  # fmt: skip
 
@@ -38,6 +41,10 @@ class Activation:
         self.start = start
         self.id: str = start.id or node.id
         self.database = node.database
+        if start.quota is not None or node.allowances:
+            hold(node, start.quota)
+        self.meters: Meters | None = None
+        """What it spent, if it ever did."""
         self.body: Body
         self.methods: Mapping[str, Kind]
         self.dependency = self.database.sequence
@@ -85,6 +92,7 @@ class Activation:
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
         self.database.owner = self
+        admit_calls(self)
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""
@@ -102,7 +110,8 @@ class Activation:
 
     def commit(self) -> None:
         """Commit the open step and remember what depends on it."""
-        self.dependency = max(self.dependency, self.database.commit())
+        made = charging.commit(self) if self.node.allowances else self.database.commit()
+        self.dependency = max(self.dependency, made)
         if self.replicated:
             self.remote = max(self.remote, self.database.sequence)
 

@@ -12,11 +12,13 @@ from actors.errors import NotActive, ReservedName
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.durable import Storage
+    from actors.quotas.errors import QuotaExceeded
+    from actors.quotas.meters import Meters
     from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
-    "isolates", "exclusive", "transaction", "durability",
+    "isolates", "meters", "exclusive", "transaction", "durability",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -114,6 +116,16 @@ class Actor:
 
         return Storage(self._active())
 
+    @property
+    def meters(self) -> Meters:
+        """What it spends of units that only you can count, under the quotas that hold for it."""
+        from actors.quotas.meters import Meters
+
+        activation = self._active()
+        if activation.meters is None:
+            activation.meters = Meters(activation)
+        return activation.meters
+
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.
 
@@ -139,6 +151,11 @@ class Actor:
 
     async def on_facet_broken(self, name: str, error: BaseException) -> None:
         """Runs when a facet of this actor broke, by a limit or a failed start."""
+
+    async def on_quota(self, name: str, error: QuotaExceeded) -> None:
+        """Runs when the quota of a facet of this actor refused something, to that facet or below
+        it; on a root actor, whose quota is that of its runtime, with its own name. Not again
+        for one limit while it runs."""
 
     def _active(self) -> Activation:
         if self._activation is None:

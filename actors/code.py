@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.actor import Actor
@@ -15,6 +15,7 @@ from actors.values import ATOMS, copy
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.quotas.quota import Quota
     from storage.limits import StorageLimits
 
 
@@ -65,12 +66,14 @@ class Start:
     """How to start an actor: its code, and what this one is given.
 
     `code` is an Actor class or an isolate's actor class; `id` replaces the default id,
-    and `props` is plain data that the actor sees as `self.props`.
+    and `props` is plain data that the actor sees as `self.props`. `quota` bounds what it and
+    all below it use together.
     """
 
     code: Any
     id: str | None = None
     props: Any = None
+    quota: Quota | None = field(default=None, kw_only=True)
 
 
 Starter = Callable[[], Any]
@@ -80,7 +83,7 @@ Starter = Callable[[], Any]
 def as_start(start: Any) -> Start | Starter:
     """What a caller may pass as `start`, made uniform; TypeError for anything else."""
     if isinstance(start, Start):
-        return Start(as_code(start.code), start.id, copy(start.props, "props"))
+        return replace(start, code=as_code(start.code), props=copy(start.props, "props"))
     if isinstance(start, type):
         return Start(as_code(start))
     if hasattr(start, "open"):
@@ -144,7 +147,7 @@ class ObjectBody:
             return result
         if type(result) is Waiting:
             return Waiting(_copied(result.rest))
-        return copy(result, "the result")
+        return copy(result, "result")
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -159,7 +162,7 @@ class ObjectBody:
                     item = await drive(call, items.asend(None), context)
                 except StopAsyncIteration:
                     return
-                yield copy(item, "the item")
+                yield copy(item, "item")
         finally:
             await drive(call, items.aclose(), context)
 
@@ -175,7 +178,7 @@ class ObjectBody:
 
 
 async def _copied(rest: Awaitable[Any]) -> Any:
-    return copy(await rest, "the result")
+    return copy(await rest, "result")
 
 
 def _base_of(cls: type[Actor]) -> type[Actor]:

@@ -13,7 +13,7 @@ from actors.errors import NoSuchMethod, NotCallable
 Kind = Literal["call", "stream"]
 Durability = Literal["local", "replicated"]
 """Where a commit must be before anything that depends on it leaves the host."""
-HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken"})
+HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken", "on_quota"})
 """Methods of an actor that only its runtime calls."""
 
 
@@ -89,6 +89,15 @@ def contract_of(cls: type, base: type) -> Contract:
     )
     cls._contract = contract  # type: ignore[attr-defined]
     return contract
+
+
+def parameters(cls: type | None, method: str) -> list[str]:
+    """The names of what a method takes by position, as far as that is known."""
+    try:
+        found = inspect.signature(getattr(cls, method)).parameters.values()
+    except (AttributeError, TypeError, ValueError):
+        return []
+    return [one.name for one in found if one.kind is not one.VAR_POSITIONAL][1:]
 
 
 def _kind(member: object) -> Kind | None:

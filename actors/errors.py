@@ -13,12 +13,15 @@
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
+        ├── OtherRuntime          a stub of another runtime is no place to move to (ValueError)
         ├── NoReplica             a replica is asked for and there is none (ValueError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
         │   ├── FacetDeleted      it was deleted, with its data
+        │   ├── ActorMoved        it has another place or name
         │   └── ActorRestored     it was put back to an older state
+        ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
 You do not get an `ActorBroken` for an exception that a method raised: that is the caller's
@@ -83,6 +86,12 @@ class EffectInTransaction(ActorError, RuntimeError):
     """Something inside a transaction would leave the host, and could not be undone."""
 
 
+class OtherRuntime(ActorError, ValueError):
+    """An actor can move within its runtime only; `export` and `import_` take it to another."""
+
+    hint = "export it there, import it here, delete it there"
+
+
 class NoReplica(ActorError, ValueError):
     """`durability="replicated"` was asked for, and the runtime has no replica."""
 
@@ -109,6 +118,14 @@ class FacetDeleted(ActorBroken):
     """The facet was deleted together with its data."""
 
     hint = "get the facet again to start it empty"
+
+
+class ActorMoved(ActorBroken):
+    """The actor, or one above it, was renamed, moved, promoted or demoted. Field `to`: the id that
+    it has now. Its data went along."""
+
+    hint = "get it where it is now"
+    to: str
 
 
 class ActorRestored(ActorBroken):

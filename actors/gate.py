@@ -186,9 +186,11 @@ class Gate:
     def _resolve(self, crowd: _Crowd, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # whatever it is: nobody else would tell those that wait
+        except BaseException as error:  # whatever it is: nobody else would tell those that wait
             crowd.set_exception(error)
             crowd.exception()  # retrieved here: every waiter may have been cancelled
+            if not isinstance(error, Exception):
+                raise
         else:
             crowd.set_result(None)
 

@@ -25,6 +25,7 @@ from actors.gate import Gate
 from actors.limits import IsolateLimits
 from actors.names import check_name
 from actors.node import Node
+from actors.quotas.quota import Quota
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
@@ -32,6 +33,7 @@ from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimi
 
 if TYPE_CHECKING:
     from storage import Store
+    from storage.disk import Disk
     from storage.objects import ObjectStore
     from storage.sweep import Sweep
 
@@ -61,9 +63,13 @@ class HostOptions:
     history: HistoryLimits = field(default_factory=HistoryLimits)
     files: FileLimits = field(default_factory=FileLimits)
     isolates: IsolateLimits = field(default_factory=IsolateLimits)
+    quota: Quota | None = None
+    """Of each root actor."""
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=SystemClock)
+    disk: Disk | None = None
+    """What storage writes to; None for the machine's own."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +99,15 @@ class Host:
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
         self.classes: dict[str, type[Actor]] = {}
-        self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
+        self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
         self.on_close: set[Callable[[], Awaitable[None]]] = set()
         """Awaited when all actors have ended: what they used is given back."""
+        self.on_failure: Callable[[StorageError], object] | None = None
+        """Told why nothing more can be acknowledged here."""
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
         self._timer: Alarm | None = None
@@ -160,11 +168,11 @@ class Host:
         self.check_open()
         self.register(cls)
         key = (cls.kind, check_name(name))
-        node = self._roots.get(key)
+        node = self.roots.get(key)
         if node is None:
             node = Node(self, None, *key, self.store.root(*key))
-            self._roots[key] = node
-        node.start = Start(ClassCode(cls))
+            self.roots[key] = node
+        node.start = Start(ClassCode(cls), quota=self.options.quota)
         return node
 
     async def on_files(self, kind: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -188,11 +196,12 @@ class Host:
         await self.gate.passed(sequence, self.remote(sequence))
         return result
 
-    def background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def background(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something nobody waits for; its failure goes to the loop's handler."""
         task = spawn(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def _call_here(self, function: Callable[[], Any]) -> Any:
         """Run a function on the loop, for another thread that waits for it."""
@@ -363,9 +372,16 @@ class Host:
 
     # -- ending -------------------------------------------------------------------------
 
+    def fail(self, failure: JournalFailed) -> None:
+        """End everything here as if the journal had failed with this: nothing more is written."""
+        self.store.fail(failure)
+        self._failed(failure)
+
     def _failed(self, failure: StorageError) -> None:
         self._refusal = failure
         self._end_all(failure)
+        if self.on_failure is not None:
+            self.on_failure(failure)
 
     def _end_all(self, reason: BaseException) -> None:
         for activation in sorted(self.awake, key=lambda one: one.node.depth):
@@ -445,6 +461,7 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         history=options.history,
         files=options.files,
         open_databases=options.open_databases,
+        disk=options.disk,
         replica=open_store(replica) if isinstance(replica, str) else replica,
         host=options.name,
         fence="lease" if options.durability == "replicated" else "disk",

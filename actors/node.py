@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from actors.activation import Activation
 from actors.call import Call
 from actors.code import Start, Starter, as_start
-from actors.errors import DepthExceeded, FacetAborted
+from actors.errors import ActorMoved, DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
 from actors.tasks import spawn
@@ -18,6 +18,7 @@ from actors.tasks import spawn
 if TYPE_CHECKING:
     from actors.code import Code
     from actors.host import Host
+    from actors.quotas.allowance import Allowance
     from storage import Database
 
 
@@ -28,8 +29,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "children", "database", "depth", "ended", "host", "id",
-        "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
+        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended", "host",
+        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,8 @@ class Node:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.id: str = root_id(kind, name) if parent is None else facet_id(parent.id, name)
         self.children: WeakValueDictionary[str, Node] = WeakValueDictionary()
+        self.allowances: tuple[Allowance, ...] = () if parent is None else parent.allowances
+        """The quotas that hold here: its own, if it has one, and those above it."""
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
@@ -72,6 +75,12 @@ class Node:
         if self.starting is not None and isinstance(self.start, Start):
             return self.start.code  # type: ignore[no-any-return]
         return None
+
+    @property
+    def cls(self) -> type | None:
+        """The class of trusted code that runs here or would be started, as far as it is known."""
+        code = self.start.code if isinstance(self.start, Start) else self.code
+        return getattr(code, "cls", None)
 
     # -- starting -----------------------------------------------------------------------
 
@@ -148,6 +157,8 @@ class Node:
         if not isinstance(start, Start) and above is not None:
             start = as_start(await drive(above.new_call(f"start of {self.name!r}"), _called(start)))
         if not isinstance(start, Start):
+            if isinstance(self.ended, ActorMoved):
+                raise self.ended
             raise TypeError(f"{self.id} has nothing to start")
         return start
 
@@ -155,6 +166,30 @@ class Node:
         self.activation = activation
         self.host.awake.add(activation)
         return activation
+
+    # -- moving -------------------------------------------------------------------------
+
+    @property
+    def stands(self) -> bool:
+        """Whether this is the one that its place leads to: it, and nobody above, was moved."""
+        if self.parent is None:
+            return self.host.roots.get((self.kind, self.name)) is self
+        return self.parent.children.get(self.name) is self and self.parent.stands
+
+    def leave(self, reason: ActorMoved) -> None:
+        """End for good: what was here is somewhere else."""
+        self.abort(reason)
+        self.start = None
+        if self.parent is None:
+            self.host.roots.pop((self.kind, self.name), None)
+        else:
+            self.parent.children.pop(self.name, None)
+
+    def take(self, database: Database) -> None:
+        """What is here from now on. Nothing runs here, or below."""
+        self.database = database
+        for name, child in self.children.items():
+            child.take(database.child(name))
 
     # -- ending -------------------------------------------------------------------------
 
@@ -219,4 +254,11 @@ def _inherited(reason: BaseException, child: Node) -> BaseException:
     """The reason a facet gets when an actor above it ended."""
     if isinstance(reason, FacetAborted):
         return FacetAborted(f"{child.id} ended with its parent: {reason.message}", **reason.fields)
+    if isinstance(reason, ActorMoved):
+        return moved(child.id, facet_id(reason.to, child.name))
     return reason
+
+
+def moved(was: str, to: str) -> ActorMoved:
+    """The reason for what was at one place and is at another."""
+    return ActorMoved(f"{was} was moved, and is {to} now", to=to)

@@ -9,10 +9,11 @@ from typing import Any
 
 from actors.activation import Activation
 from actors.call import CURRENT, Call
-from actors.errors import EffectInTransaction
+from actors.contract import parameters
+from actors.errors import EffectInTransaction, NotCopyable
 from actors.node import Node
 from actors.steps import Waiting
-from actors.values import copy_arguments, pass_by_reference
+from actors.values import copy_arguments, named, pass_by_reference
 
 
 class Stub:
@@ -56,7 +57,7 @@ pass_by_reference(Stub)
 
 
 class Method:
-    """One method of a stub, ready to be called."""
+    """One method of a stub, ready to be called. May be passed as a value, like the stub."""
 
     __slots__ = ("_incarnation", "_name", "_node")
 
@@ -67,7 +68,10 @@ class Method:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Reply:
         """Make the call; it runs when it is awaited or iterated."""
-        args, kwargs = copy_arguments(args, kwargs)
+        try:
+            args, kwargs = copy_arguments(args, kwargs)
+        except NotCopyable as error:
+            raise named(error, parameters(self._node.cls, self._name)) from error.__cause__
         return Reply(self, args, kwargs)
 
     def __eq__(self, other: object) -> bool:
@@ -84,6 +88,12 @@ class Method:
 
     def __repr__(self) -> str:
         return f"<method {self._name} of {self._node.id}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a method of a stub is a reference; it cannot be stored or sent away")
+
+
+pass_by_reference(Method)
 
 
 class Reply(Coroutine[Any, Any, Any]):

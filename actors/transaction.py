@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from actors.call import CURRENT, Call, chain
 from actors.clock import Timeout
 from actors.errors import EffectInTransaction, NotActive, TransactionFailed, TransactionTimeout
+from actors.quotas.charging import Bill
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -174,16 +175,19 @@ class Transaction:
         store = self.call.activation.node.host.store
         databases = [one.database for one in self._participants]
         try:
+            bill = Bill.of(self._participants)
             sequence = store.commit_all(databases)
         except BaseException:
             self._undo()
             raise
+        bill.settle()
         self.kept = True
         for one in self._participants:
             one.wrote(sequence)
 
     def _undo(self) -> None:
         for one in self._participants:
+            one.database.charges = ()
             one.database.abandon()
 
     def _release(self) -> None:

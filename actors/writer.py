@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ class Writer:
     def _run(self) -> None:
         while (one := self._queue.get()) is not None:
             batch, written = one
-            self._write(batch)
+            with suppress(BaseException):  # whatever it was, `settle` of the batch raises it
+                self._write(batch)
             written()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
     errors.py      one tree of errors, drawn at its top
+    testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
     cli.py         the `facets` command
 
@@ -22,6 +23,8 @@ from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.local import LocalRuntime as LocalRuntime
+from actors.quotas.allowance import Usage as Usage
+from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
     from facets import images as images
     from facets import packages as packages
+    from facets import testing as testing
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
     from facets.capabilities.describing import describe as describe
@@ -63,6 +67,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Quota",
     "RayRuntime",
     "Recording",
     "Replayed",
@@ -72,6 +77,7 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Usage",
     "Used",
     "capability",
     "describe",
@@ -80,6 +86,7 @@ __all__ = [
     "images",
     "packages",
     "replay",
+    "testing",
 ]
 __version__ = "0.1.0"
 
@@ -98,7 +105,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages")
+_MODULES = ("images", "packages", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -129,6 +129,12 @@ class Checkpointer:
         self._long.pop(uid, None)
         self.refused.pop(uid, None)
         return None if found is None else found.first
+
+    def postpone(self, uid: int) -> None:
+        """Something is to be told of the database first: the round that is running leaves it."""
+        found = self._dirty.get(uid)
+        if found is not None:
+            self._dirty[uid] = replace(found)
 
     @property
     def due(self) -> bool:

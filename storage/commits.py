@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from storage import record
 from storage.checkpoint import inline
 from storage.database import Database
+from storage.databases import ancestry
 from storage.errors import StorageFull
 from storage.frames import Commit
+from storage.meters import Charge, charge
 from storage.record import Entry
 from storage.succession import began
 
@@ -28,6 +31,8 @@ class Commits:
         self._store = store
         self._journal = journal
         self._checkpointer = checkpointer
+        self.reshaped: Counter[int] = Counter()
+        """How often something was deleted or put in place, by the uid of the root."""
 
     def keep(self, changed: Sequence[Change]) -> int:
         """Queue one record of commits that SQLite has made; or take all of them back.
@@ -37,9 +42,14 @@ class Commits:
         at = record.now()
         changes = list(changed)
         newborn = [one for one, _ in changed if not one.born]
+        charges = [charge for one, _ in changed for charge in one.charges]
+        rescheduled = [one for one, _ in changed if one.rescheduled]
+        hastened = [one for one in rescheduled if _sooner(one.next_due, one.due)]
         added: list[Database] = []
         try:
-            rows = self._register(newborn, added) if newborn else None
+            rows = None
+            if newborn or hastened or charges:
+                rows = self._register(newborn, added, hastened, charges)
             if rows is not None:
                 changes.append((self._store.catalogue.database, rows))
             entries = [one.row_entry(record.ROW) for one in added]
@@ -56,9 +66,13 @@ class Commits:
         for one in newborn:
             one.born = True
         began(self._store, [one for one in added if one not in newborn], sequence)
+        for one in hastened:
+            one.due = one.next_due
         for one, made in changes:
             one.kept(sequence, at, made, began=one in added)
             self._checkpointer.wrote(one, sequence, one in newborn)
+        for one in rescheduled:
+            self._store.on_due(one)
         if self._checkpointer.background is inline:
             self._store.tend()
         return sequence
@@ -82,8 +96,9 @@ class Commits:
             raise
         return self.keep(changes) if changes else 0
 
-    def keep_rows(self, entries: Sequence[Entry]) -> int:
-        """Commit the catalogue's open step together with `entries`, as one record."""
+    def keep_rows(self, entries: Sequence[Entry], *places: Database) -> int:
+        """Commit the catalogue's open step together with `entries`, as one record. Something ends
+        or begins in these places."""
         catalogue = self._store.catalogue.database
         at = record.now()
         made = catalogue.commit_frames()
@@ -95,6 +110,9 @@ class Commits:
             if isinstance(error, OSError):
                 raise self._full(error) from error
             raise
+        above = {one.tree for place in places for one in ancestry(place)}
+        for tree in above.union(one.tree for one in entries):
+            self.reshaped[tree] += 1
         catalogue.kept(sequence, at, made)
         self._checkpointer.wrote(catalogue, sequence, False)
         return sequence
@@ -129,13 +147,24 @@ class Commits:
     def _full(self, error: OSError) -> StorageFull:
         return StorageFull(f"the journal has no room: {error}", path=str(self._store.directory))
 
-    def _register(self, newborn: Sequence[Database], added: list[Database]) -> Commit | None:
-        """Write the rows of newborns, and of ancestors that have none."""
+    def _register(
+        self,
+        newborn: Sequence[Database],
+        added: list[Database],
+        hastened: Sequence[Database],
+        charges: Sequence[Charge],
+    ) -> Commit | None:
+        """Write the rows of newborns, and of ancestors that have none; whose timers are due
+        earlier than the catalogue knew; and what was spent on meters."""
         catalogue = self._store.catalogue
         try:
             for one in newborn:
                 self._add_row(one, added)
                 catalogue.has_file(one.take_uid())
+            for one in hastened:
+                catalogue.set_due(one.take_uid(), one.next_due)
+            if charges:
+                charge(catalogue, charges)
             return catalogue.database.commit_frames()
         except BaseException:
             catalogue.database.rollback()
@@ -152,3 +181,7 @@ class Commits:
         self._store.catalogue.add(database.take_uid(), above, database.kind, database.name)
         database.row = True
         added.append(database)
+
+
+def _sooner(due: int | None, known: int | None) -> bool:
+    return due is not None and (known is None or due < known)

@@ -9,7 +9,7 @@ from storage.disk import Disk
 from storage.errors import StateFormat
 from storage.layout import Layout
 
-FORMAT = "facets state 2\n"
+FORMAT = "facets state 3\n"
 FILLING = "filling"
 """There while a new directory is filled: databases without a format are to be expected."""
 _OURS = {

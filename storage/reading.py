@@ -12,6 +12,7 @@ import apsw
 from storage.catalogue import SUBTREE, Row
 from storage.errors import DatabaseCorrupt
 from storage.files.chunks import object_key
+from storage.schedule import EXISTS, NEXT
 
 FILES = "select 1 from sqlite_schema where name = '_facets_files_chunks'"
 OBJECTS = "select hash from _facets_files_chunks where object = 1"
@@ -38,6 +39,13 @@ def objects_of(path: Path) -> set[str]:
     except apsw.Error as error:
         raise DatabaseCorrupt(f"{path} cannot be read: {error}", path=str(path)) from error
     return {object_key(digest) for (digest,) in found}
+
+
+def due_of(path: Path) -> int | None:
+    """When the first timer in a database is due; None without one."""
+    with reading(path) as db:
+        found = list(db.execute(NEXT)) if list(db.execute(EXISTS)) else []
+    return found[0][0] if found else None
 
 
 def tree_of(path: Path, kind: str, name: str) -> list[Row]:

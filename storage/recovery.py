@@ -142,7 +142,7 @@ def fold(records: Iterable[Record]) -> dict[int, Folded]:
     folded: dict[int, Folded] = {}
     for one in records:
         for entry in one.entries():
-            if entry.kind == record.ROW:
+            if entry.kind not in record.OF_FILES:
                 continue
             folded.setdefault(entry.uid, Folded()).add(entry)
     return folded

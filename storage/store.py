@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,7 @@ class Store:
         self.commits = Commits(self, self._journal, self._checkpointer)
         self._checkpointer.needed_besides = lambda: self.chronicler.endings.needed
         database = Database(self, None, "", "")
-        database.settle(0, True)
+        database.settle(Row(0, 0, "", "", 1, 1))
         try:
             self.catalogue = Catalogue(database)
             clear(self)
@@ -104,6 +104,10 @@ class Store:
         """Where records go besides the disk, if anywhere."""
         self.call: Callable[[Callable[[], Any]], Any] = _directly
         """Runs a function on the store's thread, for another one that waits for its result."""
+        self.on_due: Callable[[Database], None] = _ignore
+        """Told of a database whose `next_due` a commit changed."""
+        self.on_graft: Callable[[Collection[int]], None] = _ignore
+        """Told of the uids whose rows were replaced or removed."""
         if opening is not None:
             self._journal.on_record = True
             self.replica = Shipper(
@@ -197,6 +201,10 @@ class Store:
         """Why nothing more can become durable, if so."""
         return self._journal.failed
 
+    def fail(self, failure: JournalFailed) -> None:
+        """Nothing more becomes durable, for this reason; what is queued is lost."""
+        self._journal.failed = self._journal.failed or failure
+
     def root(self, kind: str, name: str) -> Database:
         """The database of a root actor; no I/O."""
         return self.databases.root(kind, name)
@@ -228,6 +236,10 @@ class Store:
     def gone(self, row: Row) -> int | None:
         """The file of this row is no longer its own; the first record that it may lack."""
         return self._checkpointer.forget(row.uid)
+
+    def postpone(self, row: Row) -> None:
+        """Nothing of this database is told to the history before what is told next."""
+        self._checkpointer.postpone(row.uid)
 
     # -- durability ---------------------------------------------------------------------
 
@@ -344,6 +356,10 @@ class Store:
         finally:
             self._journal.close()
             self._lock.release()
+
+
+def _ignore(_: object) -> None:
+    """Nobody has asked."""
 
 
 def _directly(function: Callable[[], Any]) -> Any:

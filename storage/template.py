@@ -17,12 +17,12 @@ from storage.limits import PAGE_SIZE
 APPLICATION_ID = 0x46414354  # "FACT"
 
 
-@cache
 def template() -> bytes:
     """The bytes of the image."""
     return image("")
 
 
+@cache
 def image(schema: str) -> bytes:
     """The image of a database with this schema."""
     with tempfile.TemporaryDirectory() as directory:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.steps import begin, drive, finish
-from facets.capabilities.visit import visit, visit_stream
+from actors.visit import visit, visit_stream
 
 if TYPE_CHECKING:
     from actors.activation import Activation

@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, final
 from weakref import WeakValueDictionary
 
 from actors.call import CURRENT
+from actors.visit import visit, visit_stream
 from facets.capabilities.capability import Capability, Kind, check_kind
-from facets.capabilities.visit import visit, visit_stream
 
 MOST = 10_000
 """Exports of one isolate that may be held outside at a time."""

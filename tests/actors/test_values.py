@@ -98,5 +98,5 @@ def test_nesting_beyond_the_stack_is_a_clear_error() -> None:
 def test_the_error_names_the_place() -> None:
     with pytest.raises(NotCopyable) as caught:
         copy({"a": [1, {"b": (x for x in ())}]}, "argument 2")
-    assert caught.value.path == "argument 2['a'][1]['b']"
+    assert caught.value.path == 'argument 2["a"][1]["b"]'
     assert copy(datetime.UTC) is datetime.UTC

@@ -1,0 +1,70 @@
+"""A runtime that leaves nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from actors.local import LocalRuntime
+from actors.testing import VirtualClock
+from facets.testing.crashing import crash
+from storage.disk import Disk
+from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
+
+_SHARED = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
+"""Where files are memory and a sync costs nothing, on Linux."""
+
+
+class MemoryRuntime(LocalRuntime):
+    """A `LocalRuntime` in memory, for tests: the same code over files that are never on a disk.
+
+    The state lives as long as this object: `close` and `open` again are a restart, `crash` is the
+    death of the process and a start after it. Nothing is left when the object is gone, or the
+    process ends by itself. Where there is no shared memory, files are in the directory for
+    temporary ones.
+
+    Time stands still until a test moves `clock`: `await runtime.clock.run(60)` jumps from one
+    thing that is due to the next. `disk` may be a `FaultyDisk`. The other arguments are those of
+    `LocalRuntime`; a replica may be given as `memory://`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: VirtualClock | None = None,
+        disk: Disk | None = None,
+        idle: float = 60.0,
+        open_databases: int = 256,
+        limits: StorageLimits | None = None,
+        journal: JournalLimits | None = None,
+        history: HistoryLimits | None = None,
+        files: FileLimits | None = None,
+        env: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.clock = clock or VirtualClock()
+        above = _SHARED if _SHARED.is_dir() else None
+        super().__init__(
+            tempfile.mkdtemp(prefix="facets-", dir=above),
+            clock=self.clock,
+            disk=disk,
+            idle=idle,
+            open_databases=open_databases,
+            limits=limits,
+            journal=journal,
+            history=history,
+            files=files,
+            env=env,
+        )
+        weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
+
+    async def crash(self, disk: Disk | None = None) -> None:
+        """Die as `crash` says, and start again on what is left, with this disk from now on."""
+        await crash(self)
+        self._options = replace(self._options, disk=disk)
+        await self.open()
