@@ -128,9 +128,13 @@ def test_what_is_no_archive_is_refused(content: bytes) -> None:
         taken(content)
 
 
-@pytest.mark.parametrize("said", [b"", b"[]", b"{", b"\xff",
-                                  b'{"name":"pack","version":"2.0.0"}',
-                                  b'{"name":"other","version":"1.0.0"}', b"[" * 100_000])  # fmt: skip
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"name":"pack","version":"2.0.0"}',
+        b'{"name":"other","version":"1.0.0"}',
+    ],
+)  # fmt: skip
 def test_a_package_that_does_not_say_what_it_is_is_refused(said: bytes) -> None:
     with pytest.raises(BadTarball):
         taken(packed(entry("package/package.json", said)))
