@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from actors.durable import Storage
     from actors.quotas.errors import QuotaExceeded
     from actors.quotas.meters import Meters
+    from actors.timers import Timers
     from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
@@ -126,6 +127,13 @@ class Actor:
             activation.meters = Meters(activation)
         return activation.meters
 
+    @property
+    def timers(self) -> Timers:
+        """Methods to be called later: after, at, every, cron; durable, at least once."""
+        from actors.timers import Timers
+
+        return Timers(self._active())
+
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.
 
@@ -156,6 +164,10 @@ class Actor:
         """Runs when the quota of a facet of this actor refused something, to that facet or below
         it; on a root actor, whose quota is that of its runtime, with its own name. Not again
         for one limit while it runs."""
+
+    async def on_facet_due(self, name: str) -> None:
+        """Runs when a timer of facet `name` is due and nothing says what it runs: say it here,
+        with `self.facets.get(name, start)`. A class that can be imported is found without."""
 
     def _active(self) -> Activation:
         if self._activation is None:

@@ -80,5 +80,10 @@ class Timeout:
             self._alarm.cancel()
         await self._timeout.__aexit__(kind, error, trace)
 
+    @property
+    def expired(self) -> bool:
+        """Whether the time was over before the block was."""
+        return self._timeout.expired()
+
     def _expire(self) -> None:
         self._timeout.reschedule(asyncio.get_running_loop().time())

@@ -13,7 +13,7 @@ from actors.errors import NoSuchMethod, NotCallable
 Kind = Literal["call", "stream"]
 Durability = Literal["local", "replicated"]
 """Where a commit must be before anything that depends on it leaves the host."""
-HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken", "on_quota"})
+HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken", "on_facet_due", "on_quota"})
 """Methods of an actor that only its runtime calls."""
 
 

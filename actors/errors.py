@@ -9,6 +9,9 @@
         ├── BadName               an actor's name is empty, too long or not a string (ValueError)
         ├── DepthExceeded         facets nested deeper than 32
         ├── KindConflict          two classes claim one kind (TypeError)
+        ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
+        ├── TimerLimit            too many timers, too large, too often
+        ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
@@ -66,6 +69,26 @@ class DepthExceeded(ActorError):
 
 class KindConflict(ActorError, TypeError):
     """Two classes from different places claim one kind. Fields: `kind`, `first`, `second`."""
+
+
+class BadTimer(ActorError, ValueError):
+    """What was to be scheduled cannot be: a time, an interval, a cron expression, a backoff."""
+
+
+class TimerLimit(ActorError):
+    """A timer is over a limit (see `TimerLimits`). Fields: `limit`, its name, and `most`."""
+
+    limit: str
+    most: float
+
+
+class TimerTimeout(ActorError, TimeoutError):
+    """A delivery took longer than it may, and was cancelled. Field: `seconds`.
+
+    Nobody calls for it: it is what the timer's `error` says.
+    """
+
+    seconds: float
 
 
 class ExclusiveReentered(ActorError, RuntimeError):

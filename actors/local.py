@@ -15,7 +15,7 @@ from actors.clock import Clock, SystemClock
 from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
-from actors.limits import IsolateLimits
+from actors.limits import IsolateLimits, TimerLimits
 from actors.moving import move_tree, parent_of
 from actors.quotas.quota import Quota
 from actors.stub import Stub
@@ -49,10 +49,10 @@ class LocalRuntime:
 
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
-    `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
-    together; `quota`, what each root actor and all below it may use together; `env`, plain data
-    that actors see as `self.env`; `clock` and `disk`, what a test puts in the place of the
-    machine's (`facets.testing`). They count for the first opener of a directory.
+    `journal` and `history` of the directory, `files` and `timers` of each actor, `isolates` on
+    all sandboxes together; `quota`, what each root actor and all below it may use together; `env`,
+    plain data that actors see as `self.env`; `clock` and `disk`, what a test puts in the place of
+    the machine's (`facets.testing`). They count for the first opener of a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -77,6 +77,7 @@ class LocalRuntime:
         isolates: IsolateLimits | None = None,
         quota: Quota | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
+        timers: TimerLimits | None = None,
         clock: Clock | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -94,6 +95,7 @@ class LocalRuntime:
             isolates=isolates or IsolateLimits(),
             quota=quota,
             env=env,
+            timers=timers or TimerLimits(),
             clock=clock or SystemClock(),
             disk=disk,
         )

@@ -164,7 +164,9 @@ class Node:
 
     def _started(self, activation: Activation) -> Activation:
         self.activation = activation
-        self.host.awake.add(activation)
+        self.host.woke(activation)
+        if self.parent is not None and self.host.timers.any:
+            self.host.timers.started(activation)
         return activation
 
     # -- moving -------------------------------------------------------------------------

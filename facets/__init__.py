@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from actors.code import Start as Start
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
+from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
@@ -38,6 +39,9 @@ from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
+    from actors.ticks import Backoff as Backoff
+    from actors.timers import Delivery as Delivery
+    from actors.timers import Timer as Timer
     from facets import images as images
     from facets import packages as packages
     from facets import testing as testing
@@ -56,7 +60,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "Backoff",
     "Capability",
+    "Delivery",
     "Egress",
     "FacetStat",
     "FileLimits",
@@ -78,6 +84,8 @@ __all__ = [
     "StorageLimits",
     "Stub",
     "Usage",
+    "Timer",
+    "TimerLimits",
     "Used",
     "capability",
     "describe",
@@ -91,6 +99,9 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Backoff": "actors.ticks",
+    "Delivery": "actors.timers",
+    "Timer": "actors.timers",
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
     "describe": "facets.capabilities.describing",

@@ -88,6 +88,8 @@ class Facets:
             )
         if node.activation is None and node.starting is None:
             node.start = wanted
+            if node.host.timers.waiting:
+                node.host.timers.known(node)
         return Stub(node)
 
     @overload
