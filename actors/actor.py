@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
-    "isolates", "meters", "exclusive", "transaction", "durability",
+    "isolates", "meters", "exclusive", "transaction", "durability", "mailbox",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -37,13 +37,16 @@ class Actor:
     survive goes into `sql` or `kv`.
 
     Class arguments: `kind`, the stable name under which its actors are kept (default: the
-    name of the class); `durability`, "local" or "replicated" (default: that of the runtime).
+    name of the class); `durability`, "local" or "replicated" (default: that of the runtime);
+    `mailbox`, how many calls one actor may have in progress (default: 10,000), beyond which a
+    call raises `Busy`. What a subclass does not say is as in its base.
     """
 
     migrations: ClassVar[Sequence[str]] = ()
     """SQL applied once and in order, in the transaction of the first step that needs it."""
     kind: ClassVar[str] = "Actor"
     durability: ClassVar[Durability | None] = None
+    mailbox: ClassVar[int | None] = None
     _activation: Activation | None = None
     _runtime_class = True
     """Marks the classes whose own names are not open to callers."""
@@ -53,6 +56,7 @@ class Actor:
         *,
         kind: str | None = None,
         durability: Durability | None = None,
+        mailbox: int | None = None,
         _provides: frozenset[str] = frozenset(),
         **kwargs: Any,
     ) -> None:
@@ -68,6 +72,10 @@ class Actor:
                 )
         if durability is not None:
             cls.durability = durability
+        if mailbox is not None:
+            if mailbox < 1:
+                raise ValueError(f"mailbox={mailbox} is less than 1")
+            cls.mailbox = mailbox
 
     @property
     def id(self) -> str:

@@ -32,7 +32,7 @@ async def run(target: Activation, uid: int, entry: Entry, done: Callable[[], Non
     seconds = host.options.timers.seconds
     timeout = Timeout(host.clock, seconds)
     call = TimerCall(target, entry.method, delivery_of(uid, entry))
-    target.calls += 1
+    target.begun += 1
     try:
         async with timeout:
             target.body.check_timed(entry.method)
@@ -44,8 +44,7 @@ async def run(target: Activation, uid: int, entry: Entry, done: Callable[[], Non
             raise
         raise TimerTimeout(f"{call} took more than {seconds} s", seconds=seconds) from error
     finally:
-        target.calls -= 1
-        target.idle_since = None
+        target.ended += 1
 
 
 async def quiet(database: Database) -> None:

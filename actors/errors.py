@@ -13,6 +13,9 @@
         ├── TimerLimit            too many timers, too large, too often
         ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
+        ├── CallDepth             calls inside calls, a hundred deep (RecursionError)
+        ├── Busy                  the actor has as many calls as it takes
+        ├── DeadlineExceeded      a block took longer than its deadline allows (TimeoutError)
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
@@ -93,6 +96,35 @@ class TimerTimeout(ActorError, TimeoutError):
 
 class ExclusiveReentered(ActorError, RuntimeError):
     """The call chain already holds this exclusive section; waiting would never end."""
+
+
+class CallDepth(ActorError, RecursionError):
+    """Calls were made one inside the other, a hundred deep. Field: `depth`."""
+
+    depth: int
+
+
+class Busy(ActorError):
+    """The actor takes no more calls for now; this one was not begun.
+
+    Fields: `actor`; `waiting`, the calls that it has; `limit`.
+    """
+
+    actor: str
+    waiting: int
+    limit: int
+
+
+class DeadlineExceeded(ActorError, TimeoutError):
+    """What ran under a deadline took too long: it was cancelled, or not even begun.
+
+    Fields: `seconds`, what it had; `method`, what was running; `chain`, the calls that led there
+    ("" if no call was). Steps that were committed are kept.
+    """
+
+    seconds: float
+    method: str
+    chain: str
 
 
 class TransactionFailed(ActorError):

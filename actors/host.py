@@ -122,7 +122,7 @@ class Host:
         store.call = self._call_here
         if store.replica is not None:
             store.replica.notify = self.gate.replica_moved
-        install(self.loop)
+        install(self.loop, self.clock)
         self.timers = Scheduler(self)
         self._schedule_sweep()
 
@@ -323,9 +323,11 @@ class Host:
         now = self.clock.time()
         slept = 0
         for activation in sorted(self.awake, key=lambda one: -one.node.depth):
+            called = activation.begun != activation.seen
+            activation.seen = activation.begun
             if activation.busy or _has_awake(activation.node):
                 activation.idle_since = None
-            elif activation.idle_since is None:
+            elif called or activation.idle_since is None:
                 activation.idle_since = now
             elif now - activation.idle_since >= self.options.idle:
                 activation.node.sleep()

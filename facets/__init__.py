@@ -20,6 +20,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
+from actors.deadline import deadline as deadline
+from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.limits import TimerLimits as TimerLimits
@@ -88,11 +90,13 @@ __all__ = [
     "TimerLimits",
     "Used",
     "capability",
+    "deadline",
     "describe",
     "errors",
     "exclusive",
     "images",
     "packages",
+    "remaining",
     "replay",
     "testing",
 ]
