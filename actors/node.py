@@ -127,6 +127,7 @@ class Node:
             raise
 
     async def _start(self, activation: Activation | None = None, body: Any = None) -> Activation:
+        mine = asyncio.current_task()
         try:
             if activation is None:
                 self.host.check_open()
@@ -136,12 +137,21 @@ class Node:
                 body = activation.start.code.open(activation)
             if isawaitable(body):
                 body = await body
+            self._check_wanted(mine)
             activation.bind(body)
             if "on_start" in body.contract.hooks:
                 await self._begin_life(activation)
+                self._check_wanted(mine)
             return self._started(activation)
         finally:
-            self.starting = None
+            if self.starting is mine:
+                self.starting = None
+
+    def _check_wanted(self, mine: asyncio.Task[Any] | None) -> None:
+        """An abort cancelled this start; what it was in the middle of may not have noticed, and
+        the next start does not wait for it."""
+        if self.starting is not mine:
+            raise asyncio.CancelledError
 
     async def _begin_life(self, activation: Activation) -> None:
         try:
@@ -204,6 +214,7 @@ class Node:
         self.start = None if self.parent is not None else self.start
         if self.starting is not None:
             self.starting.cancel()
+            self.starting = None
         activation, self.activation = self.activation, None
         if activation is not None:
             self.host.awake.discard(activation)
