@@ -29,7 +29,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended", "host",
+        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended",
+        "failure", "host",
         "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
     )  # fmt: skip
 
@@ -53,6 +54,8 @@ class Node:
         self.incarnation = 0
         """Counts breaks; a stub of an earlier one answers with `ended`."""
         self.ended: BaseException | None = None
+        self.failure: BaseException | None = None
+        """What the newest incarnation broke by, or its start, until the next one has started."""
 
     def child(self, name: str) -> Node:
         """The node of a facet; made on first use, without I/O."""
@@ -143,6 +146,9 @@ class Node:
                 await self._begin_life(activation)
                 self._check_wanted(mine)
             return self._started(activation)
+        except Exception as error:
+            self.failure = error
+            raise
         finally:
             if self.starting is mine:
                 self.starting = None
@@ -174,6 +180,7 @@ class Node:
 
     def _started(self, activation: Activation) -> Activation:
         self.activation = activation
+        self.failure = None
         self.host.woke(activation)
         if self.parent is not None and self.host.timers.any:
             self.host.timers.started(activation)
@@ -225,6 +232,7 @@ class Node:
         if self.activation is None:
             return
         self.abort(error)
+        self.failure = error
         above = self.parent.activation if self.parent is not None else None
         if above is not None and "on_facet_broken" in above.body.contract.hooks:
             call = above.new_call("on_facet_broken")
