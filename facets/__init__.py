@@ -30,6 +30,7 @@ from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
 from actors.stat import ActorStat as ActorStat
 from actors.stub import Stub as Stub
+from actors.supervision import Restart as Restart
 from facets import errors as errors
 from facets.actor import Actor as Actor
 from storage.limits import FileLimits as FileLimits
@@ -83,6 +84,7 @@ __all__ = [
     "RayRuntime",
     "Recording",
     "Replayed",
+    "Restart",
     "Row",
     "Rows",
     "Rule",
