@@ -274,5 +274,8 @@ class Tool(Actor):
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
 
+    async def leave(self):
+        self.left = asyncio.create_task(self.stubborn())
+
     async def patient(self):
         await asyncio.Event().wait()
