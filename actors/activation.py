@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.call import CURRENT, Call
 from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
+from actors.mailbox import MAILBOX, TURN, Mailbox
 from actors.quotas import charging
 from actors.quotas.allowance import admit_calls, hold
 from actors.steps import _Suspended
@@ -17,7 +18,6 @@ from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
     from actors.code import Body, Start
-    from actors.contract import Kind
     from actors.node import Node
     from actors.quotas.meters import Meters
     from actors.transaction import Transaction
@@ -31,9 +31,9 @@ class Activation:
     """
 
     __slots__ = (
-        "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
-        "id", "idle_since", "meters", "methods", "node", "on_end", "remote", "replicated", "start",
-        "suspended", "transaction",
+        "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
+        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "meters", "node",
+        "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -46,7 +46,8 @@ class Activation:
         self.meters: Meters | None = None
         """What it spent, if it ever did."""
         self.body: Body
-        self.methods: Mapping[str, Kind]
+        self.plain: frozenset[str]
+        """Methods that are called and not iterated."""
         self.dependency = self.database.sequence
         self.replicated = False
         """Its own commits count only when the replica has them."""
@@ -54,8 +55,15 @@ class Activation:
         """The newest commit that it depends on and that must be in the replica."""
         self.driven = False
         """A step of this actor is on the stack."""
-        self.calls = 0
-        """Calls in progress."""
+        self.begun = 0
+        """Calls that began, or wait to; only rises."""
+        self.ended = 0
+        """Calls that are over."""
+        self.capacity = MAILBOX
+        """Calls that may be in progress."""
+        self.allowed = min(TURN, MAILBOX)
+        """Calls may begin without asking until so many have begun."""
+        self._mailbox: Mailbox | None = None
         self.suspended: set[_Suspended] = set()
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()
@@ -64,12 +72,26 @@ class Activation:
         self.on_end: list[Callable[[BaseException], object]] = []
         """Told the reason when this incarnation ends."""
         self.idle_since: float | None = None
-        """When the host first saw it idle; None since its last call."""
+        """When the host first saw it idle; None if it was busy."""
+        self.seen = 0
+        """Calls that had begun when the host last looked."""
 
     @property
     def env(self) -> Mapping[str, Any]:
         """Plain data that the runtime was opened with."""
         return self.node.host.env
+
+    @property
+    def calls(self) -> int:
+        """Calls in progress, and those that wait to begin."""
+        return self.begun - self.ended
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where calls wait that come too many at once."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox(self)
+        return self._mailbox
 
     @property
     def busy(self) -> bool:
@@ -87,7 +109,10 @@ class Activation:
         self.replicated = self.node.host.replicates(body.contract.durability)
         if self.replicated:
             self.remote = self.database.sequence
-        self.methods = body.contract.methods
+        self.plain = body.contract.plain
+        if body.contract.mailbox is not None:
+            self.capacity = body.contract.mailbox
+            self.allowed = min(TURN, self.capacity)
         self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
@@ -141,11 +166,16 @@ class Activation:
             self.commit()
 
     async def admit(self, call: Call | None) -> None:
-        """Let a call in: at once, or when the transaction that holds this actor is over."""
-        wanted = None if call is None else call.transaction
-        if wanted is not None:
-            await wanted.enlist(self)
-            return
+        """Let a call in: at once, or when the transaction that holds this actor is over.
+
+        `DeadlineExceeded` if it would come too late."""
+        terms = None if call is None else call.terms
+        if terms is not None and call is not None:
+            if terms.deadline is not None:
+                terms.deadline.check(call)
+            if terms.transaction is not None:
+                await terms.transaction.enlist(self)
+                return
         while self.transaction is not None:
             await self.transaction.over()
         if self.broken is not None:

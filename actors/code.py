@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from actors.actor import Actor
 from actors.call import CURRENT, Call
@@ -16,6 +17,8 @@ from actors.values import ATOMS, copy
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.quotas.quota import Quota
+    from actors.supervision import Restart
+    from actors.timers import TimerCall
     from storage.limits import StorageLimits
 
 
@@ -51,6 +54,18 @@ class Body(Protocol):
     ) -> AsyncGenerator[Any, None]:
         """The items of `call.method`, each copied."""
 
+    def check_timed(self, method: str) -> None:
+        """Raise `NoSuchMethod` or `NotCallable` if a timer may not call it: private methods too."""
+
+    def deliver(
+        self,
+        call: TimerCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[], None],
+    ) -> Any:
+        """`call` for a timer, whose last step runs `done`; nobody wants its result."""
+
     def limits(self, most: StorageLimits) -> StorageLimits:
         """What its database may hold, and its statements do; not more than `most`."""
 
@@ -67,13 +82,23 @@ class Start:
 
     `code` is an Actor class or an isolate's actor class; `id` replaces the default id,
     and `props` is plain data that the actor sees as `self.props`. `quota` bounds what it and
-    all below it use together.
+    all below it use together. `restart` says what follows when it breaks: without one, the next
+    `facets.get` starts it.
+
+    `parent_close` says what follows when the actor above it breaks, is aborted or is replaced.
+    "abort": it ends with the same reason. "keep": it goes on, with its calls, its stubs and all
+    below it that is kept as well; the next incarnation of the parent finds it running. To start
+    it, after a break or sleep, the parent must run again. It ends with the parent where the
+    state of both does: on `delete` and `restore`, and when another takes the parent's place. What
+    both wrote in a transaction that the parent did not finish is undone.
     """
 
     code: Any
     id: str | None = None
     props: Any = None
     quota: Quota | None = field(default=None, kw_only=True)
+    restart: Restart | None = field(default=None, kw_only=True)
+    parent_close: Literal["abort", "keep"] = field(default="abort", kw_only=True)
 
 
 Starter = Callable[[], Any]
@@ -166,6 +191,24 @@ class ObjectBody:
         finally:
             await drive(call, items.aclose(), context)
 
+    def check_timed(self, method: str) -> None:
+        """Any async method of the class itself."""
+        cls = type(self.actor)
+        member = inspect.getattr_static(cls, method, None)
+        own = method.startswith("_") and not hasattr(_base_of(cls), method)
+        if not own or not inspect.iscoroutinefunction(member):
+            self.contract.check(method, "call")
+
+    def deliver(
+        self,
+        call: TimerCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[], None],
+    ) -> Any:
+        """Drive the method's coroutine, with `done` behind it."""
+        return begin(call, _done(getattr(self.actor, call.method)(*args, **kwargs), done))
+
     def limits(self, most: StorageLimits) -> StorageLimits:
         """All that the runtime allows: the code is trusted."""
         return most
@@ -175,6 +218,11 @@ class ObjectBody:
 
     def kill(self, reason: BaseException) -> None:
         """Nothing to do: the activation interrupts what its driver suspended."""
+
+
+async def _done(work: Awaitable[Any], done: Callable[[], None]) -> None:
+    await work
+    done()
 
 
 async def _copied(rest: Awaitable[Any]) -> Any:

@@ -9,7 +9,13 @@
         ├── BadName               an actor's name is empty, too long or not a string (ValueError)
         ├── DepthExceeded         facets nested deeper than 32
         ├── KindConflict          two classes claim one kind (TypeError)
+        ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
+        ├── TimerLimit            too many timers, too large, too often
+        ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
+        ├── CallDepth             calls inside calls, a hundred deep (RecursionError)
+        ├── Busy                  the actor has as many calls as it takes
+        ├── DeadlineExceeded      a block took longer than its deadline allows (TimeoutError)
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
@@ -21,6 +27,7 @@
         │   ├── FacetDeleted      it was deleted, with its data
         │   ├── ActorMoved        it has another place or name
         │   └── ActorRestored     it was put back to an older state
+        ├── FacetDown             it failed again and again, and is not started for now
         ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
@@ -68,8 +75,57 @@ class KindConflict(ActorError, TypeError):
     """Two classes from different places claim one kind. Fields: `kind`, `first`, `second`."""
 
 
+class BadTimer(ActorError, ValueError):
+    """What was to be scheduled cannot be: a time, an interval, a cron expression, a backoff."""
+
+
+class TimerLimit(ActorError):
+    """A timer is over a limit (see `TimerLimits`). Fields: `limit`, its name, and `most`."""
+
+    limit: str
+    most: float
+
+
+class TimerTimeout(ActorError, TimeoutError):
+    """A delivery took longer than it may, and was cancelled. Field: `seconds`.
+
+    Nobody calls for it: it is what the timer's `error` says.
+    """
+
+    seconds: float
+
+
 class ExclusiveReentered(ActorError, RuntimeError):
     """The call chain already holds this exclusive section; waiting would never end."""
+
+
+class CallDepth(ActorError, RecursionError):
+    """Calls were made one inside the other, a hundred deep. Field: `depth`."""
+
+    depth: int
+
+
+class Busy(ActorError):
+    """The actor takes no more calls for now; this one was not begun.
+
+    Fields: `actor`; `waiting`, the calls that it has; `limit`.
+    """
+
+    actor: str
+    waiting: int
+    limit: int
+
+
+class DeadlineExceeded(ActorError, TimeoutError):
+    """What ran under a deadline took too long: it was cancelled, or not even begun.
+
+    Fields: `seconds`, what it had; `method`, what was running; `chain`, the calls that led there
+    ("" if no call was). Steps that were committed are kept.
+    """
+
+    seconds: float
+    method: str
+    chain: str
 
 
 class TransactionFailed(ActorError):
@@ -134,6 +190,19 @@ class ActorRestored(ActorBroken):
     hint = "get the actor again to start it over the restored state"
     undo: str
     bookmark: str
+
+
+class FacetDown(ActorError):
+    """The facet failed too often in a short time, and is left alone for a while.
+
+    Fields: `failures`, how many; `since`, when the first was, in seconds since 1970;
+    `retry_after`, seconds until the next call starts it for trial. The cause is the last failure.
+    """
+
+    hint = "call again after `retry_after` seconds; facets.replace(name, start) tries at once"
+    failures: int
+    since: float
+    retry_after: float
 
 
 class RuntimeClosed(ActorError, RuntimeError):

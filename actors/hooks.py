@@ -23,7 +23,7 @@ def tell(activation: Activation, hook: str, *args: Any) -> asyncio.Task[Any] | N
 
 
 async def _run(activation: Activation, hook: str, args: tuple[Any, ...]) -> None:
-    activation.calls += 1  # so that it is not put to sleep meanwhile
+    activation.begun += 1  # so that it is not put to sleep meanwhile
     try:
         while activation.transaction is not None:
             await activation.transaction.over()
@@ -32,7 +32,7 @@ async def _run(activation: Activation, hook: str, args: tuple[Any, ...]) -> None
     except Exception as error:
         report(activation, hook, error)
     finally:
-        activation.calls -= 1
+        activation.ended += 1
 
 
 def report(activation: Activation, hook: str, error: BaseException) -> None:

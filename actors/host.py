@@ -22,16 +22,18 @@ from actors.code import ClassCode, Start
 from actors.contract import Durability
 from actors.errors import KindConflict, NoReplica, RuntimeClosed
 from actors.gate import Gate
-from actors.limits import IsolateLimits
+from actors.limits import IsolateLimits, TimerLimits
 from actors.names import check_name
 from actors.node import Node
 from actors.quotas.quota import Quota
+from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
+    from actors.supervision import Breaker
     from storage import Store
     from storage.disk import Disk
     from storage.objects import ObjectStore
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 
 SWEEP = 3600.0
 """Seconds between two sweeps of large contents, and before the first."""
-ENFORCE = 20
-"""Sweeps between two looks at the limits of all histories."""
+ENFORCE = 300.0
+"""Seconds between two looks at the limits of all histories, while anybody is awake."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class HostOptions:
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=SystemClock)
+    timers: TimerLimits = field(default_factory=TimerLimits)
     disk: Disk | None = None
     """What storage writes to; None for the machine's own."""
 
@@ -85,6 +88,7 @@ class Stats:
     outdated: int
     """Running root actors whose class was replaced since they started."""
     storage: dict[str, Any]
+    timers: TimerStats
 
 
 class Host:
@@ -98,6 +102,8 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.breakers: dict[str, Breaker] = {}
+        """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
@@ -111,8 +117,7 @@ class Host:
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
         self._timer: Alarm | None = None
-        self._sweeps = 0
-        self._swept = self.clock.time()
+        self._swept = self._enforced = self.clock.time()
         self._sweeping = False
         self._stopping = threading.Event()
         self._thread = ThreadPoolExecutor(1, "facets-storage")
@@ -120,7 +125,8 @@ class Host:
         store.call = self._call_here
         if store.replica is not None:
             store.replica.notify = self.gate.replica_moved
-        install(self.loop)
+        install(self.loop, self.clock)
+        self.timers = Scheduler(self)
         self._schedule_sweep()
 
     @classmethod
@@ -143,6 +149,11 @@ class Host:
         """What must be in the replica before a reply that depends on `sequence` leaves."""
         return sequence if self.options.durability == "replicated" else 0
 
+    @property
+    def refused(self) -> BaseException | None:
+        """Why nothing new may start here; None if it may."""
+        return self._refusal
+
     def check_open(self) -> None:
         """Raise why nothing new may start here, if so."""
         if self._refusal is not None:
@@ -162,6 +173,8 @@ class Host:
                     second=second.label,
                 )
         self.classes[cls.kind] = cls
+        if known is None:
+            self.timers.registered(cls.kind)
 
     def root(self, cls: type[Actor], name: str) -> Node:
         """The node of a root actor; no I/O."""
@@ -299,6 +312,7 @@ class Host:
             kinds={kind: ClassCode(cls).label for kind, cls in self.classes.items()},
             outdated=sum(one.start.code.cls is not self.classes[one.node.kind] for one in roots),
             storage=self.store.stats(),
+            timers=self.timers.stats(),
         )
 
     # -- sleeping -----------------------------------------------------------------------
@@ -312,9 +326,11 @@ class Host:
         now = self.clock.time()
         slept = 0
         for activation in sorted(self.awake, key=lambda one: -one.node.depth):
+            called = activation.begun != activation.seen
+            activation.seen = activation.begun
             if activation.busy or _has_awake(activation.node):
                 activation.idle_since = None
-            elif activation.idle_since is None:
+            elif called or activation.idle_since is None:
                 activation.idle_since = now
             elif now - activation.idle_since >= self.options.idle:
                 activation.node.sleep()
@@ -322,17 +338,29 @@ class Host:
         return slept
 
     def _schedule_sweep(self) -> None:
-        due = self.clock.time() + max(self.options.idle / 4, 0.05)
-        self._timer = self.clock.call_at(due, self._sweep_again)
+        """Rounds follow each other closely only while somebody is awake."""
+        if self._timer is not None:
+            self._timer.cancel()
+        pause = max(self.options.idle / 4, 0.05) if self.awake else SWEEP
+        self._timer = self.clock.call_at(self.clock.time() + pause, self._sweep_again)
 
     def _sweep_again(self) -> None:
         self.sweep()
-        self._sweeps += 1
-        if self._sweeps % ENFORCE == 0:
+        now = self.clock.time()
+        if now - self._enforced >= ENFORCE:
+            self._enforced = now
             self._run_aside(self.store.enforce, _raise)
-        if self.clock.time() - self._swept >= SWEEP:
+        if now - self._swept >= SWEEP:
+            self._swept = now
             self.background(self.sweep_objects())
         self._schedule_sweep()
+
+    def woke(self, activation: Activation) -> None:
+        """An actor is awake: the rounds go on."""
+        first = not self.awake
+        self.awake.add(activation)
+        if first and self._refusal is None:
+            self._schedule_sweep()
 
     async def sweep_objects(self) -> int:
         """Remove large contents that nothing names, and no past leads back to; how many.
@@ -400,7 +428,9 @@ class Host:
         if self._timer is not None:
             self._timer.cancel()
         self._stopping.set()
+        self.timers.stop()
         await self._stop_all(closed)
+        await self.timers.close()
         for give_back in list(self.on_close):
             await give_back()
         for task in list(self._background):

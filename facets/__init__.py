@@ -20,12 +20,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
+from actors.deadline import deadline as deadline
+from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
+from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
+from actors.supervision import Restart as Restart
 from facets import errors as errors
 from facets.actor import Actor as Actor
 from facets.children import FacetStat as FacetStat
@@ -38,6 +42,9 @@ from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
+    from actors.ticks import Backoff as Backoff
+    from actors.timers import Delivery as Delivery
+    from actors.timers import Timer as Timer
     from facets import images as images
     from facets import packages as packages
     from facets import testing as testing
@@ -53,10 +60,14 @@ if TYPE_CHECKING:
     from facets.isolates.recording import Recording as Recording
     from facets.isolates.replaying import Replayed as Replayed
     from facets.isolates.replaying import replay as replay
+    from storage.diff import Difference as Difference
 
 __all__ = [
     "Actor",
+    "Backoff",
     "Capability",
+    "Delivery",
+    "Difference",
     "Egress",
     "FacetStat",
     "FileLimits",
@@ -71,6 +82,7 @@ __all__ = [
     "RayRuntime",
     "Recording",
     "Replayed",
+    "Restart",
     "Row",
     "Rows",
     "Rule",
@@ -78,22 +90,30 @@ __all__ = [
     "StorageLimits",
     "Stub",
     "Usage",
+    "Timer",
+    "TimerLimits",
     "Used",
     "capability",
+    "deadline",
     "describe",
     "errors",
     "exclusive",
     "images",
     "packages",
+    "remaining",
     "replay",
     "testing",
 ]
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Backoff": "actors.ticks",
+    "Delivery": "actors.timers",
+    "Timer": "actors.timers",
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
     "describe": "facets.capabilities.describing",
+    "Difference": "storage.diff",
     "Egress": "facets.egress.egress",
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",

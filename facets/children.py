@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from actors.call import CURRENT
 from actors.code import Start, as_start
+from actors.diffing import diff_trees
 from actors.errors import FacetAborted, FacetDeleted
 from actors.moving import move_node, parent_of
 from actors.node import Node
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.actor import Actor
     from actors.quotas.quota import Quota
+    from storage.diff import Difference
 
 A = TypeVar("A", bound="Actor")
 
@@ -88,6 +90,8 @@ class Facets:
             )
         if node.activation is None and node.starting is None:
             node.start = wanted
+            if node.host.timers.waiting:
+                node.host.timers.known(node)
         return Stub(node)
 
     @overload
@@ -104,8 +108,11 @@ class Facets:
         running = node.code
         same = isinstance(wanted, Start) and running == wanted.code
         if not same and (node.activation is not None or node.starting is not None):
-            node.abort(FacetAborted(f"facet {name!r} was replaced", reason="replaced"))
+            node.abort(
+                FacetAborted(f"facet {name!r} was replaced", reason="replaced"), keeping=True
+            )
         if not same:
+            self._forgive(node)
             node.start = wanted
         return Stub(node)
 
@@ -119,8 +126,9 @@ class Facets:
         node = self._node(name)
         if isinstance(reason, str):
             reason = FacetAborted(f"facet {name!r} was aborted: {reason}", reason=reason)
+        self._forgive(node)
         if node.activation is not None or node.starting is not None or len(node.children):
-            node.abort(reason)
+            node.abort(reason, keeping=True)
 
     def delete(self, name: str) -> None:
         """Abort the facet and wipe its database and everything below it, in one commit."""
@@ -129,6 +137,7 @@ class Facets:
         if call is not None:
             refuse(call, f"deleting facet {name!r}")
         self._activation.leave()
+        self._forgive(node)
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.wrote(node.database.delete())
 
@@ -194,13 +203,15 @@ class Facets:
         """
         return Block(seconds)
 
-    async def clone(self, source: str, target: str) -> None:
+    async def clone(self, source: str, target: str, *, at: str | None = None) -> None:
         """Copy facet `source` and all below it as of now over `target`, while they go on.
+
+        With `at`, a bookmark, as they were then: the copy begins there, the source stays.
 
         Crash-atomic: the facet `target` ends, and is replaced with all below it in one record.
         `NoState` if `source` has never written.
         """
-        await clone_tree(self._node(source), self._node(target))
+        await clone_tree(self._node(source), self._node(target), at)
 
     async def restore(self, name: str, bookmark: str) -> str:
         """Put a facet and all below it back to what they were at `bookmark`.
@@ -208,6 +219,16 @@ class Facets:
         Its calls in progress end with `ActorRestored`; the bookmark that leads back is returned.
         """
         return await restore_tree(self._node(name), bookmark)
+
+    def diff(
+        self, name: str, other: str | None = None, *, at: str | None = None, to: str | None = None
+    ) -> AsyncGenerator[Difference, None]:
+        """What is not the same in a facet and all below it, and in another one and all below that.
+
+        As of the bookmarks `at` and `to`, or now; see `LocalRuntime.diff`.
+        """
+        node = self._node(name)
+        return diff_trees(node, node if other is None else self._node(other), at, to)
 
     async def export(self, name: str, path: str | Path) -> None:
         """Write a facet and all below it as of now into one file (see `storage.archive`)."""
@@ -244,6 +265,11 @@ class Facets:
             timings=dict(getattr(body, "timings", {})),
             usage=usage(node),
         )
+
+    @staticmethod
+    def _forgive(node: Node) -> None:
+        """Its failures are of no account any more."""
+        node.host.breakers.pop(node.id, None)
 
     def _node(self, name: str) -> Node:
         return self._own().child(name)

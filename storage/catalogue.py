@@ -43,6 +43,14 @@ select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
 """The rows of an actor and all below it, parents before children."""
+PATH = """
+with recursive up(uid, above) as (
+    values(?, 0) union all
+    select a.parent, up.above + 1 from actors a join up on a.uid = up.uid where a.parent)
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
+from up join actors a on a.uid = up.uid order by up.above desc
+"""
+"""The rows of an actor and all above it, the root first."""
 HOMES = "select home from homes union select home from links union select other from links"
 """Histories besides those of roots."""
 LINKED = """
@@ -140,18 +148,26 @@ class Catalogue:
         query = f"{_ROWS} where uid > ? and file order by uid limit ?"
         return [Row(*row) for row in self.read(query, after, limit)]
 
-    def next_due(self, limit: int) -> list[tuple[int, int]]:
-        """`due` and uid of the first actors whose timers are due, in that order."""
-        query = "select due, uid from actors where due is not null order by due, uid limit ?"
-        return self.read(query, limit)
+    def path(self, uid: int) -> list[Row]:
+        """The actor and all above it, the root first; none if it is not there any more."""
+        return [Row(*row) for row in self.read(PATH, uid)]
+
+    def next_due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        """`due` and uid of the first actors with timers behind those of `after`, in that order."""
+        query = (
+            "select due, uid from actors where due is not null and (due, uid) > (?, ?) "
+            "order by due, uid limit ?"
+        )
+        return self.read(query, *after, limit)
 
     def count_due(self) -> int:
         """How many actors have a timer."""
         return int(self.read("select count(*) from actors where due is not null")[0][0])
 
-    def set_due(self, uid: int, due: int | None) -> None:
-        """When the next timer of an actor is due; part of the open step."""
-        self.database.run_own("update actors set due = ? where uid = ?", (due, uid))
+    def set_due(self, uid: int, due: int | None) -> bool:
+        """When the next timer of an actor is due; part of the open step. Whether that is new."""
+        query = "update actors set due = ?1 where uid = ?2 and due is not ?1 returning uid"
+        return bool(self.database.run_own(query, (due, uid)))
 
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""

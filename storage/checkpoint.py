@@ -18,7 +18,6 @@ so does one whose pages cannot be moved (no room, a damaged file), and the journ
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from storage.errors import StorageError
 from storage.limits import MAX_FRAMES
+from storage.syncing import sync_files
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -234,12 +234,7 @@ class Checkpointer:
         return True
 
     def _sync(self, files: list[Path], folders: set[Path]) -> None:
-        for path in files:
-            fd = self._disk.open(path, os.O_RDWR)
-            try:
-                self._disk.sync(fd)
-            finally:
-                self._disk.close(fd)
+        sync_files(self._disk, files)
         for folder in folders:
             self._disk.sync_directory(folder)
         if folders:

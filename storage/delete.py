@@ -47,5 +47,5 @@ def delete(store: Store, database: Database) -> int:
     for one in living:
         one.forget()
     database.sequence = sequence
-    store.on_graft({row.uid for row in rows})
+    store.on_graft(dict.fromkeys([row.uid for row in rows]))
     return sequence

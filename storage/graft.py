@@ -152,7 +152,7 @@ class Graft:
         catalogue.remove(list(was))
         for scion in self._changed:
             row = scion.row
-            catalogue.put(row._replace(due=self._dues.get(row.uid, row.due)))
+            catalogue.put(row._replace(due=self._due(row)))
             catalogue.set_home(row.uid, self._apart(scion, homes))
         gone = [row for row in old if row.uid not in new]
         fresh = [scion.row for scion in self._changed if scion.row.uid not in was]
@@ -226,8 +226,12 @@ class Graft:
         if self._note is not None:
             gone = partial(store.disk.unlink, self._note)
             store.chronicler.endings.add(Ending(NO_TREE, sequence, sequence, gone))
-        store.on_graft({row.uid for row in old} | {scion.row.uid for scion in self._changed})
+        dues: dict[int, int | None] = dict.fromkeys([row.uid for row in old])
+        store.on_graft(dues | {one.row.uid: self._due(one.row) for one in self._changed})
         return sequence
+
+    def _due(self, row: Row) -> int | None:
+        return self._dues.get(row.uid, row.due)
 
     def _check_place(self, there: Collection[int]) -> None:
         """Whether the target is where it was, and nobody who is to come is somewhere else."""
