@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from facets import capability
 from facets.isolates.errors import (
     CallLimit,
     CpuLimit,
@@ -90,11 +91,15 @@ async def test_a_limit_kills_with_its_own_error(
     assert await (await language.open()).call("add", (1, 2)) == 3
 
 
+@capability
+async def nothing() -> None: ...
+
+
 async def test_what_calls_leave_behind_has_the_time_of_a_stretch_in_all(language: Guest) -> None:
     if language.image:
         pytest.skip("it needs ten times the time, and its loop is Python's")
     session = await language.open(limits={"cpu": 0.2})
-    await session.call("leave")
+    await session.call("leave", (nothing,))
     before = session._runner.cpu
     await until(lambda: not session.alive)
 
@@ -109,7 +114,7 @@ async def test_what_calls_leave_behind_has_its_time_again_with_each_call(languag
     if language.image:
         pytest.skip("it needs ten times the time, and its loop is Python's")
     session = await language.open(limits={"cpu": 0.2})
-    await session.call("leave")
+    await session.call("leave", (nothing,))
     for _ in range(3):
         await until(lambda: session._pump._left_behind > session.limits.cpu * 0.4)
         assert await session.call("add", (1, 2)) == 3
