@@ -29,7 +29,7 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
-        "id", "idle_since", "methods", "node", "on_end", "remote", "replicated", "start",
+        "id", "idle_since", "lent", "methods", "node", "on_end", "remote", "replicated", "start",
         "suspended", "transaction",
     )  # fmt: skip
 
@@ -49,6 +49,8 @@ class Activation:
         """A step of this actor is on the stack."""
         self.calls = 0
         """Calls in progress."""
+        self.lent = 0
+        """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()
@@ -66,8 +68,8 @@ class Activation:
 
     @property
     def busy(self) -> bool:
-        """Whether a call or a task of this actor is in progress."""
-        return bool(self.calls or self.suspended or self.driven or self.transaction)
+        """Whether a call, a task or a stream of this actor is in progress."""
+        return bool(self.calls or self.suspended or self.driven or self.transaction or self.lent)
 
     @property
     def congested(self) -> bool:

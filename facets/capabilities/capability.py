@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from actors.call import CURRENT
 from actors.errors import NoSuchMethod, NotCallable
-from actors.values import pass_by_reference
+from actors.values import copy_arguments, pass_by_reference
 from facets.capabilities.errors import CapabilityRevoked
 
 if TYPE_CHECKING:
@@ -111,8 +111,10 @@ class Capability:
         return lambda *args, **kwargs: self._use(name, args, kwargs)
 
     def _use(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Use:
-        from facets.capabilities.running import Use
+        from facets.capabilities.running import Use, elsewhere
 
+        if elsewhere(self) is not None:
+            args, kwargs = copy_arguments(args, kwargs)
         return Use(self, method, args, kwargs)
 
     def admit(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
