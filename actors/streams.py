@@ -44,8 +44,8 @@ class Stream(AsyncIterator[Any]):
     """
 
     __slots__ = (
-        "__weakref__", "_at_home", "_context", "_home", "_items", "_loop", "_open", "_user",
-        "_watch",
+        "__weakref__", "_at_home", "_began", "_context", "_home", "_items", "_loop", "_open",
+        "_user", "_watch",
     )  # fmt: skip
 
     def __init__(self, items: Items, home: Activation | None, *, at_home: bool = True) -> None:
@@ -54,6 +54,7 @@ class Stream(AsyncIterator[Any]):
         self._at_home = at_home
         """The generator must be run as code of `home`; False if it sees to that itself."""
         self._open = True
+        self._began = False
         self._user: Activation | None = None
         self._watch = _Watch(weakref.ref(self))
         self._loop = _get_running_loop()
@@ -62,6 +63,11 @@ class Stream(AsyncIterator[Any]):
         if home is not None:
             home.lent += 1
             home.on_end.append(self._watch)
+
+    @property
+    def began(self) -> bool:
+        """Whether an item was asked for, or nobody will ask for one."""
+        return self._began or not self._open
 
     @property
     def name(self) -> str:
@@ -75,6 +81,7 @@ class Stream(AsyncIterator[Any]):
             raise home.reason()
         if not self._open:
             raise StopAsyncIteration
+        self._began = True
         if caller is not None and caller.activation is not home and self._user is None:
             self._user = caller.activation
             self._user.on_end.append(self._watch)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from facets.capabilities.running import Use
 
 Kind = Literal["call", "stream"]
+Form = Literal["object", "function", "stream"]
+"""What it looks like: methods to call, itself to be called, or itself to be iterated, once."""
 
 
 class Holder(Protocol):
@@ -36,9 +38,7 @@ class Capability:
 
     __slots__ = ("__weakref__", "_holders", "_over", "at_home", "home", "kind", "name")
 
-    def __init__(
-        self, name: str, *, kind: Literal["object", "function"] = "object", at_home: bool = True
-    ) -> None:
+    def __init__(self, name: str, *, kind: Form = "object", at_home: bool = True) -> None:
         self.name = name
         self.kind = kind
         self.at_home = at_home

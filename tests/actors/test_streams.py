@@ -70,6 +70,7 @@ class Taker(Actor):
     async def first(self, items: AsyncIterator[Any]) -> Any:
         async for item in items:
             return item
+        return None
 
     async def first_of_closing(self, items: Any) -> Any:
         async with aclosing(items):
