@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 from actors.call import CURRENT, Call
 from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
+from actors.mailbox import MAILBOX, TURN, Mailbox
+from actors.quotas import charging
+from actors.quotas.allowance import admit_calls, hold
 from actors.steps import _Suspended
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
     from actors.code import Body, Start
-    from actors.contract import Kind
     from actors.node import Node
+    from actors.quotas.meters import Meters
     from actors.transaction import Transaction
 
 
@@ -28,9 +31,9 @@ class Activation:
     """
 
     __slots__ = (
-        "__weakref__", "body", "broken", "calls", "database", "dependency", "driven", "exclusive",
-        "id", "idle_since", "lent", "methods", "node", "on_end", "remote", "replicated", "start",
-        "suspended", "transaction",
+        "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
+        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "lent", "meters", "node",
+        "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -38,8 +41,13 @@ class Activation:
         self.start = start
         self.id: str = start.id or node.id
         self.database = node.database
+        if start.quota is not None or node.allowances:
+            hold(node, start.quota)
+        self.meters: Meters | None = None
+        """What it spent, if it ever did."""
         self.body: Body
-        self.methods: Mapping[str, Kind]
+        self.plain: frozenset[str]
+        """Methods that are called and not iterated."""
         self.dependency = self.database.sequence
         self.replicated = False
         """Its own commits count only when the replica has them."""
@@ -47,8 +55,15 @@ class Activation:
         """The newest commit that it depends on and that must be in the replica."""
         self.driven = False
         """A step of this actor is on the stack."""
-        self.calls = 0
-        """Calls in progress."""
+        self.begun = 0
+        """Calls that began, or wait to; only rises."""
+        self.ended = 0
+        """Calls that are over."""
+        self.capacity = MAILBOX
+        """Calls that may be in progress."""
+        self.allowed = min(TURN, MAILBOX)
+        """Calls may begin without asking until so many have begun."""
+        self._mailbox: Mailbox | None = None
         self.lent = 0
         """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()
@@ -59,12 +74,26 @@ class Activation:
         self.on_end: list[Callable[[BaseException], object]] = []
         """Told the reason when this incarnation ends."""
         self.idle_since: float | None = None
-        """When the host first saw it idle; None since its last call."""
+        """When the host first saw it idle; None if it was busy."""
+        self.seen = 0
+        """Calls that had begun when the host last looked."""
 
     @property
     def env(self) -> Mapping[str, Any]:
         """Plain data that the runtime was opened with."""
         return self.node.host.env
+
+    @property
+    def calls(self) -> int:
+        """Calls in progress, and those that wait to begin."""
+        return self.begun - self.ended
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """Where calls wait that come too many at once."""
+        if self._mailbox is None:
+            self._mailbox = Mailbox(self)
+        return self._mailbox
 
     @property
     def busy(self) -> bool:
@@ -82,11 +111,15 @@ class Activation:
         self.replicated = self.node.host.replicates(body.contract.durability)
         if self.replicated:
             self.remote = self.database.sequence
-        self.methods = body.contract.methods
+        self.plain = body.contract.plain
+        if body.contract.mailbox is not None:
+            self.capacity = body.contract.mailbox
+            self.allowed = min(TURN, self.capacity)
         self.database.limit(body.limits(self.node.host.store.limits))
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
         self.database.owner = self
+        admit_calls(self)
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""
@@ -104,7 +137,8 @@ class Activation:
 
     def commit(self) -> None:
         """Commit the open step and remember what depends on it."""
-        self.dependency = max(self.dependency, self.database.commit())
+        made = charging.commit(self) if self.node.allowances else self.database.commit()
+        self.dependency = max(self.dependency, made)
         if self.replicated:
             self.remote = max(self.remote, self.database.sequence)
 
@@ -134,11 +168,16 @@ class Activation:
             self.commit()
 
     async def admit(self, call: Call | None) -> None:
-        """Let a call in: at once, or when the transaction that holds this actor is over."""
-        wanted = None if call is None else call.transaction
-        if wanted is not None:
-            await wanted.enlist(self)
-            return
+        """Let a call in: at once, or when the transaction that holds this actor is over.
+
+        `DeadlineExceeded` if it would come too late."""
+        terms = None if call is None else call.terms
+        if terms is not None and call is not None:
+            if terms.deadline is not None:
+                terms.deadline.check(call)
+            if terms.transaction is not None:
+                await terms.transaction.enlist(self)
+                return
         while self.transaction is not None:
             await self.transaction.over()
         if self.broken is not None:

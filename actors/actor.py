@@ -12,11 +12,14 @@ from actors.errors import NotActive, ReservedName
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.durable import Storage
+    from actors.quotas.errors import QuotaExceeded
+    from actors.quotas.meters import Meters
+    from actors.timers import Timers
     from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
-    "isolates", "exclusive", "transaction", "durability",
+    "isolates", "meters", "exclusive", "transaction", "durability", "mailbox",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -34,13 +37,16 @@ class Actor:
     survive goes into `sql` or `kv`.
 
     Class arguments: `kind`, the stable name under which its actors are kept (default: the
-    name of the class); `durability`, "local" or "replicated" (default: that of the runtime).
+    name of the class); `durability`, "local" or "replicated" (default: that of the runtime);
+    `mailbox`, how many calls one actor may have in progress (default: 10,000), beyond which a
+    call raises `Busy`. What a subclass does not say is as in its base.
     """
 
     migrations: ClassVar[Sequence[str]] = ()
     """SQL applied once and in order, in the transaction of the first step that needs it."""
     kind: ClassVar[str] = "Actor"
     durability: ClassVar[Durability | None] = None
+    mailbox: ClassVar[int | None] = None
     _activation: Activation | None = None
     _runtime_class = True
     """Marks the classes whose own names are not open to callers."""
@@ -50,6 +56,7 @@ class Actor:
         *,
         kind: str | None = None,
         durability: Durability | None = None,
+        mailbox: int | None = None,
         _provides: frozenset[str] = frozenset(),
         **kwargs: Any,
     ) -> None:
@@ -65,6 +72,10 @@ class Actor:
                 )
         if durability is not None:
             cls.durability = durability
+        if mailbox is not None:
+            if mailbox < 1:
+                raise ValueError(f"mailbox={mailbox} is less than 1")
+            cls.mailbox = mailbox
 
     @property
     def id(self) -> str:
@@ -114,6 +125,23 @@ class Actor:
 
         return Storage(self._active())
 
+    @property
+    def meters(self) -> Meters:
+        """What it spends of units that only you can count, under the quotas that hold for it."""
+        from actors.quotas.meters import Meters
+
+        activation = self._active()
+        if activation.meters is None:
+            activation.meters = Meters(activation)
+        return activation.meters
+
+    @property
+    def timers(self) -> Timers:
+        """Methods to be called later: after, at, every, cron; durable, at least once."""
+        from actors.timers import Timers
+
+        return Timers(self._active())
+
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.
 
@@ -139,6 +167,15 @@ class Actor:
 
     async def on_facet_broken(self, name: str, error: BaseException) -> None:
         """Runs when a facet of this actor broke, by a limit or a failed start."""
+
+    async def on_quota(self, name: str, error: QuotaExceeded) -> None:
+        """Runs when the quota of a facet of this actor refused something, to that facet or below
+        it; on a root actor, whose quota is that of its runtime, with its own name. Not again
+        for one limit while it runs."""
+
+    async def on_facet_due(self, name: str) -> None:
+        """Runs when a timer of facet `name` is due and nothing says what it runs: say it here,
+        with `self.facets.get(name, start)`. A class that can be imported is found without."""
 
     def _active(self) -> Activation:
         if self._activation is None:

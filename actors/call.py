@@ -4,25 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.errors import CallDepth
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.deadline import Deadline
     from actors.transaction import Transaction
+
+DEPTH = 100
+"""Calls that may be made one inside the other. Python's own stack ends at about 150."""
+
+
+class Terms(NamedTuple):
+    """What a call passes on to every call that it makes."""
+
+    transaction: Transaction | None = None
+    """What its writes are part of."""
+    deadline: Deadline | None = None
+    """When it must be over."""
 
 
 class Call:
     """One call of one method of one running actor."""
 
-    __slots__ = ("activation", "method", "parent", "transaction")
+    __slots__ = ("activation", "depth", "method", "parent", "terms")
 
     def __init__(self, activation: Activation, method: str, parent: Call | None) -> None:
         self.activation = activation
         self.method = method
         self.parent = parent
         """The call that made this one; None when it came from outside."""
-        self.transaction: Transaction | None = None if parent is None else parent.transaction
+        self.terms: Terms | None
+        """None for none, so that one test tells a call that needs no care."""
+        if parent is None:
+            self.terms = None
+            self.depth = 1
+            return
+        self.terms = parent.terms
+        self.depth = depth = parent.depth + 1
+        if depth > DEPTH:
+            raise too_deep(self)
+
+    @property
+    def transaction(self) -> Transaction | None:
         """What this call's writes are part of."""
+        return None if self.terms is None else self.terms.transaction
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """When this call must be over."""
+        return None if self.terms is None else self.terms.deadline
+
+    def join(self, transaction: Transaction | None) -> None:
+        """From here its writes are part of `transaction`."""
+        deadline = self.deadline
+        plain = transaction is None and deadline is None
+        self.terms = None if plain else Terms(transaction, deadline)
 
     def ancestry(self) -> Iterator[Call]:
         """This call and those above it, innermost first."""
@@ -35,10 +74,32 @@ class Call:
         return f"{self.activation.node.id}.{self.method}"
 
 
+class Part(Call):
+    """A stretch of a call's code that has terms of its own: what a `with` block is made of."""
+
+    __slots__ = ()
+
+    def __init__(self, call: Call, terms: Terms) -> None:
+        self.activation, self.method, self.depth = call.activation, call.method, call.depth
+        self.parent = call
+        self.terms = terms
+
+
 CURRENT: ContextVar[Call | None] = ContextVar("facets_call", default=None)
 """The call whose code is running; None in a script or a notebook cell."""
 
 
 def chain(call: Call) -> str:
     """The calls from outside to this one, for messages."""
-    return " -> ".join(reversed([str(one) for one in call.ancestry()]))
+    return " -> ".join(reversed([str(one) for one in call.ancestry() if type(one) is Call]))
+
+
+def too_deep(call: Call) -> CallDepth:
+    """Why a call was not made. The chain has a hundred links: its two ends tell the story."""
+    links = chain(call).split(" -> ")
+    return CallDepth(
+        f"{call} would be call {call.depth} of one chain: "
+        f"{' -> '.join(links[:3])} -> ... -> {' -> '.join(links[-3:])}",
+        hint="calls that make calls must come to an end; let a loop do what repeats",
+        depth=call.depth,
+    )

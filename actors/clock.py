@@ -57,13 +57,15 @@ class Timeout:
     The task inside is cancelled when the time is over, and the block raises TimeoutError.
     """
 
-    __slots__ = ("_alarm", "_clock", "_seconds", "_timeout")
+    __slots__ = ("_alarm", "_clock", "_seconds", "_timeout", "expired")
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._timeout = asyncio.timeout(None)
         self._alarm: Alarm | None = None
+        self.expired = False
+        """The time was over while the block was open; the task is being cancelled."""
 
     async def __aenter__(self) -> Timeout:
         await self._timeout.__aenter__()
@@ -81,4 +83,5 @@ class Timeout:
         await self._timeout.__aexit__(kind, error, trace)
 
     def _expire(self) -> None:
+        self.expired = True
         self._timeout.reschedule(asyncio.get_running_loop().time())

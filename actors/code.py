@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.actor import Actor
@@ -15,6 +16,8 @@ from actors.values import ATOMS, copy
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.quotas.quota import Quota
+    from actors.timers import TimerCall
     from storage.limits import StorageLimits
 
 
@@ -50,6 +53,18 @@ class Body(Protocol):
     ) -> AsyncGenerator[Any, None]:
         """The items of `call.method`, each copied."""
 
+    def check_timed(self, method: str) -> None:
+        """Raise `NoSuchMethod` or `NotCallable` if a timer may not call it: private methods too."""
+
+    def deliver(
+        self,
+        call: TimerCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[], None],
+    ) -> Any:
+        """`call` for a timer, whose last step runs `done`; nobody wants its result."""
+
     def limits(self, most: StorageLimits) -> StorageLimits:
         """What its database may hold, and its statements do; not more than `most`."""
 
@@ -65,12 +80,14 @@ class Start:
     """How to start an actor: its code, and what this one is given.
 
     `code` is an Actor class or an isolate's actor class; `id` replaces the default id,
-    and `props` is plain data that the actor sees as `self.props`.
+    and `props` is plain data that the actor sees as `self.props`. `quota` bounds what it and
+    all below it use together.
     """
 
     code: Any
     id: str | None = None
     props: Any = None
+    quota: Quota | None = field(default=None, kw_only=True)
 
 
 Starter = Callable[[], Any]
@@ -80,7 +97,7 @@ Starter = Callable[[], Any]
 def as_start(start: Any) -> Start | Starter:
     """What a caller may pass as `start`, made uniform; TypeError for anything else."""
     if isinstance(start, Start):
-        return Start(as_code(start.code), start.id, copy(start.props, "props"))
+        return replace(start, code=as_code(start.code), props=copy(start.props, "props"))
     if isinstance(start, type):
         return Start(as_code(start))
     if hasattr(start, "open"):
@@ -163,6 +180,24 @@ class ObjectBody:
         finally:
             await drive(call, items.aclose(), context)
 
+    def check_timed(self, method: str) -> None:
+        """Any async method of the class itself."""
+        cls = type(self.actor)
+        member = inspect.getattr_static(cls, method, None)
+        own = method.startswith("_") and not hasattr(_base_of(cls), method)
+        if not own or not inspect.iscoroutinefunction(member):
+            self.contract.check(method, "call")
+
+    def deliver(
+        self,
+        call: TimerCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[], None],
+    ) -> Any:
+        """Drive the method's coroutine, with `done` behind it."""
+        return begin(call, _done(getattr(self.actor, call.method)(*args, **kwargs), done))
+
     def limits(self, most: StorageLimits) -> StorageLimits:
         """All that the runtime allows: the code is trusted."""
         return most
@@ -172,6 +207,11 @@ class ObjectBody:
 
     def kill(self, reason: BaseException) -> None:
         """Nothing to do: the activation interrupts what its driver suspended."""
+
+
+async def _done(work: Awaitable[Any], done: Callable[[], None]) -> None:
+    await work
+    done()
 
 
 async def _copied(rest: Awaitable[Any], call: Call) -> Any:

@@ -13,7 +13,7 @@ from actors.errors import NoSuchMethod, NotCallable
 Kind = Literal["call", "stream"]
 Durability = Literal["local", "replicated"]
 """Where a commit must be before anything that depends on it leaves the host."""
-HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken"})
+HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken", "on_facet_due", "on_quota"})
 """Methods of an actor that only its runtime calls."""
 
 
@@ -29,6 +29,14 @@ class Contract:
     """Public names that are not callable, each with the reason."""
     durability: Durability | None = None
     """What the class chose; None for what its runtime says."""
+    mailbox: int | None = None
+    """Calls that an actor may have in progress, if the class says so."""
+    plain: frozenset[str] = field(init=False)
+    """Methods that are called and not iterated."""
+
+    def __post_init__(self) -> None:
+        plain = frozenset(name for name, kind in self.methods.items() if kind == "call")
+        object.__setattr__(self, "plain", plain)
 
     def check(self, method: str, kind: Kind) -> None:
         """Pass if `method` may be called in this way; else a `NotCallable` or `NoSuchMethod`."""
@@ -85,7 +93,13 @@ def contract_of(cls: type, base: type) -> Contract:
             closed[name] = _why_closed(member)
     durability = getattr(cls, "durability", None)
     contract = Contract(
-        cls.__qualname__, methods, tuple(_migrations(cls)), hooks, closed, durability
+        cls.__qualname__,
+        methods,
+        tuple(_migrations(cls)),
+        hooks,
+        closed,
+        durability,
+        getattr(cls, "mailbox", None),
     )
     cls._contract = contract  # type: ignore[attr-defined]
     return contract

@@ -9,16 +9,25 @@
         ├── BadName               an actor's name is empty, too long or not a string (ValueError)
         ├── DepthExceeded         facets nested deeper than 32
         ├── KindConflict          two classes claim one kind (TypeError)
+        ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
+        ├── TimerLimit            too many timers, too large, too often
+        ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
+        ├── CallDepth             calls inside calls, a hundred deep (RecursionError)
+        ├── Busy                  the actor has as many calls as it takes
+        ├── DeadlineExceeded      a block took longer than its deadline allows (TimeoutError)
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
+        ├── OtherRuntime          a stub of another runtime is no place to move to (ValueError)
         ├── NoReplica             a replica is asked for and there is none (ValueError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
         │   ├── FacetDeleted      it was deleted, with its data
+        │   ├── ActorMoved        it has another place or name
         │   └── ActorRestored     it was put back to an older state
+        ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
 You do not get an `ActorBroken` for an exception that a method raised: that is the caller's
@@ -65,8 +74,57 @@ class KindConflict(ActorError, TypeError):
     """Two classes from different places claim one kind. Fields: `kind`, `first`, `second`."""
 
 
+class BadTimer(ActorError, ValueError):
+    """What was to be scheduled cannot be: a time, an interval, a cron expression, a backoff."""
+
+
+class TimerLimit(ActorError):
+    """A timer is over a limit (see `TimerLimits`). Fields: `limit`, its name, and `most`."""
+
+    limit: str
+    most: float
+
+
+class TimerTimeout(ActorError, TimeoutError):
+    """A delivery took longer than it may, and was cancelled. Field: `seconds`.
+
+    Nobody calls for it: it is what the timer's `error` says.
+    """
+
+    seconds: float
+
+
 class ExclusiveReentered(ActorError, RuntimeError):
     """The call chain already holds this exclusive section; waiting would never end."""
+
+
+class CallDepth(ActorError, RecursionError):
+    """Calls were made one inside the other, a hundred deep. Field: `depth`."""
+
+    depth: int
+
+
+class Busy(ActorError):
+    """The actor takes no more calls for now; this one was not begun.
+
+    Fields: `actor`; `waiting`, the calls that it has; `limit`.
+    """
+
+    actor: str
+    waiting: int
+    limit: int
+
+
+class DeadlineExceeded(ActorError, TimeoutError):
+    """What ran under a deadline took too long: it was cancelled, or not even begun.
+
+    Fields: `seconds`, what it had; `method`, what was running; `chain`, the calls that led there
+    ("" if no call was). Steps that were committed are kept.
+    """
+
+    seconds: float
+    method: str
+    chain: str
 
 
 class TransactionFailed(ActorError):
@@ -81,6 +139,12 @@ class TransactionTimeout(TransactionFailed, TimeoutError):
 
 class EffectInTransaction(ActorError, RuntimeError):
     """Something inside a transaction would leave the host, and could not be undone."""
+
+
+class OtherRuntime(ActorError, ValueError):
+    """An actor can move within its runtime only; `export` and `import_` take it to another."""
+
+    hint = "export it there, import it here, delete it there"
 
 
 class NoReplica(ActorError, ValueError):
@@ -109,6 +173,14 @@ class FacetDeleted(ActorBroken):
     """The facet was deleted together with its data."""
 
     hint = "get the facet again to start it empty"
+
+
+class ActorMoved(ActorBroken):
+    """The actor, or one above it, was renamed, moved, promoted or demoted. Field `to`: the id that
+    it has now. Its data went along."""
+
+    hint = "get it where it is now"
+    to: str
 
 
 class ActorRestored(ActorBroken):

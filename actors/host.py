@@ -22,9 +22,11 @@ from actors.code import ClassCode, Start
 from actors.contract import Durability
 from actors.errors import KindConflict, NoReplica, RuntimeClosed
 from actors.gate import Gate
-from actors.limits import IsolateLimits
+from actors.limits import IsolateLimits, TimerLimits
 from actors.names import check_name
 from actors.node import Node
+from actors.quotas.quota import Quota
+from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
 SWEEP = 3600.0
 """Seconds between two sweeps of large contents, and before the first."""
-ENFORCE = 20
-"""Sweeps between two looks at the limits of all histories."""
+ENFORCE = 300.0
+"""Seconds between two looks at the limits of all histories, while anybody is awake."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,12 @@ class HostOptions:
     history: HistoryLimits = field(default_factory=HistoryLimits)
     files: FileLimits = field(default_factory=FileLimits)
     isolates: IsolateLimits = field(default_factory=IsolateLimits)
+    quota: Quota | None = None
+    """Of each root actor."""
     env: Mapping[str, Any] = field(default_factory=dict)
     """Plain data that every trusted actor sees as `self.env`."""
     clock: Clock = field(default_factory=SystemClock)
+    timers: TimerLimits = field(default_factory=TimerLimits)
     disk: Disk | None = None
     """What storage writes to; None for the machine's own."""
 
@@ -82,6 +87,7 @@ class Stats:
     outdated: int
     """Running root actors whose class was replaced since they started."""
     storage: dict[str, Any]
+    timers: TimerStats
 
 
 class Host:
@@ -96,18 +102,19 @@ class Host:
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
         self.classes: dict[str, type[Actor]] = {}
-        self._roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
+        self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
         """Work of the store on its thread."""
         self.on_close: set[Callable[[], Awaitable[None]]] = set()
         """Awaited when all actors have ended: what they used is given back."""
+        self.on_failure: Callable[[StorageError], object] | None = None
+        """Told why nothing more can be acknowledged here."""
         self._jobs: set[asyncio.Future[None]] = set()
         """What must be over before the store closes."""
         self._timer: Alarm | None = None
-        self._sweeps = 0
-        self._swept = self.clock.time()
+        self._swept = self._enforced = self.clock.time()
         self._sweeping = False
         self._stopping = threading.Event()
         self._thread = ThreadPoolExecutor(1, "facets-storage")
@@ -115,7 +122,8 @@ class Host:
         store.call = self._call_here
         if store.replica is not None:
             store.replica.notify = self.gate.replica_moved
-        install(self.loop)
+        install(self.loop, self.clock)
+        self.timers = Scheduler(self)
         self._schedule_sweep()
 
     @classmethod
@@ -138,6 +146,11 @@ class Host:
         """What must be in the replica before a reply that depends on `sequence` leaves."""
         return sequence if self.options.durability == "replicated" else 0
 
+    @property
+    def refused(self) -> BaseException | None:
+        """Why nothing new may start here; None if it may."""
+        return self._refusal
+
     def check_open(self) -> None:
         """Raise why nothing new may start here, if so."""
         if self._refusal is not None:
@@ -157,17 +170,19 @@ class Host:
                     second=second.label,
                 )
         self.classes[cls.kind] = cls
+        if known is None:
+            self.timers.registered(cls.kind)
 
     def root(self, cls: type[Actor], name: str) -> Node:
         """The node of a root actor; no I/O."""
         self.check_open()
         self.register(cls)
         key = (cls.kind, check_name(name))
-        node = self._roots.get(key)
+        node = self.roots.get(key)
         if node is None:
             node = Node(self, None, *key, self.store.root(*key))
-            self._roots[key] = node
-        node.start = Start(ClassCode(cls))
+            self.roots[key] = node
+        node.start = Start(ClassCode(cls), quota=self.options.quota)
         return node
 
     async def on_files(self, kind: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -191,11 +206,12 @@ class Host:
         await self.gate.passed(sequence, self.remote(sequence))
         return result
 
-    def background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def background(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run something nobody waits for; its failure goes to the loop's handler."""
         task = spawn(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     def _call_here(self, function: Callable[[], Any]) -> Any:
         """Run a function on the loop, for another thread that waits for it."""
@@ -293,6 +309,7 @@ class Host:
             kinds={kind: ClassCode(cls).label for kind, cls in self.classes.items()},
             outdated=sum(one.start.code.cls is not self.classes[one.node.kind] for one in roots),
             storage=self.store.stats(),
+            timers=self.timers.stats(),
         )
 
     # -- sleeping -----------------------------------------------------------------------
@@ -306,9 +323,11 @@ class Host:
         now = self.clock.time()
         slept = 0
         for activation in sorted(self.awake, key=lambda one: -one.node.depth):
+            called = activation.begun != activation.seen
+            activation.seen = activation.begun
             if activation.busy or _has_awake(activation.node):
                 activation.idle_since = None
-            elif activation.idle_since is None:
+            elif called or activation.idle_since is None:
                 activation.idle_since = now
             elif now - activation.idle_since >= self.options.idle:
                 activation.node.sleep()
@@ -316,17 +335,29 @@ class Host:
         return slept
 
     def _schedule_sweep(self) -> None:
-        due = self.clock.time() + max(self.options.idle / 4, 0.05)
-        self._timer = self.clock.call_at(due, self._sweep_again)
+        """Rounds follow each other closely only while somebody is awake."""
+        if self._timer is not None:
+            self._timer.cancel()
+        pause = max(self.options.idle / 4, 0.05) if self.awake else SWEEP
+        self._timer = self.clock.call_at(self.clock.time() + pause, self._sweep_again)
 
     def _sweep_again(self) -> None:
         self.sweep()
-        self._sweeps += 1
-        if self._sweeps % ENFORCE == 0:
+        now = self.clock.time()
+        if now - self._enforced >= ENFORCE:
+            self._enforced = now
             self._run_aside(self.store.enforce, _raise)
-        if self.clock.time() - self._swept >= SWEEP:
+        if now - self._swept >= SWEEP:
+            self._swept = now
             self.background(self.sweep_objects())
         self._schedule_sweep()
+
+    def woke(self, activation: Activation) -> None:
+        """An actor is awake: the rounds go on."""
+        first = not self.awake
+        self.awake.add(activation)
+        if first and self._refusal is None:
+            self._schedule_sweep()
 
     async def sweep_objects(self) -> int:
         """Remove large contents that nothing names, and no past leads back to; how many.
@@ -374,6 +405,8 @@ class Host:
     def _failed(self, failure: StorageError) -> None:
         self._refusal = failure
         self._end_all(failure)
+        if self.on_failure is not None:
+            self.on_failure(failure)
 
     def _end_all(self, reason: BaseException) -> None:
         for activation in sorted(self.awake, key=lambda one: one.node.depth):
@@ -392,7 +425,9 @@ class Host:
         if self._timer is not None:
             self._timer.cancel()
         self._stopping.set()
+        self.timers.stop()
         await self._stop_all(closed)
+        await self.timers.close()
         for give_back in list(self.on_close):
             await give_back()
         for task in list(self._background):

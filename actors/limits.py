@@ -1,4 +1,4 @@
-"""What the sandboxes of one host may take together, and what is kept of what they did."""
+"""What the sandboxes and the timers of one host may take."""
 
 from __future__ import annotations
 
@@ -35,3 +35,32 @@ class IsolateLimits:
             least = 0 if one.name == "log_count" else 1
             if getattr(self, one.name) < least:
                 raise ValueError(f"{one.name}={getattr(self, one.name)!r} is less than {least}")
+
+
+@dataclass(frozen=True, slots=True)
+class TimerLimits:
+    """Limits on the timers of each actor, and on how the host delivers them.
+
+    | limit        | default  | scope                                | when it is crossed |
+    |--------------|----------|--------------------------------------|--------------------|
+    | `count`      | 10,000   | timers of one actor                  | the next is refused, `TimerLimit` |
+    | `size`       | 64 KiB   | the arguments of one                 | the same |
+    | `interval`   | 1 s      | distance of the ticks of `every`     | the same for a shorter one |
+    | `dead`       | 1,000    | dead timers kept of one actor        | the oldest go |
+    | `seconds`    | 900 s    | one delivery                         | cancelled and counted as failed, `TimerTimeout` |
+    | `concurrent` | 64       | deliveries under way in the host     | the others wait, tree by tree in turn |
+    | `tree`       | 16       | deliveries under way in one tree     | its others wait |
+    """  # noqa: E501 - one row, one line
+
+    count: int = 10_000
+    size: int = 64 << 10
+    interval: float = 1.0
+    dead: int = 1_000
+    seconds: float = 900.0
+    concurrent: int = 64
+    tree: int = 16
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if not getattr(self, one.name) > 0:
+                raise ValueError(f"{one.name}={getattr(self, one.name)!r} is not more than 0")

@@ -15,7 +15,9 @@ from actors.clock import Clock, SystemClock
 from actors.contract import Durability
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
-from actors.limits import IsolateLimits
+from actors.limits import IsolateLimits, TimerLimits
+from actors.moving import move_tree, parent_of
+from actors.quotas.quota import Quota
 from actors.stub import Stub
 from actors.trees import (
     bookmark_at,
@@ -47,10 +49,10 @@ class LocalRuntime:
 
     Arguments: `idle`, seconds without a call until an actor is put to sleep;
     `open_databases`, how many databases stay open at most; `limits` of each database,
-    `journal` and `history` of the directory, `files` of each actor, `isolates` on all sandboxes
-    together; `env`, plain data that actors see as `self.env`; `clock` and `disk`, what a test puts
-    in the place of the machine's (`facets.testing`). They count for the first opener of a
-    directory.
+    `journal` and `history` of the directory, `files` and `timers` of each actor, `isolates` on
+    all sandboxes together; `quota`, what each root actor and all below it may use together; `env`,
+    plain data that actors see as `self.env`; `clock` and `disk`, what a test puts in the place of
+    the machine's (`facets.testing`). They count for the first opener of a directory.
 
     `replica`, a url (`s3://bucket/prefix`, `file:///...`, `memory://`) or an `ObjectStore`,
     gets every commit under the name `host`; an empty directory is filled from it. With
@@ -73,7 +75,9 @@ class LocalRuntime:
         history: HistoryLimits | None = None,
         files: FileLimits | None = None,
         isolates: IsolateLimits | None = None,
+        quota: Quota | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
+        timers: TimerLimits | None = None,
         clock: Clock | None = None,
         disk: Disk | None = None,
     ) -> None:
@@ -89,7 +93,9 @@ class LocalRuntime:
             history=history or HistoryLimits(),
             files=files or FileLimits(),
             isolates=isolates or IsolateLimits(),
+            quota=quota,
             env=env,
+            timers=timers or TimerLimits(),
             clock=clock or SystemClock(),
             disk=disk,
         )
@@ -143,6 +149,25 @@ class LocalRuntime:
         """
         host = self._open()
         await clone_tree(host.root(cls, source), host.root(cls, target))
+
+    async def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
+        """Give an actor another name; its data, its past and its facets stay what they are.
+
+        Crash-atomic, and durable when it returns. Calls in progress to it and its facets end with
+        `ActorMoved`, and so do stubs: `get` the actor under its new name. `NoState` if it has never
+        written, `NameTaken` if there is an actor of that name already.
+        """
+        await move_tree(self._open().root(cls, name), None, cls.kind, new_name)
+
+    async def demote(self, cls: type[Actor], name: str, to: object, new_name: str) -> None:
+        """Make an actor, with all its facets, a facet of another one.
+
+        `to` is a stub of the new parent, which gets it as `self.facets.get(new_name, ...)`, with
+        whatever class it names. The promise of `rename`, and see `facets.move` for what becomes of
+        its past. `facets.promote` is the way back.
+        """
+        host = self._open()
+        await move_tree(host.root(cls, name), parent_of(to, host), "", new_name)
 
     def bookmark(self) -> str:
         """This moment; it fits every actor here."""

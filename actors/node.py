@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from actors.activation import Activation
 from actors.call import Call
 from actors.code import Start, Starter, as_start
-from actors.errors import DepthExceeded, FacetAborted
+from actors.errors import ActorMoved, DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
 from actors.tasks import spawn
@@ -18,6 +18,7 @@ from actors.tasks import spawn
 if TYPE_CHECKING:
     from actors.code import Code
     from actors.host import Host
+    from actors.quotas.allowance import Allowance
     from storage import Database
 
 
@@ -28,8 +29,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "children", "database", "depth", "ended", "host", "id",
-        "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
+        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended", "host",
+        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,8 @@ class Node:
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.id: str = root_id(kind, name) if parent is None else facet_id(parent.id, name)
         self.children: WeakValueDictionary[str, Node] = WeakValueDictionary()
+        self.allowances: tuple[Allowance, ...] = () if parent is None else parent.allowances
+        """The quotas that hold here: its own, if it has one, and those above it."""
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
@@ -124,6 +127,7 @@ class Node:
             raise
 
     async def _start(self, activation: Activation | None = None, body: Any = None) -> Activation:
+        mine = asyncio.current_task()
         try:
             if activation is None:
                 self.host.check_open()
@@ -133,12 +137,21 @@ class Node:
                 body = activation.start.code.open(activation)
             if isawaitable(body):
                 body = await body
+            self._check_wanted(mine)
             activation.bind(body)
             if "on_start" in body.contract.hooks:
                 await self._begin_life(activation)
+                self._check_wanted(mine)
             return self._started(activation)
         finally:
-            self.starting = None
+            if self.starting is mine:
+                self.starting = None
+
+    def _check_wanted(self, mine: asyncio.Task[Any] | None) -> None:
+        """An abort cancelled this start; what it was in the middle of may not have noticed, and
+        the next start does not wait for it."""
+        if self.starting is not mine:
+            raise asyncio.CancelledError
 
     async def _begin_life(self, activation: Activation) -> None:
         try:
@@ -154,13 +167,41 @@ class Node:
         if not isinstance(start, Start) and above is not None:
             start = as_start(await drive(above.new_call(f"start of {self.name!r}"), _called(start)))
         if not isinstance(start, Start):
+            if isinstance(self.ended, ActorMoved):
+                raise self.ended
             raise TypeError(f"{self.id} has nothing to start")
         return start
 
     def _started(self, activation: Activation) -> Activation:
         self.activation = activation
-        self.host.awake.add(activation)
+        self.host.woke(activation)
+        if self.parent is not None and self.host.timers.any:
+            self.host.timers.started(activation)
         return activation
+
+    # -- moving -------------------------------------------------------------------------
+
+    @property
+    def stands(self) -> bool:
+        """Whether this is the one that its place leads to: it, and nobody above, was moved."""
+        if self.parent is None:
+            return self.host.roots.get((self.kind, self.name)) is self
+        return self.parent.children.get(self.name) is self and self.parent.stands
+
+    def leave(self, reason: ActorMoved) -> None:
+        """End for good: what was here is somewhere else."""
+        self.abort(reason)
+        self.start = None
+        if self.parent is None:
+            self.host.roots.pop((self.kind, self.name), None)
+        else:
+            self.parent.children.pop(self.name, None)
+
+    def take(self, database: Database) -> None:
+        """What is here from now on. Nothing runs here, or below."""
+        self.database = database
+        for name, child in self.children.items():
+            child.take(database.child(name))
 
     # -- ending -------------------------------------------------------------------------
 
@@ -173,6 +214,7 @@ class Node:
         self.start = None if self.parent is not None else self.start
         if self.starting is not None:
             self.starting.cancel()
+            self.starting = None
         activation, self.activation = self.activation, None
         if activation is not None:
             self.host.awake.discard(activation)
@@ -225,4 +267,11 @@ def _inherited(reason: BaseException, child: Node) -> BaseException:
     """The reason a facet gets when an actor above it ended."""
     if isinstance(reason, FacetAborted):
         return FacetAborted(f"{child.id} ended with its parent: {reason.message}", **reason.fields)
+    if isinstance(reason, ActorMoved):
+        return moved(child.id, facet_id(reason.to, child.name))
     return reason
+
+
+def moved(was: str, to: str) -> ActorMoved:
+    """The reason for what was at one place and is at another."""
+    return ActorMoved(f"{was} was moved, and is {to} now", to=to)

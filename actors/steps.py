@@ -17,10 +17,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.call import CURRENT, Call
+from actors.shield import shield
 from storage.errors import StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.transaction import Transaction
 
 
 class Resumable(Protocol):
@@ -128,11 +130,16 @@ class _Suspended:
         waiting = self._waiting
         while True:
             resume: Callable[[], Any]
+            held = activation.transaction
+            if held is not None and held.holds(self.task):
+                waiting = shield(waiting, held)
             try:
                 value = yield waiting
                 resume = partial(coroutine.send, value)
             except BaseException as error:
                 resume = partial(coroutine.throw, error)
+                if held is not None and _is_for_later(error, held, self.task):
+                    resume = partial(coroutine.send, None)
             if activation.transaction is not None or activation.congested:
                 resume = yield from self._held(resume)
             try:
@@ -181,6 +188,11 @@ class _Suspended:
         if reason is None or self.task is None or self.task.uncancel() > 0:
             raise asyncio.CancelledError
         raise reason
+
+
+def _is_for_later(error: BaseException, held: Transaction, task: asyncio.Task[Any] | None) -> bool:
+    """A cancellation that came while the task waited for nothing but its turn."""
+    return isinstance(error, asyncio.CancelledError) and held.holds(task) and held.put_off()
 
 
 def step(

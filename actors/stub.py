@@ -11,6 +11,7 @@ from typing import Any
 from actors.activation import Activation
 from actors.call import CURRENT, Call
 from actors.contract import parameters
+from actors.deadline import outside_terms
 from actors.errors import EffectInTransaction, NotCopyable
 from actors.node import Node
 from actors.steps import Waiting
@@ -96,7 +97,7 @@ class Method:
         """Whether it may be iterated, as far as is known without waking the actor."""
         node = self._node
         if node.activation is not None:
-            return node.activation.methods.get(self._name) == "stream"
+            return node.activation.body.contract.methods.get(self._name) == "stream"
         return node.cls is None or isasyncgenfunction(getattr(node.cls, self._name, None))
 
     def __reduce__(self) -> Any:
@@ -142,23 +143,29 @@ class Reply(Coroutine[Any, Any, Any]):
         target = node.activation
         if target is None or method._incarnation != node.incarnation:
             target = yield from _woken(method).__await__()
-        if target.methods.get(name) != "call":
+        if name not in target.plain:
             target.body.contract.check(name, "call")
-        if target.transaction is not None or caller.transaction is not None:
-            yield from target.admit(caller).__await__()
+        call = Call(target, name, caller)
+        if target.transaction is not None or call.terms is not None:
+            yield from target.admit(call).__await__()
         if source.dependency > target.dependency:
             target.dependency = source.dependency
         if source.remote > target.remote:
             target.remote = source.remote
-        target.calls += 1
+        target.begun += 1
         try:
-            result = target.body.call(Call(target, name, caller), self._args, self._kwargs)
+            if target.begun > target.allowed:
+                yield from target.mailbox.enter().__await__()
+            result = target.body.call(call, self._args, self._kwargs)
             if type(result) is Waiting:
                 return (yield from result.rest.__await__())
             return result
+        except asyncio.CancelledError:
+            if call.deadline is not None:
+                call.deadline.note(call)
+            raise
         finally:
-            target.calls -= 1
-            target.idle_since = None
+            target.ended += 1
             if target.dependency > source.dependency:
                 source.dependency = target.dependency
             if target.remote > source.remote:
@@ -211,19 +218,26 @@ async def _from_outside(method: Method, args: tuple[Any, ...], kwargs: dict[str,
         await host.gate.room()
     target = await _woken(method)
     target.body.contract.check(name, "call")
-    if target.transaction is not None:
-        await target.admit(None)
-    target.calls += 1
+    call = Call(target, name, None)
+    call.terms = outside_terms()
+    if target.transaction is not None or call.terms is not None:
+        await target.admit(call)
+    target.begun += 1
     try:
-        result = target.body.call(Call(target, name, None), args, kwargs)
+        if target.begun > target.allowed:
+            await target.mailbox.enter()
+        result = target.body.call(call, args, kwargs)
         if type(result) is Waiting:
             result = await result.rest
     except Exception:
         await host.gate.passed(target.dependency, target.remote)
         raise
+    except asyncio.CancelledError:
+        if call.deadline is not None:
+            call.deadline.note(call)
+        raise
     finally:
-        target.calls -= 1
-        target.idle_since = None
+        target.ended += 1
     await host.gate.passed(target.dependency, target.remote)
     return result
 
@@ -241,21 +255,31 @@ async def stream(
         source.leave()
     target = await _woken(method)
     target.body.contract.check(name, "stream")
-    await target.admit(caller)
+    call = Call(target, name, caller)
+    if caller is None:
+        call.terms = outside_terms()
+    await target.admit(call)
     if source is not None:
         target.learn(source.dependency, source.remote)
-    target.calls += 1
-    items = target.body.stream(Call(target, name, caller), args, kwargs)
+    target.begun += 1
     try:
-        while True:
-            item = await _pull(items, source, target)
-            if item is _END:
-                return
-            yield item
+        if target.begun > target.allowed:
+            await target.mailbox.enter()
+        items = target.body.stream(call, args, kwargs)
+        try:
+            while True:
+                item = await _pull(items, source, target)
+                if item is _END:
+                    return
+                yield item
+        finally:
+            await items.aclose()
+    except asyncio.CancelledError:
+        if call.deadline is not None:
+            call.deadline.note(call)
+        raise
     finally:
-        await items.aclose()
-        target.calls -= 1
-        target.idle_since = None
+        target.ended += 1
 
 
 _END = object()

@@ -12,6 +12,7 @@ from contextvars import Context
 from typing import Any
 
 from actors.call import CURRENT
+from actors.clock import Clock, SystemClock
 from actors.steps import drive_task
 
 _Factory = Callable[..., "asyncio.Future[Any]"]
@@ -20,9 +21,11 @@ _Factory = Callable[..., "asyncio.Future[Any]"]
 class TaskFactory:
     """The chained factory of one loop; installed once, taken out when the last host closes."""
 
-    def __init__(self, before: _Factory | None) -> None:
+    def __init__(self, before: _Factory | None, clock: Clock) -> None:
         self.before = before
         self.users = 0
+        self.clock = clock
+        """That of the newest host here."""
 
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any
@@ -36,13 +39,20 @@ class TaskFactory:
         return asyncio.Task(coroutine, loop=loop, **kwargs)
 
 
-def install(loop: asyncio.AbstractEventLoop) -> None:
+def install(loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
     """Drive the tasks that actors make on `loop`."""
     factory: Any = loop.get_task_factory()
     if not isinstance(factory, TaskFactory):
-        factory = TaskFactory(factory)
+        factory = TaskFactory(factory, clock)
         loop.set_task_factory(factory)
+    factory.clock = clock
     factory.users += 1
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Clock:
+    """The clock that the runtime on `loop` lives by; the machine's if there is none."""
+    factory = loop.get_task_factory()
+    return factory.clock if isinstance(factory, TaskFactory) else SystemClock()
 
 
 def uninstall(loop: asyncio.AbstractEventLoop) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from actors.call import CURRENT, Call, chain
 from actors.clock import Timeout
 from actors.errors import EffectInTransaction, NotActive, TransactionFailed, TransactionTimeout
+from actors.quotas.charging import Bill
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -32,13 +33,17 @@ class Transaction:
     same actor or in one that was called, belongs to the outer one; when an inner block fails,
     the outer one cannot be kept.
 
+    Who is cancelled inside, by its caller or by a deadline, is told at the end of the block, which
+    is kept or undone as if nothing had been, or earlier if the block waits for another's end. So
+    is a part of the block that `asyncio.timeout` bounds; `seconds` bounds all of it.
+
     Errors: `TransactionTimeout` after `seconds`; `TransactionFailed` if a participant broke;
     whatever makes a commit impossible (`StorageFull`, `ConstraintError`), everything undone.
     """
 
     __slots__ = (
-        "_over", "_participants", "_task", "_timeout", "_waits_for", "call", "doomed", "kept",
-        "seconds",
+        "_cancelling", "_over", "_participants", "_put_off", "_task", "_timeout", "_waits_for",
+        "call", "doomed", "kept", "seconds",
     )  # fmt: skip
 
     def __init__(self, seconds: float = SECONDS) -> None:
@@ -51,6 +56,9 @@ class Transaction:
         """All of it was committed."""
         self._participants: list[Activation] = []
         self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._put_off = False
+        """Its task was cancelled meanwhile."""
         self._over: asyncio.Future[None]
         self._timeout: Timeout
         self._waits_for: Transaction | None = None
@@ -59,10 +67,11 @@ class Transaction:
         """Open it in `call`, whose actor is the first participant."""
         self.call = call
         self._over = asyncio.get_running_loop().create_future()
-        self._task = asyncio.current_task()
+        self._task = task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
         self._timeout = Timeout(call.activation.node.host.clock, self.seconds)
         await self._timeout.__aenter__()
-        call.transaction = self
+        call.join(self)
         try:
             await self.enlist(call.activation)
         except BaseException as error:
@@ -72,7 +81,7 @@ class Transaction:
     async def end(self, error: BaseException | None) -> None:
         """Keep everything, or after an error nothing."""
         call = self.call
-        call.transaction = None
+        call.join(None)
         try:
             if error is None and self.doomed is None:
                 self._commit()
@@ -81,10 +90,30 @@ class Transaction:
         finally:
             self._release()
             await self._close_timeout(error)
+            self._catch_up(error)
         if error is None and self.doomed is not None:
             raise TransactionFailed(
                 f"the transaction of {call} cannot be kept: {self.doomed}"
             ) from self.doomed
+
+    # -- cancellation ---------------------------------------------------------------------
+
+    def holds(self, task: asyncio.Task[object] | None) -> bool:
+        """Whether the block is open in `task`."""
+        return task is self._task and not self._over.done()
+
+    def put_off(self) -> bool:
+        """Its task was cancelled: whether that can wait for the end of the block."""
+        if self.doomed is not None or self._timeout.expired or self._waits_for is not None:
+            return False
+        self._put_off = True
+        return True
+
+    def _catch_up(self, error: BaseException | None) -> None:
+        """Be cancelled now, if that was put off and is still meant."""
+        task = self._task
+        if self._put_off and task is not None and task.cancelling() > self._cancelling:
+            raise asyncio.CancelledError from error
 
     async def _close_timeout(self, error: BaseException | None) -> None:
         try:
@@ -174,16 +203,19 @@ class Transaction:
         store = self.call.activation.node.host.store
         databases = [one.database for one in self._participants]
         try:
+            bill = Bill.of(self._participants)
             sequence = store.commit_all(databases)
         except BaseException:
             self._undo()
             raise
+        bill.settle()
         self.kept = True
         for one in self._participants:
             one.wrote(sequence)
 
     def _undo(self) -> None:
         for one in self._participants:
+            one.database.charges = ()
             one.database.abandon()
 
     def _release(self) -> None:

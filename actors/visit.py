@@ -58,17 +58,16 @@ async def enter(target: Activation, caller: Call | None) -> None:
         source.leave()
     if target.broken is not None:
         raise target.reason()
-    if target.transaction is not None or (caller is not None and caller.transaction is not None):
+    if target.transaction is not None or (caller is not None and caller.terms is not None):
         await target.admit(caller)
     if source is not None:
         target.learn(source.dependency, source.remote)
-    target.calls += 1
+    target.begun += 1
 
 
 def leave(target: Activation, caller: Call | None) -> None:
     """After it, however it went."""
-    target.calls -= 1
-    target.idle_since = None
+    target.ended += 1
     if caller is not None:
         caller.activation.learn(target.dependency, target.remote)
 

@@ -20,9 +20,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.code import Start as Start
+from actors.deadline import deadline as deadline
+from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
 from actors.limits import IsolateLimits as IsolateLimits
+from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
+from actors.quotas.allowance import Usage as Usage
+from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
 from facets import errors as errors
 from facets.actor import Actor as Actor
@@ -36,6 +41,9 @@ from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
+    from actors.ticks import Backoff as Backoff
+    from actors.timers import Delivery as Delivery
+    from actors.timers import Timer as Timer
     from facets import images as images
     from facets import packages as packages
     from facets import testing as testing
@@ -54,7 +62,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "Backoff",
     "Capability",
+    "Delivery",
     "Egress",
     "FacetStat",
     "FileLimits",
@@ -65,6 +75,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Quota",
     "RayRuntime",
     "Recording",
     "Replayed",
@@ -74,19 +85,27 @@ __all__ = [
     "Start",
     "StorageLimits",
     "Stub",
+    "Usage",
+    "Timer",
+    "TimerLimits",
     "Used",
     "capability",
+    "deadline",
     "describe",
     "errors",
     "exclusive",
     "images",
     "packages",
+    "remaining",
     "replay",
     "testing",
 ]
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Backoff": "actors.ticks",
+    "Delivery": "actors.timers",
+    "Timer": "actors.timers",
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
     "describe": "facets.capabilities.describing",

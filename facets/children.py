@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from actors.call import CURRENT
 from actors.code import Start, as_start
 from actors.errors import FacetAborted, FacetDeleted
+from actors.moving import move_node, parent_of
 from actors.node import Node
+from actors.quotas.allowance import Usage, hold, usage
 from actors.stub import Stub
 from actors.transaction import SECONDS, Block, refuse
 from actors.trees import clone_tree, export_tree, import_tree, restore_tree
@@ -20,6 +22,7 @@ from facets.errors import FacetRunsOtherCode
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.actor import Actor
+    from actors.quotas.quota import Quota
 
 A = TypeVar("A", bound="Actor")
 
@@ -41,6 +44,8 @@ class FacetStat:
     """The newest lines that isolated code printed."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds that an isolate took to `mint` and to `load` its code."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """What it and all below it use of its own quota, by limit and meter."""
 
 
 class Facets:
@@ -83,6 +88,8 @@ class Facets:
             )
         if node.activation is None and node.starting is None:
             node.start = wanted
+            if node.host.timers.waiting:
+                node.host.timers.known(node)
         return Stub(node)
 
     @overload
@@ -126,6 +133,61 @@ class Facets:
         self._activation.leave()
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.wrote(node.database.delete())
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a facet another name; its data, its past and all below it stay what they are.
+
+        Crash-atomic, and as durable as a write. Calls in progress to it and below end with
+        `ActorMoved`, and so do stubs: `get` the facet under its new name. `NoState` if it has never
+        written, `NameTaken` if there is a facet of that name already.
+        """
+        self._move(name, self._own(), "", new_name)
+
+    def move(self, name: str, to: Any, new_name: str | None = None) -> None:
+        """Put a facet, with all below it, below another actor of this runtime.
+
+        `to` is a stub of the new parent, in this tree or another one. The promise of `rename`; and
+        `BelowItself` if that is the facet or below it, `DepthExceeded`, `OtherRuntime`.
+
+        Its past goes along: to restore it to a bookmark from before the move gives back what it
+        held, in the place that it has now. To restore its old parent to one gives that parent a
+        copy of it; to restore the new parent to one deletes it from there.
+        """
+        above = parent_of(to, self._own().host)
+        self._move(name, above, "", name if new_name is None else new_name)
+
+    def promote(self, name: str, cls: type[A], new_name: str) -> A:
+        """Make a facet, with all below it, an actor of its own: a stub of it.
+
+        It is a `cls` called `new_name` from now on, found by `runtime.get(cls, new_name)`, and
+        does not end with this actor any more. The promise of `rename`; `LocalRuntime.demote` is
+        the way back.
+        """
+        host = self._own().host
+        host.register(cls)
+        self._move(name, None, cls.kind, new_name)
+        return cast("A", Stub(host.root(cls, new_name)))
+
+    def _move(self, name: str, above: Node | None, kind: str, new_name: str) -> None:
+        node, call = self._node(name), CURRENT.get()
+        if call is not None:
+            refuse(call, f"moving facet {name!r}")
+        self._activation.leave()
+        self._activation.wrote(move_node(node, above, kind, new_name))
+
+    def set_quota(self, name: str, quota: Quota | None) -> None:
+        """Change what the facet and all below it may use together, from now on.
+
+        What was used counts on; using more than a lower limit already is refused only when more
+        is asked for. It holds until the facet is started anew by another `get` or `replace`.
+        `LookupError` if it was not given anything to start.
+        """
+        node = self._node(name)
+        if isinstance(node.start, Start):
+            node.start = replace(node.start, quota=quota)
+        elif node.activation is None:
+            raise LookupError(f"facet {name!r} is not running, and nobody got it")
+        hold(node, quota)
 
     def transaction(self, seconds: float = SECONDS) -> AbstractAsyncContextManager[None]:
         """What this actor and the actors it calls write inside the block is kept as one.
@@ -182,6 +244,7 @@ class Facets:
             size=node.database.size(),
             output=tuple(getattr(body, "output", ())),
             timings=dict(getattr(body, "timings", {})),
+            usage=usage(node),
         )
 
     def _node(self, name: str) -> Node:

@@ -3,7 +3,8 @@
 FacetsError
 ├── StorageError          about durable state; the branches are in storage.errors
 ├── ActorError            about calls and lives of actors; the branches are in actors.errors,
-│                         those of a cluster in actors.ray.errors
+│   │                     those of a cluster in actors.ray.errors
+│   └── QuotaExceeded     about what may be used; the branches are in actors.quotas.errors
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
@@ -15,6 +16,7 @@ FacetsError
 from __future__ import annotations
 
 from actors.errors import *  # noqa: F403 - one tree, one place to import it from
+from actors.quotas.errors import *  # noqa: F403
 from actors.ray.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403

@@ -3,6 +3,11 @@
 One SQLite database with uid 0, written through the same records as every other: the row of an
 actor and its first pages are one record. A row exists from the first write on, of the
 actor itself or of one below it; `file` says whether it has a database of its own.
+
+An actor's past is in the history of the tree in which it began, its home, wherever it moves; those
+below it share it. `homes` has the actors that stand in another tree's history than their place
+says. `links` has the pairs of which one's actors were ever below the other's: who looks for the
+past of the one must look into the other.
 """
 
 from __future__ import annotations
@@ -27,8 +32,9 @@ create table actors(
     unique(parent, kind, name)
 );
 create index actors_due on actors(due, uid) where due is not null;
+create table homes(uid integer primary key, home integer not null);
+create table links(home integer, other integer, primary key(home, other)) without rowid;
 """
-
 
 SUBTREE = """
 with recursive tree(uid) as (
@@ -37,6 +43,35 @@ select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
 """The rows of an actor and all below it, parents before children."""
+PATH = """
+with recursive up(uid, above) as (
+    values(?, 0) union all
+    select a.parent, up.above + 1 from actors a join up on a.uid = up.uid where a.parent)
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
+from up join actors a on a.uid = up.uid order by up.above desc
+"""
+"""The rows of an actor and all above it, the root first."""
+HOMES = "select home from homes union select home from links union select other from links"
+"""Histories besides those of roots."""
+LINKED = """
+with recursive found(home) as (
+    values(?) union select l.other from found f join links l on l.home = f.home)
+select home from found
+"""
+MEMBERS = """
+with recursive tree(uid) as (
+    select uid from actors where uid = ?1
+    union select uid from homes where home = ?1
+    union select a.uid from tree t join actors a on a.parent = t.uid
+    where a.uid not in (select uid from homes))
+select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
+from tree t join actors a on a.uid = t.uid
+"""
+HEIGHT = """
+with recursive tree(uid, level) as (
+    values(?, 0) union all select a.uid, t.level + 1 from tree t join actors a on a.parent = t.uid)
+select max(level) from tree
+"""
 _ROWS = "select uid, parent, kind, name, generation, file, due from actors"
 
 
@@ -58,10 +93,14 @@ class Row(NamedTuple):
     due: int | None = None
     """When its next timer is due, in microseconds since 1970, or earlier; None without one."""
 
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.parent, self.kind, self.name)
+
     def entry(self, kind: int, tree: int, replaces: int = 0) -> Entry:
         """What a record says of it."""
-        place = Place(self.parent, self.kind, self.name)
-        return Entry(kind, self.uid, self.generation, None, tree, place, replaces)
+        return Entry(kind, self.uid, self.generation, None, tree, self.place, replaces)
 
 
 class Catalogue:
@@ -73,6 +112,9 @@ class Catalogue:
             self._number("select max(seq) from sqlite_sequence"),
             self._number("select max(uid) from actors"),
         )
+        self.homes: dict[int, int] = {}
+        """Of the actors whose place does not say it."""
+        self._recall()
         database.rollback()
 
     def new_uid(self) -> int:
@@ -82,15 +124,19 @@ class Catalogue:
 
     def find(self, parent: int, kind: str, name: str) -> Row | None:
         """The row of an actor; None without one."""
-        rows = self._read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
+        rows = self.read(f"{_ROWS} where parent = ? and kind = ? and name = ?", parent, kind, name)
         return Row(*rows[0]) if rows else None
 
     def row(self, uid: int) -> Row:
         """The row of a uid; LookupError without one."""
-        rows = self._read(f"{_ROWS} where uid = ?", uid)
+        rows = self.read(f"{_ROWS} where uid = ?", uid)
         if not rows:
             raise LookupError(f"no actor has uid {uid}")
         return Row(*rows[0])
+
+    def has(self, uid: int) -> bool:
+        """Whether there is an actor of that uid."""
+        return bool(self.read("select 1 from actors where uid = ?", uid))
 
     @property
     def next_uid(self) -> int:
@@ -100,29 +146,37 @@ class Catalogue:
     def with_files(self, after: int, limit: int) -> list[Row]:
         """The first actors behind a uid that have a file, in the order of uids."""
         query = f"{_ROWS} where uid > ? and file order by uid limit ?"
-        return [Row(*row) for row in self._read(query, after, limit)]
+        return [Row(*row) for row in self.read(query, after, limit)]
 
-    def next_due(self, limit: int) -> list[tuple[int, int]]:
-        """`due` and uid of the first actors whose timers are due, in that order."""
-        query = "select due, uid from actors where due is not null order by due, uid limit ?"
-        return self._read(query, limit)
+    def path(self, uid: int) -> list[Row]:
+        """The actor and all above it, the root first; none if it is not there any more."""
+        return [Row(*row) for row in self.read(PATH, uid)]
+
+    def next_due(self, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+        """`due` and uid of the first actors with timers behind those of `after`, in that order."""
+        query = (
+            "select due, uid from actors where due is not null and (due, uid) > (?, ?) "
+            "order by due, uid limit ?"
+        )
+        return self.read(query, *after, limit)
 
     def count_due(self) -> int:
         """How many actors have a timer."""
-        return int(self._read("select count(*) from actors where due is not null")[0][0])
+        return int(self.read("select count(*) from actors where due is not null")[0][0])
 
-    def set_due(self, uid: int, due: int | None) -> None:
-        """When the next timer of an actor is due; part of the open step."""
-        self.database.run_own("update actors set due = ? where uid = ?", (due, uid))
+    def set_due(self, uid: int, due: int | None) -> bool:
+        """When the next timer of an actor is due; part of the open step. Whether that is new."""
+        query = "update actors set due = ?1 where uid = ?2 and due is not ?1 returning uid"
+        return bool(self.database.run_own(query, (due, uid)))
 
     def names(self, parent: int, kind: str) -> list[str]:
         """Names below `parent`, in order."""
         query = "select name from actors where parent = ? and kind = ? order by name"
-        return [row[0] for row in self._read(query, parent, kind)]
+        return [row[0] for row in self.read(query, parent, kind)]
 
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
-        return [Row(*row) for row in self._read(SUBTREE, uid)]
+        return [Row(*row) for row in self.read(SUBTREE, uid)]
 
     def add(self, uid: int, parent: int, kind: str, name: str) -> None:
         """A row without a file; part of the open step."""
@@ -141,13 +195,66 @@ class Catalogue:
         """Forget these actors; part of the open step."""
         for uid in uids:
             self.database.run_own("delete from actors where uid = ?", (uid,))
+            if uid in self.homes:
+                self.set_home(uid, 0)
+
+    def place(self, uid: int, parent: int, kind: str, name: str) -> None:
+        """The actor stands there from now on; part of the open step."""
+        query = "update actors set parent = ?, kind = ?, name = ? where uid = ?"
+        self.database.run_own(query, (parent, kind, name, uid))
+
+    def set_home(self, uid: int, home: int) -> None:
+        """Whose history the actor is in; 0: as its place says. Part of the open step."""
+        if self.homes.get(uid, 0) == home:
+            return
+        if home:
+            self.database.run_own("insert or replace into homes values (?, ?)", (uid, home))
+            self.homes[uid] = home
+        else:
+            self.database.run_own("delete from homes where uid = ?", (uid,))
+            self.homes.pop(uid, None)
+
+    def link(self, home: int, other: int) -> None:
+        """Actors of `other` came below those of `home`; part of the open step."""
+        self.database.run_own("insert or ignore into links values (?, ?)", (home, other))
+
+    def linked(self, home: int) -> list[int]:
+        """All histories with a part in the past of this one, itself among them."""
+        return [row[0] for row in self.read(LINKED, home)]
+
+    def members(self, home: int) -> list[Row]:
+        """The actors whose history is in this one."""
+        return [Row(*row) for row in self.read(MEMBERS, home)]
+
+    def height(self, uid: int) -> int:
+        """Levels below an actor."""
+        return int(self.read(HEIGHT, uid)[0][0])
+
+    def is_over(self, home: int) -> bool:
+        """Whether no actor has part in this history any more, and no other past leads to it."""
+        query = "select count(*) from actors where uid = ?"
+        if self.read(query, home)[0][0] or home in self.homes.values():
+            return False
+        query = "select count(*) from links where other = ?"
+        return not self.read(query, home)[0][0]
+
+    def undo(self) -> None:
+        """The open step is not made."""
+        self.database.rollback()
+        self._recall()
+        self.database.rollback()
+
+    def _recall(self) -> None:
+        """What `homes` has, as of the last commit."""
+        self.homes = dict(self.database.run_own("select uid, home from homes"))
 
     def count(self) -> int:
         """How many actors have state."""
-        rows = self._read("select count(*) from actors")
+        rows = self.read("select count(*) from actors")
         return int(rows[0][0])
 
-    def _read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def read(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows, as of the open step if there is one."""
         own = not self.database.in_step
         try:
             return self.database.run_own(query, values)

@@ -18,15 +18,15 @@ so does one whose pages cannot be moved (no room, a damaged file), and the journ
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from storage.errors import StorageError
 from storage.limits import MAX_FRAMES
+from storage.syncing import sync_files
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -130,6 +130,12 @@ class Checkpointer:
         self.refused.pop(uid, None)
         return None if found is None else found.first
 
+    def postpone(self, uid: int) -> None:
+        """Something is to be told of the database first: the round that is running leaves it."""
+        found = self._dirty.get(uid)
+        if found is not None:
+            self._dirty[uid] = replace(found)
+
     @property
     def due(self) -> bool:
         """Whether a round has something to do."""
@@ -228,12 +234,7 @@ class Checkpointer:
         return True
 
     def _sync(self, files: list[Path], folders: set[Path]) -> None:
-        for path in files:
-            fd = self._disk.open(path, os.O_RDWR)
-            try:
-                self._disk.sync(fd)
-            finally:
-                self._disk.close(fd)
+        sync_files(self._disk, files)
         for folder in folders:
             self._disk.sync_directory(folder)
         if folders:

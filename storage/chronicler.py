@@ -6,7 +6,8 @@ durable in the journal is told: a crash would leave the history with a change th
 nothing leads back over that. What a crash kept from being told is in the journal still, and
 recovery tells it (`storage.history.lost`).
 
-Deleting a root forgets its history; deleting a facet is a part of its tree's.
+Deleting a root forgets its history, unless what was moved out of it lives on; deleting a facet is a
+part of its tree's.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from storage.history import (
     changed,
     created,
     deleted,
+    moved,
 )
 from storage.history.story import Pending, Story, Told, bookmark
 from storage.limits import PAGE_SIZE
@@ -109,8 +111,8 @@ class Chronicler:
     ) -> Callable[[], None]:
         """Work that tells of a record that replaced rows of a tree, with what their files held.
 
-        A row in both got another file; one only in `new` is new. Where a file is too large to
-        have a history, the tree's begins anew.
+        A row in both got another place or file; one only in `new` is new. Where a file is too
+        large to have a history, the tree's begins anew.
         """
         before = {row.uid for row, _ in old}
         after = {row.uid: row for row in new}
@@ -133,7 +135,9 @@ class Chronicler:
                     self.archive.tree(tree).append(blocks(stack))
                 for one in stories:
                     if one.commits:
-                        one.known.upto = one.commits[-1].mark.bookmark.sequence
+                        # What was moved has gone on, and more of it may have been told.
+                        upto = one.commits[-1].mark.bookmark.sequence
+                        one.known.upto = max(one.known.upto, upto)
 
         return work
 
@@ -142,9 +146,13 @@ class Chronicler:
     ) -> Iterator[Block]:
         if story is not None:
             yield from story.blocks(self._store.disk, joined=False)
+        node = Node(row.parent, row.kind, row.name)
+        if now is not None and node != Node(now.parent, now.kind, now.name):
+            yield moved(row.uid, row.generation, mark, node)
+        if now is not None and (now.generation, now.file) == (row.generation, row.file):
+            return  # it keeps its file
         image = None if story is None else story.image(self._store.disk, stack)
         if now is None:
-            node = Node(row.parent, row.kind, row.name)
             yield from deleted(row.uid, row.generation, mark, node, image)
         else:
             new = self._made(now, stack) if now.file else NOTHING

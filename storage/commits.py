@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from storage import record
 from storage.checkpoint import inline
 from storage.database import Database
+from storage.databases import ancestry
 from storage.errors import StorageFull
 from storage.frames import Commit
+from storage.meters import Charge, charge
 from storage.record import Entry
 from storage.succession import began
 
@@ -28,6 +31,8 @@ class Commits:
         self._store = store
         self._journal = journal
         self._checkpointer = checkpointer
+        self.reshaped: Counter[int] = Counter()
+        """How often something was deleted or put in place, by the uid of the root."""
 
     def keep(self, changed: Sequence[Change]) -> int:
         """Queue one record of commits that SQLite has made; or take all of them back.
@@ -37,11 +42,14 @@ class Commits:
         at = record.now()
         changes = list(changed)
         newborn = [one for one, _ in changed if not one.born]
+        charges = [charge for one, _ in changed for charge in one.charges]
         rescheduled = [one for one, _ in changed if one.rescheduled]
         hastened = [one for one in rescheduled if _sooner(one.next_due, one.due)]
         added: list[Database] = []
         try:
-            rows = self._register(newborn, added, hastened) if newborn or hastened else None
+            rows = None
+            if newborn or hastened or charges:
+                rows = self._register(newborn, added, hastened, charges)
             if rows is not None:
                 changes.append((self._store.catalogue.database, rows))
             entries = [one.row_entry(record.ROW) for one in added]
@@ -88,8 +96,9 @@ class Commits:
             raise
         return self.keep(changes) if changes else 0
 
-    def keep_rows(self, entries: Sequence[Entry]) -> int:
-        """Commit the catalogue's open step together with `entries`, as one record."""
+    def keep_rows(self, entries: Sequence[Entry], *places: Database) -> int:
+        """Commit the catalogue's open step together with `entries`, as one record. Something ends
+        or begins in these places."""
         catalogue = self._store.catalogue.database
         at = record.now()
         made = catalogue.commit_frames()
@@ -101,6 +110,9 @@ class Commits:
             if isinstance(error, OSError):
                 raise self._full(error) from error
             raise
+        above = {one.tree for place in places for one in ancestry(place)}
+        for tree in above.union(one.tree for one in entries):
+            self.reshaped[tree] += 1
         catalogue.kept(sequence, at, made)
         self._checkpointer.wrote(catalogue, sequence, False)
         return sequence
@@ -136,10 +148,14 @@ class Commits:
         return StorageFull(f"the journal has no room: {error}", path=str(self._store.directory))
 
     def _register(
-        self, newborn: Sequence[Database], added: list[Database], hastened: Sequence[Database]
+        self,
+        newborn: Sequence[Database],
+        added: list[Database],
+        hastened: Sequence[Database],
+        charges: Sequence[Charge],
     ) -> Commit | None:
-        """Write the rows of newborns, and of ancestors that have none; and whose timers are due
-        earlier than the catalogue knew."""
+        """Write the rows of newborns, and of ancestors that have none; whose timers are due
+        earlier than the catalogue knew; and what was spent on meters."""
         catalogue = self._store.catalogue
         try:
             for one in newborn:
@@ -147,6 +163,8 @@ class Commits:
                 catalogue.has_file(one.take_uid())
             for one in hastened:
                 catalogue.set_due(one.take_uid(), one.next_due)
+            if charges:
+                charge(catalogue, charges)
             return catalogue.database.commit_frames()
         except BaseException:
             catalogue.database.rollback()

@@ -116,6 +116,11 @@ class Connection:
         """Whether a step is open."""
         return self._db.in_transaction
 
+    @property
+    def writes(self) -> bool:
+        """Whether the open step has written something."""
+        return self._db.txn_state("main") == apsw.SQLITE_TXN_WRITE
+
     def begin(self) -> None:
         """Open a step."""
         self._db.execute("begin", prepare_flags=_OWN)

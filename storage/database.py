@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -13,11 +12,12 @@ from weakref import WeakValueDictionary
 from storage import record
 from storage.connection import Bindings, Connection
 from storage.errors import StorageError, WrongThread
-from storage.frames import Commit, FrameReader
+from storage.frames import Commit, FrameReader, Mark
 from storage.history.story import Told
 from storage.kv import Kv
 from storage.layout import remove
 from storage.limits import CATALOGUE, PAGE_SIZE
+from storage.meters import Charge
 from storage.migrations import migrate
 from storage.record import Entry, Place
 from storage.rows import Rows
@@ -32,22 +32,6 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where in the -wal a commit stands that is not in the database file yet."""
-
-    sequence: int
-    time: int
-    """Microseconds since 1970."""
-    first: int
-    last: int
-    """Frames."""
-    before: int
-    """Pages of the database before it; 0 for the first commit of all."""
-    began: bool
-    """The actor began with it: until then the catalogue had no row of it."""
-
-
 class Database:
     """State of one actor, written in steps.
 
@@ -58,8 +42,8 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "deferred", "due", "generation", "has_file", "held", "in_step", "kind", "kv",
-        "limits", "marks",
+        "born", "charges", "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
+        "kv", "limits", "marks",
         "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
         "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
         "unkept",
@@ -81,6 +65,8 @@ class Database:
         """The newest record of this database in this process."""
         self.limits = store.limits
         """What this database may hold, and one statement do; `limit` changes it."""
+        self.charges: Sequence[Charge] = ()
+        """What the commit that is being made adds to the catalogue's sums of meters."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
@@ -164,6 +150,14 @@ class Database:
             self.pages = self.path.stat().st_size // PAGE_SIZE
         return self.pages * PAGE_SIZE
 
+    def growth(self) -> tuple[int, int]:
+        """Bytes that the open step adds to the database, and 1 if it is its first commit."""
+        connection = self._connection
+        if connection is None or not connection.writes:
+            return 0, 0
+        pages: int = connection.own("pragma page_count")[0][0]
+        return (pages - self.pages) * PAGE_SIZE, int(not self.born)
+
     def look(self) -> None:
         """Learn from the catalogue, once, whether there is state."""
         if self._known:
@@ -178,6 +172,14 @@ class Database:
         found = self._store.catalogue.find(above, self.kind, self.name)
         if found is not None:
             self.settle(found)
+
+    def stand(self, parent: Database | None, kind: str, name: str) -> None:
+        """It was moved there."""
+        if self.parent is not None:
+            self.parent._children.pop(self.name, None)
+        self.parent, self.kind, self.name = parent, kind, name
+        if parent is not None:
+            parent._children[name] = self
 
     def settle(self, row: Row) -> None:
         """This is the actor of that row."""
@@ -451,16 +453,21 @@ class Database:
         return self._connection
 
     @property
+    def undecided(self) -> bool:
+        """Whether something may be written that is neither kept nor undone yet."""
+        return self._connection is not None and self._connection.in_transaction
+
+    @property
     def at_rest(self) -> bool:
         """Whether everything is in its file, and nobody has that open."""
         return self._connection is None and not self.marks and not self.unkept
 
-    def peek(self, query: str) -> list[tuple[Any, ...]]:
+    def peek(self, query: str, bindings: Bindings | None = None) -> list[tuple[Any, ...]]:
         """Rows as of the newest commit, without a step. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
-            return connection.own(query)
+            return connection.own(query, bindings)
         finally:
             if not was_open:
                 self.close()
@@ -522,6 +529,11 @@ class Database:
             del self._store.databases.live[self.uid]
         self._forget()
 
+    def yield_place(self) -> None:
+        """Another one stands here: this one, if somebody has it still, is nobody for good."""
+        self.forget()
+        self._known = True
+
     @property
     def frames(self) -> int:
         """Frames that a checkpoint would move."""
@@ -540,12 +552,16 @@ class Database:
 
     @property
     def tree(self) -> int:
-        """Uid of the root above, which has one; its own if it is a root."""
-        one = self
+        """Whose history it is in: uid of the root above, which has one; its own if it is a root.
+        What was moved is in the one that it began in."""
+        one, homes = self, self._store.catalogue.homes if self.uid else {}
         while one.parent is not None:
+            if homes and (home := homes.get(one.uid or 0)):
+                return home
             one = one.parent
         one.look()  # a graft may have made it forget while what is below it stayed
-        return one.uid or 0
+        uid = one.uid or 0
+        return homes.get(uid, uid)
 
     @property
     def above(self) -> int:

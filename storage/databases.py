@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -33,6 +34,20 @@ class Databases:
             found = self._roots[key] = Database(self._store, None, kind, name)
         return found
 
+    def move(self, database: Database, parent: Database | None, kind: str, name: str) -> None:
+        """A database stands somewhere else from now on, and who was there is nobody."""
+        if database.parent is None:
+            self._roots.pop((database.kind, database.name), None)
+        database.stand(parent, kind, name)
+        if parent is None:
+            self._roots[kind, name] = database
+
+    def knows(self, database: Database) -> bool:
+        """Whether this is the one that stands in its place, and nobody took that meanwhile."""
+        if database.parent is None:
+            return self._roots.get((database.kind, database.name)) is database
+        return database.parent.child(database.name) is database and self.knows(database.parent)
+
     def at(self, row: Row) -> Database:
         """The database of a row, in memory or made to be."""
         found = self.live.get(row.uid)
@@ -53,6 +68,14 @@ class Databases:
             made = 1 + max(after, self._generations.get(uid, 0))
             self._generations[uid] = made
             return made
+
+
+def ancestry(database: Database) -> Iterator[Database]:
+    """It and all above it."""
+    one: Database | None = database
+    while one is not None:
+        yield one
+        one = one.parent
 
 
 def uid_above(database: Database) -> int:

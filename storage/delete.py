@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from storage import record
 from storage.errors import StorageError
-from storage.succession import replaced, stories
+from storage.meters import forget
+from storage.succession import homes_of, over, replaced, stories
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -28,20 +29,23 @@ def delete(store: Store, database: Database) -> int:
             one.forget()
         return database.sequence
     rows = store.catalogue.subtree(database.take_uid())
-    told = stories(store, rows)
+    told, homes = stories(store, rows), homes_of(store, rows)
     living = list(database.family())  # again: telling of them has brought some to life
-    tree = database.tree
     for one in living:
         one.close()
     try:
         store.catalogue.remove([row.uid for row in rows])
-        sequence = store.commits.keep_rows([row.entry(record.DELETE, tree) for row in rows])
+        forget(store.catalogue, [row.uid for row in rows])
+        forgotten = [] if database.parent is not None else over(store, homes.values())
+        entries = [row.entry(record.DELETE, homes[row.uid]) for row in rows]
+        entries += map(record.forget, forgotten)
+        sequence = store.commits.keep_rows(entries, database)
     except BaseException:
-        store.catalogue.database.rollback()
+        store.catalogue.undo()
         raise
-    replaced(store, tree, sequence, told, ())
+    replaced(store, sequence, told, (), homes, forgotten)
     for one in living:
         one.forget()
     database.sequence = sequence
-    store.on_graft({row.uid for row in rows})
+    store.on_graft(dict.fromkeys([row.uid for row in rows]))
     return sequence

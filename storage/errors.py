@@ -30,6 +30,9 @@
         ├── StorageFull               no room: the step was rolled back
         ├── MigrationFailed           a migration raised; none of it was applied
         ├── NoState                   what was to be copied was never written (LookupError)
+        ├── NameTaken                 an actor is to move where one is already (ValueError)
+        ├── BelowItself               an actor is to move below itself (ValueError)
+        ├── MovedMeanwhile            what was about to be replaced is not where it was
         ├── BadArchive                a file to import is not what it should be (ValueError)
         ├── TransactionAcrossAwait    `with transaction():` met a suspension or a call
         ├── WrongThread               storage used off the thread of its runtime
@@ -270,6 +273,23 @@ class MigrationFailed(StorageError):
 
 class NoState(StorageError, LookupError):
     """An actor that has never written was asked for its state. Field: `name`."""
+
+
+class NameTaken(StorageError, ValueError):
+    """An actor of that name is there already, with state or running. Field: `name`."""
+
+    hint = "delete or rename what is there first, or choose another name"
+
+
+class BelowItself(StorageError, ValueError):
+    """An actor was to move below itself, or below one of its own facets. Field: `name`."""
+
+
+class MovedMeanwhile(StorageError):
+    """What a restore, clone or import was about to put in place, or to replace, was moved before
+    it was done. Nothing was changed. Field: `name`."""
+
+    hint = "do it again"
 
 
 class BadArchive(StorageError, ValueError):

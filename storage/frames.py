@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,22 @@ class Commit(NamedTuple):
 
     size: int
     pages: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where in the -wal a commit stands that is not in the database file yet."""
+
+    sequence: int
+    time: int
+    """Microseconds since 1970."""
+    first: int
+    last: int
+    """Frames."""
+    before: int
+    """Pages of the database before it; 0 for the first commit of all."""
+    began: bool
+    """The actor began with it: until then the catalogue had no row of it."""
 
 
 class FrameReader:

@@ -9,7 +9,7 @@ leaves files that nobody names, and their uids or generations are given again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from storage import record
 from storage.catalogue import Row
 from storage.databases import uid_above
 from storage.endings import NO_TREE, Ending
-from storage.errors import NoState, StorageError
+from storage.errors import MovedMeanwhile, NoState, StorageError
 from storage.layout import remove
 from storage.leftovers import note
 from storage.reading import due_of, objects_of
 from storage.record import Entry
 from storage.snapshot import sync_folders
-from storage.succession import began, replaced, stories
+from storage.succession import began, homes_of, over, replaced, stories
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -43,6 +43,8 @@ class Scion:
     make: Callable[[Path], None] | None
     """Writes and syncs the file, on any thread; None where there is none to make: the actor has
     none, or keeps the one that it has."""
+    home: int = 0
+    """Whose history it is in; 0: as its place says."""
 
 
 class Graft:
@@ -141,7 +143,7 @@ class Graft:
             self._over = True
             self._store.objects.let_go()
 
-    def _entries(self, old: Sequence[Row], tree: int) -> list[Entry]:
+    def _entries(self, old: Sequence[Row], homes: dict[int, int]) -> list[Entry]:
         """Change the catalogue, as part of its open step; what else the record says. `old` are
         the rows that do not stay as they are."""
         catalogue = self._store.catalogue
@@ -150,21 +152,37 @@ class Graft:
         catalogue.remove(list(was))
         for scion in self._changed:
             row = scion.row
-            catalogue.put(row._replace(due=self._dues.get(row.uid, row.due)))
+            catalogue.put(row._replace(due=self._due(row)))
+            catalogue.set_home(row.uid, self._apart(scion, homes))
         gone = [row for row in old if row.uid not in new]
         fresh = [scion.row for scion in self._changed if scion.row.uid not in was]
         made = [scion.row for scion in self._changed if scion.make is not None]
-        ended = self._target.uid if self._target.parent is None else None
+        moved = [was[scion.row.uid] for scion in self._changed if _is_moved(scion.row, was)]
         before = {row.uid: row.generation for row in old if row.file}
         return [
-            *[row.entry(record.DELETE, ended or tree) for row in gone],
-            *[row.entry(record.ROW, tree) for row in fresh],
-            *[row.entry(record.BIND, tree, before.get(row.uid, 0)) for row in made],
+            *[row.entry(record.DELETE, homes[row.uid]) for row in gone],
+            *[row.entry(record.ROW, homes[row.uid]) for row in fresh],
+            *[row.entry(record.MOVE, homes[row.uid]) for row in moved],
+            *[row.entry(record.BIND, homes[row.uid], before.get(row.uid, 0)) for row in made],
         ]
 
-    def _tree(self) -> int:
-        """Uid of the root that the target is, or is below."""
-        return self._scions[0].row.uid if self._target.parent is None else self._target.tree
+    def _apart(self, scion: Scion, homes: dict[int, int]) -> int:
+        """Its home, if its place says another one."""
+        row = scion.row
+        return 0 if homes[row.uid] == self._place_home(row, homes) else homes[row.uid]
+
+    def _place_home(self, row: Row, homes: dict[int, int]) -> int:
+        """Whose history an actor that begins there is in."""
+        above = self._target.parent
+        return homes.get(row.parent) or (row.uid if above is None else above.tree)
+
+    def _homes(self, old: Sequence[Row]) -> dict[int, int]:
+        """Whose histories all of them are in. What is above the target has its rows by now."""
+        homes = homes_of(self._store, old)
+        for scion in self._scions:
+            uid = scion.row.uid
+            homes[uid] = scion.home or homes.get(uid) or self._place_home(scion.row, homes)
+        return homes
 
     def _bind(self) -> int:
         store, target = self._store, self._target
@@ -180,32 +198,53 @@ class Graft:
         living = self._living(old, stay)
         if any(one.in_step or one.deferred for one in living):
             raise StorageError(f"{target.name!r} is in use: a step of it, or below it, is open")
-        if uid_above(target) != self._scions[0].row.parent:
-            raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
+        self._check_place({row.uid for row in rows})
         for one in living:
             one.close()
         added: list[Database] = []
         try:
             store.commits.add_above(target, added)
-            tree = self._tree()  # now: its root may not have had a uid
+            homes = self._homes(rows)  # now: its root may not have had a uid
             above = [one.row_entry(record.ROW) for one in added]
-            sequence = store.commits.keep_rows([*above, *self._entries(old, tree)])
+            entries = self._entries(old, homes)
+            whole = target.parent is None and old
+            forgotten = over(store, (homes[row.uid] for row in old)) if whole else []
+            sequence = store.commits.keep_rows(
+                [*above, *entries, *map(record.forget, forgotten)], target
+            )
         except BaseException:
-            store.catalogue.database.rollback()
+            store.catalogue.undo()
             for one in added:
                 one.row = False
             raise
         # From here on nothing may fail: the record cannot be taken back.
         began(store, added, sequence)
-        replaced(store, tree, sequence, told, [scion.row for scion in self._changed])
+        replaced(store, sequence, told, [one.row for one in self._changed], homes, forgotten)
         for one in living:
             one.forget()
         target.sequence = sequence
         if self._note is not None:
             gone = partial(store.disk.unlink, self._note)
             store.chronicler.endings.add(Ending(NO_TREE, sequence, sequence, gone))
-        store.on_graft({row.uid for row in old} | {scion.row.uid for scion in self._changed})
+        dues: dict[int, int | None] = dict.fromkeys([row.uid for row in old])
+        store.on_graft(dues | {one.row.uid: self._due(one.row) for one in self._changed})
         return sequence
+
+    def _due(self, row: Row) -> int | None:
+        return self._dues.get(row.uid, row.due)
+
+    def _check_place(self, there: Collection[int]) -> None:
+        """Whether the target is where it was, and nobody who is to come is somewhere else."""
+        target, first = self._target, self._scions[0].row
+        if uid_above(target) != first.parent:
+            raise NoState(f"what was above {target.name!r} was replaced", name=target.name)
+        named = (target.kind, target.name) == (first.kind, first.name)
+        if not named or not self._store.databases.knows(target):
+            raise MovedMeanwhile(f"{first.name!r} was moved meanwhile", name=first.name)
+        for scion in self._scions:
+            if scion.row.uid not in there and self._store.catalogue.has(scion.row.uid):
+                name = scion.row.name
+                raise MovedMeanwhile(f"{name!r} was moved meanwhile", name=name)
 
     def _living(self, old: Sequence[Row], stay: Collection[Row]) -> list[Database]:
         """Databases in memory that must learn what they are from now on."""
@@ -218,3 +257,8 @@ class Graft:
             for one in self._target.family()
             if one.uid in ended or (fresh and one.uid not in stays)
         ]
+
+
+def _is_moved(row: Row, was: Mapping[int, Row]) -> bool:
+    before = was.get(row.uid)
+    return before is not None and before.place != row.place

@@ -7,7 +7,7 @@ sector that holds an older one:
              time u64, microseconds since 1970 | body length u32 | body crc u32 |
              previous u32 | made u32 | header crc u32 | zero u32               64 bytes
     body     entries, one after the other; each begins
-             kind u8 | uid u64 | generation u32 | uid of the tree's root u64
+             kind u8 | uid u64 | generation u32 | whose history it is in u64
       PAGES  1: pages in the database u32 | count u32 |
              count x (page number u32, gap start u16, gap length u16) |
              count images of 4096 bytes, each without its gap
@@ -16,7 +16,9 @@ sector that holds an older one:
       BIND   4: the file of this generation, complete and synced before the record, takes the
              place of the one before
       ROW    5: an actor begins; it has no file, unless CREATE or BIND follows
-             the last four: replaced generation u32 (0: none) | uid of the parent u64 |
+      MOVE   6: an actor has another parent or name from now on; it stood at the place given
+      FORGET 7: nobody is left whose history is in that tree's; it is removed
+             the last six: replaced generation u32 (0: none) | uid of the parent u64 |
              length of kind u16 | length of name u16 | kind | name, UTF-8
 
 `previous` is the header crc of the record before (of the segment header for the first), so a
@@ -57,8 +59,10 @@ _PAGES = struct.Struct("<II")
 _EVENT = struct.Struct("<IQHH")
 _PAGE = struct.Struct("<IHH")
 MAGIC = b"FREC"
-PAGES, CREATE, DELETE, BIND, ROW = 1, 2, 3, 4, 5
-_EVENTS = (CREATE, DELETE, BIND, ROW)
+PAGES, CREATE, DELETE, BIND, ROW, MOVE, FORGET = 1, 2, 3, 4, 5, 6, 7
+_EVENTS = (CREATE, DELETE, BIND, ROW, MOVE, FORGET)
+OF_FILES = (PAGES, CREATE, DELETE, BIND)
+"""What says something of a database file."""
 assert _HEADER.size + _CRC.size == HEADER - 4  # noqa: S101 - four bytes to spare
 
 
@@ -84,7 +88,7 @@ class Entry:
     commit: Commit | None = None
     """Size and pages; of PAGES only."""
     tree: int = 0
-    """Uid of the root of its tree."""
+    """Uid of the root of the tree whose history it is in."""
     place: Place = NOWHERE
     """Not of PAGES."""
     replaces: int = 0
@@ -109,6 +113,11 @@ class Entry:
             else:
                 images.append(image)
         return b"".join(heads + images)
+
+
+def forget(home: int) -> Entry:
+    """Nobody needs this history any more."""
+    return Entry(FORGET, home, tree=home)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from storage.layout import Layout
 from storage.limits import PAGE_SIZE, JournalLimits
 from storage.record import Entry, Record
 from storage.segment import Header, Segment, read_header, read_records
+from storage.syncing import sync_files
 from storage.template import template
 
 
@@ -142,7 +143,7 @@ def fold(records: Iterable[Record]) -> dict[int, Folded]:
     folded: dict[int, Folded] = {}
     for one in records:
         for entry in one.entries():
-            if entry.kind == record.ROW:
+            if entry.kind not in record.OF_FILES:
                 continue
             folded.setdefault(entry.uid, Folded()).add(entry)
     return folded
@@ -152,9 +153,13 @@ def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
     """Bring the files to the state after the last record, and sync them."""
     folded = fold(records)
     directories = {layout.root}
+    written: list[Path] = []
     for uid, file in folded.items():
-        file.write(disk, layout, uid)
+        path = file.write(disk, layout, uid)
+        if path is not None:
+            written.append(path)
         directories.add(layout.folder(uid))
+    sync_files(disk, written)
     directories.add(layout.databases)
     for directory in directories:
         if directory.exists():
@@ -189,27 +194,26 @@ class Folded:
             self.size = entry.commit.size
             self.pages.update(entry.commit.pages)
 
-    def write(self, disk: Disk, layout: Layout, uid: int) -> None:
-        """Bring its file to that state, and sync it but not its name."""
+    def write(self, disk: Disk, layout: Layout, uid: int) -> Path | None:
+        """Bring its file to that state; the file, which is not synced, if it has one."""
         for generation in self.stale - {self.generation}:
             layout.remove(disk, uid, generation)
         path = layout.path(uid, self.generation)
         if self.deleted:
             layout.remove(disk, uid, self.generation)
-            return
+            return None
         if self.created:
-            layout.remove(disk, uid, self.generation)
             path.parent.mkdir(parents=True, exist_ok=True)
-            disk.write_file(path, template(), sync=False)
+            disk.write_file(path, template(), sync=False)  # whatever it held is cut off
         elif not path.exists():
-            return  # the file is gone; whoever opens it is told so
+            return None  # the file is gone; whoever opens it is told so
         disk.unlink(path.with_name(path.name + "-wal"))
         fd = disk.open(path, os.O_RDWR)
         try:
             self._write_pages(disk, fd)
-            disk.sync(fd)
         finally:
             disk.close(fd)
+        return path
 
     def _write_pages(self, disk: Disk, fd: int) -> None:
         for number, page in self.pages.items():

@@ -2,6 +2,10 @@
 
 History is not rewritten: the restored files are new generations, put in place by one record,
 and the bookmark before that record leads back.
+
+The target keeps the place that it has; all below it stand where they stood. An actor that was
+below it then and has been moved out since stays where it is: what it was comes back as a copy of
+it. One that came in since is deleted.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING
 from storage.catalogue import Row
 from storage.errors import BookmarkAhead, NoState
 from storage.graft import Graft, Scion
-from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, TreeState, rewind
+from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, rewind
 from storage.limits import PAGE_SIZE
 from storage.template import template
 
@@ -47,8 +51,11 @@ class Restore:
         self._target = target
         self._bookmark = bookmark
         self._uid = target.uid
-        self._tree = target.tree
-        self._rows = {row.uid: row for row in store.catalogue.subtree(self._tree)}
+        catalogue = store.catalogue
+        self._logs = {home: catalogue.members(home) for home in catalogue.linked(target.tree)}
+        """Who lives, by the history that it is in: all that may have been below the target."""
+        self._rows = {row.uid: row for rows in self._logs.values() for row in rows}
+        self._inside = {row.uid for row in catalogue.subtree(self._uid)}
         self._held = [store.databases.at(row) for row in self._rows.values() if row.file]
         self._telling = store.chronicler.keep(self._held)
         self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
@@ -63,10 +70,7 @@ class Restore:
         """Make the files. `BookmarkGone`, `HistoryCorrupt` and `NoState` change nothing."""
         if self._telling is not None:
             self._telling.all()
-        log = self._store.chronicler.archive.tree(self._tree)
-        nodes = {uid: Node(row.parent, row.kind, row.name) for uid, row in self._rows.items()}
-        state = rewind(log, nodes, self._current, self._bookmark)
-        scions = list(self._scions(state))
+        scions = list(self._scions(self._rewound()))
         self._graft = Graft(self._store, self._target, scions)
         self._graft.work()
 
@@ -96,39 +100,52 @@ class Restore:
             self._over = True
             self._store.objects.let_go()
 
+    def _rewound(self) -> dict[int, tuple[int, PastDatabase]]:
+        """Everybody as of then by uid, and whose history it is in."""
+        found: dict[int, tuple[int, PastDatabase]] = {}
+        for home, rows in self._logs.items():
+            log = self._store.chronicler.archive.tree(home)
+            nodes = {row.uid: Node(*row.place) for row in rows}
+            state = rewind(log, nodes, self._current, self._bookmark)
+            found |= {uid: (home, one) for uid, one in state.databases.items()}
+        return found
+
     def _current(self, uid: int) -> Image:
         story: Story | None = self._stories.get(uid)
         return NOTHING if story is None else story.image(self._store.disk, self._stack)
 
-    def _scions(self, state: TreeState) -> Iterator[Scion]:
+    def _scions(self, past: dict[int, tuple[int, PastDatabase]]) -> Iterator[Scion]:
         """The target and what was below it then, parents first."""
-        past = state.databases
         if self._uid not in past:
             raise NoState(
                 f"{self._target.name!r} did not exist at {self._bookmark}", name=self._target.name
             )
         below: dict[int, list[int]] = {}
-        for uid, one in past.items():
+        for uid, (_, one) in past.items():
             below.setdefault(one.node.parent, []).append(uid)
+        copies: dict[int, int] = {}
         waiting = [self._uid]
         while waiting:
             uid = waiting.pop()
-            yield self._scion(past[uid])
+            if uid in self._rows and uid not in self._inside:
+                copies[uid] = self._store.call(self._store.catalogue.new_uid)
+            yield self._scion(*past[uid], copies)
             waiting += below.get(uid, [])
 
-    def _scion(self, past: PastDatabase) -> Scion:
-        now = self._rows.get(past.uid)
-        node = past.node if past.uid != self._uid else None
-        if node is None and now is not None:  # it keeps the place that it has
-            node = Node(now.parent, now.kind, now.name)
-        assert node is not None  # noqa: S101 - the target exists
+    def _scion(self, home: int, past: PastDatabase, copies: dict[int, int]) -> Scion:
+        now, node = self._rows.get(past.uid), past.node
+        if past.uid == self._uid and now is not None:  # it keeps the place that it has
+            node = Node(*now.place)
         # Without a file then, an empty one is as good: for the journal, and for what happens until
         # `finish`, it is a switch like any other.
         disk = self._store.disk
         make = partial(_write, disk, past) if past.size else partial(_write_empty, disk)
         newest = max(past.generation, now.generation if now else 0)
+        place = node._replace(parent=copies.get(node.parent, node.parent))
+        if past.uid in copies:
+            return Scion(Row(copies[past.uid], *place, 1, 1), make)
         generation = self._store.databases.new_generation(past.uid, newest)
-        return Scion(Row(past.uid, node.parent, node.kind, node.name, generation, 1), make)
+        return Scion(Row(past.uid, *place, generation, 1), make, home)
 
 
 def _write_empty(disk: Disk, path: Path) -> None:
@@ -151,7 +168,7 @@ def bookmark_at(store: Store, database: Database, at: float) -> Callable[[], Boo
     database.look()
     store.sync()  # what is told must be durable
     tree, now = database.tree, store.bookmark()
-    rows = store.catalogue.subtree(tree)
+    rows = store.catalogue.members(tree)
     telling = store.chronicler.keep(store.databases.at(row) for row in rows if row.file)
 
     def find() -> Bookmark:

@@ -60,15 +60,18 @@ class Entry(NamedTuple):
 class Schedule:
     """The timers of one database, as part of its steps."""
 
-    __slots__ = ("_database", "_ready")
+    __slots__ = ("_database", "_ready", "kept_for")
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ready = False
+        self.kept_for: object = None
+        """What their actor runs, if that is kept beside them: whoever keeps it sets this."""
 
     def forget(self) -> None:
         """Look again whether the table is there: the step that made it was rolled back."""
         self._ready = False
+        self.kept_for = None
 
     def add(self, entry: Entry) -> int:
         """Keep a new timer, in the place of the one of its name; its id, whatever `entry` says."""
@@ -103,13 +106,28 @@ class Schedule:
         found = self._read("where id = ?", number)
         return found[0] if found else None
 
+    def named(self, name: str) -> Entry | None:
+        """The timer of a name."""
+        found = self._read("where name = ?", name)
+        return found[0] if found else None
+
     def pending(self) -> list[Entry]:
         """Those to be delivered, the next one first."""
         return self._read("where due is not null order by due, id")
 
-    def dead(self, most: int = -1) -> list[Entry]:
+    def dead(self) -> list[Entry]:
         """Those that were given up, the oldest first."""
-        return self._read("where due is null order by id limit ?", most)
+        return self._read("where due is null order by id")
+
+    def trim(self, most: int) -> None:
+        """Forget the oldest of those that were given up, until there are no more than that."""
+        over = self.count(dead=True) - most
+        if over > 0:
+            query = (
+                "delete from _facets_timers where id in "
+                "(select id from _facets_timers where due is null order by id limit ?)"
+            )
+            self._write(query, over)
 
     def first(self, but: Collection[int] = ()) -> Entry | None:
         """The next one to be delivered of those that are not among `but`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -106,8 +106,8 @@ class Store:
         """Runs a function on the store's thread, for another one that waits for its result."""
         self.on_due: Callable[[Database], None] = _ignore
         """Told of a database whose `next_due` a commit changed."""
-        self.on_graft: Callable[[Collection[int]], None] = _ignore
-        """Told of the uids whose rows were replaced or removed."""
+        self.on_graft: Callable[[Mapping[int, int | None]], None] = _ignore
+        """Told of the uids whose rows were replaced or removed, with what is `due` there now."""
         if opening is not None:
             self._journal.on_record = True
             self.replica = Shipper(
@@ -236,6 +236,10 @@ class Store:
     def gone(self, row: Row) -> int | None:
         """The file of this row is no longer its own; the first record that it may lack."""
         return self._checkpointer.forget(row.uid)
+
+    def postpone(self, row: Row) -> None:
+        """Nothing of this database is told to the history before what is told next."""
+        self._checkpointer.postpone(row.uid)
 
     # -- durability ---------------------------------------------------------------------
 

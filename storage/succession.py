@@ -6,7 +6,7 @@ cannot be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,30 +36,51 @@ def stories(store: Store, rows: Sequence[Row]) -> list[tuple[Row, Story | None]]
     return [(row, told(store.databases.at(row)) if row.file else None) for row in rows]
 
 
+def homes_of(store: Store, rows: Sequence[Row]) -> dict[int, int]:
+    """By uid, whose history each actor of a subtree is in; parents come before children."""
+    said, found = store.catalogue.homes, dict[int, int]()
+    for row in rows:
+        above = found.get(row.parent) or (store.databases.at(row).tree if row.parent else row.uid)
+        found[row.uid] = said.get(row.uid) or above
+    return found
+
+
+def over(store: Store, homes: Iterable[int]) -> list[int]:
+    """Histories that nobody needs any more, now that a whole tree with part in these is gone."""
+    return [home for home in sorted(set(homes)) if store.catalogue.is_over(home)]
+
+
 def replaced(
     store: Store,
-    tree: int,
     sequence: int,
     old: Sequence[tuple[Row, Story | None]],
     new: Sequence[Row],
+    homes: Mapping[int, int],
+    forgotten: Collection[int] = (),
 ) -> None:
-    """Record `sequence` put `new` in the place of `old`, and no row is in both. The files of the
-    old ones are removed when the record is durable and history has what they held."""
-    files = [row for row, _ in old if row.file]
+    """Record `sequence` put `new` in the place of `old`; `homes` says whose histories they are in.
+    Files that nobody has any more are removed when the record is durable and history has what they
+    held. Histories that are `forgotten` go as well."""
+    for home in dict.fromkeys(homes[row.uid] for row in (*(row for row, _ in old), *new)):
+        ends = [one for one in old if homes[one[0].uid] == home]
+        begins = [row for row in new if homes[row.uid] == home]
+        mark = bookmark(store.epoch, sequence, now())
+        told = store.chronicler.ended(home, mark, ends, begins)
+        forget = partial(store.chronicler.archive.forget, home)
+        tell = forget if home in forgotten else told
+        needed, remains = _remains(store, sequence, ends, begins)
+        store.chronicler.endings.add(Ending(home, sequence, needed, tell, remains))
+
+
+def _remains(
+    store: Store, sequence: int, old: Sequence[tuple[Row, Story | None]], new: Sequence[Row]
+) -> tuple[int, list[Remains]]:
+    """The oldest record that is needed until these are told of, and the files that end."""
+    kept = {(row.uid, row.generation) for row in new if row.file}
+    files = [row for row, _ in old if row.file and (row.uid, row.generation) not in kept]
+    firsts = [first for row in files if (first := store.gone(row)) is not None]
     remains = [
         Remains(store.layout.path(row.uid, row.generation), store.databases.live.get(row.uid))
         for row in files
     ]
-    firsts = [store.gone(row) for row in files]
-    needed = min([one for one in firsts if one is not None], default=sequence)
-    mark = bookmark(store.epoch, sequence, now())
-    endings = store.chronicler.endings
-    first = old[0][0] if old else None
-    if first is not None and not first.parent and first.uid not in {row.uid for row in new}:
-        # A whole tree is gone, and its history with it.
-        forget = partial(store.chronicler.archive.forget, first.uid)
-        endings.add(Ending(first.uid, sequence, needed, forget, remains))
-        old, remains = (), []
-    if old or new:
-        tell = store.chronicler.ended(tree, mark, old, new)
-        endings.add(Ending(tree, sequence, needed, tell, remains))
+    return min(firsts, default=sequence), remains

@@ -50,6 +50,7 @@ def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path, runtime:
         facets.FileLimits,
         facets.Limits,
         facets.IsolateLimits,
+        facets.TimerLimits,
     ],
 )
 def test_every_limit_has_a_row(limits: type) -> None:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import pickle
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from typing import Any
 
 from actors.ray.errors import HostLost
-from actors.ray.outbox import Message
+from actors.ray.outbox import PATIENCE, Message
 from actors.ray.shipping import Shipment
 from actors.ray.wire import load, load_error
 
 CALLER = uuid.uuid4().hex
 """This process, to hosts."""
+SILENCE = PATIENCE + 5.0
+"""Seconds without an answer after which a host is suspected to be stuck."""
+GREETING = 3.0
+"""Seconds in which a suspect must greet."""
 _ids = itertools.count(1)
 
 
@@ -110,7 +115,8 @@ class Link:
     async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         try:
-            token, messages = await self.handle.exchange.remote(self._caller, classes, queue)
+            request = pickle.dumps((self._caller, classes, queue), protocol=5)
+            token, messages = load(await self._asked(self.handle.exchange.remote(request)))
         except Exception as error:
             self._lost(calls, error)
             return
@@ -125,13 +131,29 @@ class Link:
         try:
             while self._unsure:
                 asked = next(reversed(self._unsure.values()))
-                token, messages = await self.handle.collect.remote(self._caller, asked)
+                request = self.handle.collect.remote(self._caller, asked)
+                token, messages = await self._asked(request)
                 self._deliver(messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
         finally:
             self._collecting = False
+
+    async def _asked(self, request: Any) -> Any:
+        """The answer to a request. A host that gives none in time, and does not even greet, is
+        stopped or stuck, which Ray does not see: it is ended, and Ray starts it again."""
+        handle = self.handle
+        try:
+            return await asyncio.wait_for(request, SILENCE)
+        except TimeoutError:
+            import ray
+
+            try:
+                await asyncio.wait_for(handle.greet.remote(), GREETING)
+            except TimeoutError:
+                ray.kill(handle, no_restart=False)
+            raise
 
     def _deliver(self, messages: list[Message]) -> None:
         for message in messages:

@@ -12,7 +12,7 @@ from typing import Any
 
 LINGER = 0.002
 """Seconds that a request waits for its other calls once one is done."""
-PATIENCE = 10.0
+PATIENCE = 3.0
 """Seconds after which a request that waits returns with nothing, so that a caller who is gone
 is noticed."""
 

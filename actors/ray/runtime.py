@@ -22,7 +22,6 @@ from actors.ray.hosting import Hosting, Plan
 from actors.ray.router import NAMESPACE, Router, actor_name, handle, host_name, router
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
-from storage.objects import FolderStore
 
 A = TypeVar("A", bound=Actor)
 
@@ -38,10 +37,15 @@ class RayRuntime:
     from what was acknowledged. The Ray connection that is there is used, else `ray.init(address)`
     makes one, which `close` ends with the hosts on it.
 
-    Arguments: `root`, a directory that every host can reach; `hosts`, how many, for the life of the
-    directory; `name`, of the runtime within the cluster, from `root` if not given; `resources`,
-    Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); the others as for
-    `LocalRuntime`.
+    With a `replica`, a host may be started on any node: what its disk there lacks comes out of the
+    replica, and whoever was before can acknowledge nothing more. With `durability="replicated"`
+    acknowledged writes survive the loss of a node and its disk.
+
+    Arguments: `root`, a directory that every host can reach, or with a `replica` one on each
+    node's own disk (`$NAME` in it is looked up in the environment of the host); `hosts`, how many,
+    for the life of the directory; `name`, of the runtime within the cluster, from `root` if not
+    given; `resources`, Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); the
+    others as for `LocalRuntime`.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class RayRuntime:
         resources: Mapping[str, Any] = MappingProxyType({}),
         **options: Any,
     ) -> None:
-        self.root = Path(root).resolve()
+        self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
         self._hosts = [host_name(index) for index in range(hosts)]
@@ -76,7 +80,7 @@ class RayRuntime:
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
         directory = await asyncio.to_thread(
-            settle, FolderStore(self.root), self._hosts, uuid.uuid4().hex
+            settle, self._plan.shared(), self._hosts, uuid.uuid4().hex
         )
         greetings = await asyncio.gather(*[self._start(host, directory) for host in self._hosts])
         _check_python(greetings)
@@ -152,8 +156,7 @@ class RayRuntime:
     async def _perform(self, verb: str, cls: type[Actor], name: str, *args: Any) -> Any:
         link = await self._open().link(cls.kind, name)
         shipment = pack(cls)
-        await link.handle.exchange.remote(self.name, [shipment], [])
-        return await link.handle.perform.remote(verb, cls.kind, name, *args)
+        return await link.handle.perform.remote(shipment, verb, name, *args)
 
     async def stats(self) -> dict[str, Stats]:
         """What runs now, by host."""

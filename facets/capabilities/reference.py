@@ -32,7 +32,7 @@ class StubCapability(Capability):
         """What is known of it without waking it."""
         running = self.stub._node.activation
         if running is not None:
-            return running.methods
+            return running.body.contract.methods
         cls = self._class()
         return {} if cls is None else contract_of(cls, _base_of(cls)).methods
 

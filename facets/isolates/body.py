@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from storage.limits import StorageLimits
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.timers import TimerCall
     from facets.isolates.opening import AnySession
     from facets.isolates.serving import Asked
     from facets.isolates.target import IsolateActor
@@ -90,6 +91,22 @@ class IsolateBody:
                 yield self._interface.convert(call.method, item)
         finally:
             await items.aclose()
+
+    def check_timed(self, method: str) -> None:
+        """A private one is looked for inside, when its time comes."""
+        if not method.startswith("_"):
+            self.contract.check(method, "call")
+
+    def deliver(
+        self,
+        call: TimerCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[], None],
+    ) -> Any:
+        """Run the method inside; the guest says in its last step that it is done."""
+        work = self._session.deliver(call.delivery.timer, call.method, args, kwargs, call)
+        return Waiting(work)
 
     def limits(self, most: StorageLimits) -> StorageLimits:
         """Statements of code that is not trusted run on the loop too: they must be short."""

@@ -57,7 +57,7 @@ class Calls:
         self._sent += 1
         call = Pending(self._sent, streams, cause)
         if meter is not None:
-            name = target if isinstance(target, str) else target[1]
+            name = target if isinstance(target, str) else target[-1]
             started = meter.begin("stream" if streams else "call", name)
             call.meter, call.started = meter, started
         self._open[call.id] = call

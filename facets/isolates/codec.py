@@ -44,6 +44,8 @@ COLLISIONS = 1 << 16
 choose numbers for their hashes, and the host takes seconds to make a set of thousands with one."""
 SHAPES = 256
 """Rows of so many different columns may be in one frame: each takes a class of its own."""
+PAUSE = 256
+"""Containers that are lifted in some tenths of a millisecond."""
 _FEW = 16
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What reading a message raises that is not what it should be; its sender has lied."""
@@ -151,10 +153,13 @@ class Blob:
 class Tail(str):
     """The attachments of a frame that came in, and what references in it mean."""
 
-    __slots__ = ("collisions", "references", "shapes")
+    __slots__ = ("collisions", "left", "pause", "references", "shapes")
     references: References | None
     collisions: int
     shapes: set[tuple[str, ...]]
+    left: int
+    """Containers to lift before `pause` is called; if it is 0 at first, it never is."""
+    pause: Callable[[], None] | None
 
 
 class _Refused(Exception):
@@ -177,10 +182,13 @@ def pack(header: object, blob: Blob | None = None) -> bytes:
     return b"".join((data, b"\n", "".join(blob.parts).encode()))
 
 
-def unpack(frame: bytes, references: References | None = None) -> tuple[Any, str | None]:
+def unpack(
+    frame: bytes, references: References | None = None, pause: Callable[[], None] | None = None
+) -> tuple[Any, Tail | None]:
     """Header and attachments of a frame; ValueError if it is none.
 
     The attachments are None if no value in the header is tagged; there is nothing to lift then.
+    `pause` is called again and again while values are lifted.
     """
     head, _, tail = frame.partition(b"\n")
     try:
@@ -192,6 +200,7 @@ def unpack(frame: bytes, references: References | None = None) -> tuple[Any, str
     attached = Tail(tail.decode())
     attached.references = references
     attached.collisions, attached.shapes = 0, set()
+    attached.left, attached.pause = 0 if pause is None else PAUSE, pause
     return header, attached
 
 
@@ -383,7 +392,7 @@ def _locate(v: object, path: str, depth: int, like: Blob) -> tuple[str, str] | N
 # -- the other direction: everything below reads what an untrusted guest wrote -----------------
 
 
-def lift(v: Any, blob: str | None) -> Any:
+def lift(v: Any, blob: Tail | None) -> Any:
     """The value that a header and its attachments stand for.
 
     Raises ValueError for an unknown tag, a malformed or too deep value; never anything else.
@@ -398,12 +407,15 @@ def lift(v: Any, blob: str | None) -> Any:
         raise ValueError(f"a malformed value: {type(error).__name__}: {error}") from None
 
 
-def _lift(v: Any, blob: str, depth: int) -> Any:
+def _lift(v: Any, blob: Tail, depth: int) -> Any:
     kind = type(v)
     if kind in _SIMPLE:
         return v
     if depth > 3 * MAX_DEPTH:
         raise ValueError("nested too deeply")
+    blob.left -= 1
+    if not blob.left:
+        _pause(blob)
     if kind is list:
         return [x if type(x) in _SIMPLE else _lift(x, blob, depth + 1) for x in v]
     tagged = v.get("$")
@@ -412,35 +424,44 @@ def _lift(v: Any, blob: str, depth: int) -> Any:
     return _LIFT[tagged[0]](tagged, blob, depth + 1)
 
 
-def _span(x: list[Any], blob: str) -> str:
+def _pause(blob: Tail) -> None:
+    blob.left = PAUSE
+    if blob.pause is not None:
+        blob.pause()
+
+
+def _span(x: list[Any], blob: Tail) -> str:
     at, size = x[1], x[2]
     if type(at) is not int or type(size) is not int or not 0 <= at <= at + size <= len(blob):
         raise ValueError("an attachment that is not there")
     return blob[at : at + size]
 
 
-def _lift_list(x: Any, blob: str, depth: int) -> list[Any]:
+def _lift_list(x: Any, blob: Tail, depth: int) -> list[Any]:
     if type(x) is not list:
         raise ValueError("a list was expected")
+    blob.left -= 1
+    if not blob.left:
+        _pause(blob)
     return [_lift(item, blob, depth) for item in x]
 
 
-def _lift_keys(x: Any, blob: str, depth: int) -> list[Any]:
+def _lift_keys(x: Any, blob: Tail, depth: int) -> list[Any]:
     """Values that are about to be hashed."""
     keys = _lift_list(x, blob, depth)
     _collide(keys, blob)
     return keys
 
 
-def _collide(keys: list[Any], blob: str) -> None:
-    if len(keys) > _FEW and isinstance(blob, Tail):
+def _collide(keys: list[Any], blob: Tail) -> None:
+    if len(keys) > _FEW:
         found = Counter(map(hash, keys)).values()
         blob.collisions += sum([n * n for n in found if n > 1])
         if blob.collisions > COLLISIONS:
             raise ValueError("too many values with the same hash")
 
 
-def _lift_pairs(x: Any, blob: str, depth: int) -> dict[Any, Any]:
+def _lift_pairs(x: Any, blob: Tail, depth: int) -> dict[Any, Any]:
     pairs = [(_lift(k, blob, depth), _lift(y, blob, depth)) for k, y in x]
     _collide([key for key, _ in pairs], blob)
     return dict(pairs)
@@ -452,7 +473,7 @@ def _names(x: Any) -> tuple[str, ...]:
     return tuple(x)
 
 
-def _lift_rows(x: list[Any], blob: str, depth: int) -> Rows:
+def _lift_rows(x: list[Any], blob: Tail, depth: int) -> Rows:
     columns = _names(x[1])
     values = [tuple(_lift_list(row, blob, depth)) for row in x[2]]
     if type(x[3]) is not int or any(len(row) != len(columns) for row in values):
@@ -460,35 +481,34 @@ def _lift_rows(x: list[Any], blob: str, depth: int) -> Rows:
     return Rows(columns, values, x[3])
 
 
-def _lift_row(x: list[Any], blob: str, depth: int) -> Row:
+def _lift_row(x: list[Any], blob: Tail, depth: int) -> Row:
     columns, values = _names(x[1]), _lift_list(x[2], blob, depth)
     if len(columns) != len(values):
         raise ValueError("a row that does not fit its columns")
-    if isinstance(blob, Tail) and columns not in blob.shapes:
+    if columns not in blob.shapes:
         blob.shapes.add(columns)
         if len(blob.shapes) > SHAPES:
             raise ValueError(f"rows of more than {SHAPES} shapes")
     return row_type(columns)(values)
 
 
-def _lift_record(x: list[Any], blob: str, depth: int) -> Record:
+def _lift_record(x: list[Any], blob: Tail, depth: int) -> Record:
     if type(x[1]) is not str or type(x[2]) is not dict:
         raise ValueError("a record was expected")
     return Record(x[1], {str(k): _lift(y, blob, depth) for k, y in x[2].items()})
 
 
-def _references(blob: str) -> References:
-    found = blob.references if isinstance(blob, Tail) else None
-    if found is None:
+def _references(blob: Tail) -> References:
+    if blob.references is None:
         raise ValueError("a reference where only data has a place")
-    return found
+    return blob.references
 
 
-def _lift_scientific(x: list[Any], blob: str, depth: int) -> Any:
+def _lift_scientific(x: list[Any], blob: Tail, depth: int) -> Any:
     return arrays.put_together(x[0], [_lift(part, blob, depth) for part in x[1:]], Record)
 
 
-_LIFT: dict[str, Callable[[list[Any], str, int], Any]] = {
+_LIFT: dict[str, Callable[[list[Any], Tail, int], Any]] = {
     "t": lambda x, blob, depth: tuple(_lift_list(x[1], blob, depth)),
     "e": lambda x, blob, depth: set(_lift_keys(x[1], blob, depth)),
     "f": lambda x, blob, depth: frozenset(_lift_keys(x[1], blob, depth)),

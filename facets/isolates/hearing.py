@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from facets.isolates.codec import lift
 from facets.isolates.deaths import panic
 from facets.isolates.instance import too_large
+from facets.isolates.serving import PENDING
 from facets.isolates.timing import when
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from facets.isolates.serving import Serving
     from facets.isolates.steps import Steps
     from facets.isolates.timing import Clock
+
+WORDS = 16 * PENDING
+"""Messages in one outbox that are neither calls nor answers, of which there are so many as were
+asked for: the host hears all of an outbox at once."""
 
 
 class Hearing:
@@ -43,24 +47,26 @@ class Hearing:
         self._limits = limits
         self._meter = meter
 
-    def hear(self, messages: list[list[Any]], tail: str | None, size: int) -> bool:
+    def hear(self, messages: list[list[Any]], size: int) -> bool:
         """Act on the outbox of one pump, of `size` bytes; whether the guest wants to go on at once.
 
         One of `codec.MALFORMED` is a violation; an IsolateDead kills.
         """
-        more, due = False, math.inf
+        more, due, words = False, math.inf, 0
         for message in messages:
             tag = message[0]
             if tag == "ok":
-                self._calls.answer(message[1], lift(message[2], tail))
+                self._calls.answer(message[1], message[2])
             elif tag == "err":
                 self._calls.fail(message[1], message[2])
             elif tag == "item":
-                self._calls.item(message[1], lift(message[2], tail))
+                self._calls.item(message[1], message[2])
             elif tag == "end":
                 self._calls.exhausted(message[1])
             elif tag == "call":
-                self._call(message, tail, size)
+                self._call(message, size)
+            elif (words := words + 1) > WORDS:
+                raise ValueError("too many words that ask for nothing")
             elif tag == "more":
                 self._serving.more(message[1], message[2])
             elif tag == "cancel":
@@ -76,11 +82,11 @@ class Hearing:
         self._clock.arm(due)
         return more
 
-    def _call(self, message: list[Any], tail: str | None, size: int) -> None:
+    def _call(self, message: list[Any], size: int) -> None:
         self._steps.count()
         if self._meter is not None:
             self._meter.calls += 1
-        self._serving.call(message, tail, size)
+        self._serving.call(message, size)
 
     def _last_words(self, message: list[Any]) -> Exception:
         if message[0] == "long":

@@ -10,6 +10,8 @@ from facets.isolates.code import Code
 from facets.isolates.codec import MALFORMED, Blob, References, lift, lower, pack, unpack
 from facets.isolates.errors import LoadError, ProtocolViolation
 
+MOST = 10_000
+"""Methods, other functions and migrations that code may have, each."""
 Compiled = Mapping[str, str]
 """Marshalled code by module, as latin-1; only a guest ever reads it."""
 
@@ -95,6 +97,8 @@ def loaded(answer: bytes) -> Loaded:
         tag, said = unpack(answer)[0]
         if tag == "err":
             raise _not_loaded(said)
+        if any(len(said[name]) > MOST for name in ("methods", "migrations", "plain")):
+            raise ValueError(f"more than {MOST} names")
         exclusive = set(said["exclusive"])
         return Loaded(
             {str(k): MethodInfo(str(kind), k in exclusive) for k, kind in said["methods"].items()},

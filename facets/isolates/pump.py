@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from facets.isolates.calling import Calls
 from facets.isolates.calls import Pending
-from facets.isolates.codec import MALFORMED, Blob, pack, unpack
+from facets.isolates.codec import MALFORMED, Blob, pack
 from facets.isolates.deaths import why_trapped
 from facets.isolates.errors import IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
@@ -24,6 +25,7 @@ from facets.isolates.inbox import Inbox
 from facets.isolates.instance import BOOT, PUMP, Trapped
 from facets.isolates.limits import Limits
 from facets.isolates.minting import Oversight, mint
+from facets.isolates.reading import LARGE, Aside, Reader
 from facets.isolates.runner import SLICE
 from facets.isolates.services import Services
 from facets.isolates.serving import Serving
@@ -42,9 +44,9 @@ class Pump:
     """One guest and what goes in and out of it. `kill` is called with why it is of no more use."""
 
     __slots__ = (
-        "_began", "_clock", "_hearer", "_hearing", "_inbox", "_kill", "_loop", "_meter", "_more",
-        "_opening", "_scheduled", "_seat", "_services", "blob", "calls", "dead", "grants",
-        "instance", "limits", "runner", "serving", "steps", "waiting",
+        "_aside", "_began", "_clock", "_hearer", "_hearing", "_inbox", "_kill", "_loop", "_meter",
+        "_more", "_opening", "_reader", "_scheduled", "_seat", "_services", "blob", "calls",
+        "dead", "grants", "instance", "limits", "runner", "serving", "steps", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +73,7 @@ class Pump:
         exports = Exports(surface, services.home)
         exports.on_drop = self._flush
         self.grants = grants = Grants(exports, services.own, services.giver)
+        self._reader = Reader(grants, limits.host)
         self.waiting = Waiting(grants, services, limits.output, self.runner.answer)
         self.steps = Steps(services, actor, calls.lost, files, grants, self._own, self._wait_own)
         self.serving = Serving(self, grants, services, limits.output)
@@ -82,6 +85,7 @@ class Pump:
         self._scheduled = self._hearing = self._more = False
         self._began = 0.0  # when this turn of the loop began to run the guest
         self._opening: Pending | None = None
+        self._aside: Aside | None = None
         self.dead: BaseException | None = None
         """Why it ended."""
 
@@ -102,6 +106,8 @@ class Pump:
         self._flush_log()
         if self._meter is not None:
             self._meter.dead = True
+        if self._aside is not None:
+            self._aside.over = True
         if self._opening is not None:
             self._opening.finish(error=reason)
         self.calls.end(reason)
@@ -171,8 +177,25 @@ class Pump:
         if self._meter is not None:
             self._meter.operations += 1
             self._meter.sent += len(message)
-        weigh(message, self.limits.host)
-        return self.steps.serve(message)
+        if len(message) > LARGE:
+            self._aside = Aside(partial(self._reader.operation, message), self._read_operation)
+            return None
+        return self.steps.serve(self._reader.operation(message))
+
+    def _read_operation(self, aside: Aside) -> None:
+        """A long one was read."""
+        if self.dead is not None:
+            return
+        self.runner.cpu += aside.seconds
+        try:
+            answer = self.steps.serve(aside.result())
+        except BaseException as error:
+            self.fell(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        if answer is not None:
+            self.runner.answer(answer)
 
     def finished(self, answer: bytes) -> None:
         """The pump returned. Its step is committed before it is heard."""
@@ -183,15 +206,37 @@ class Pump:
             return
         if self._meter is not None:
             self._meter.answered(self.instance, len(answer))
-        self._hearing = self._opening is None  # what is said meanwhile goes with the next pump
+        if self._opening is not None:
+            self._loaded(self._opening, answer)
+            return
+        self._hearing = True  # what is said meanwhile goes with the next pump
+        if len(answer) > LARGE:
+            self._aside = Aside(
+                partial(self._reader.outbox, answer),
+                lambda aside: self._read_outbox(aside, len(answer), lost),
+            )
+        else:
+            self._hear(partial(self._reader.outbox, answer), len(answer), lost)
+
+    def _loaded(self, opening: Pending, answer: bytes) -> None:
         try:
             weigh(answer, self.limits.host)
-            if self._opening is not None:
-                opening, self._opening = self._opening, None
-                opening.finish(answer)
-                return
-            header, tail = unpack(answer, self.grants)
-            self._more = self._hearer.hear(header, tail, len(answer))
+        except IsolateDead as error:
+            self.fell(error)
+            return
+        self._opening = None
+        opening.finish(answer)
+
+    def _read_outbox(self, aside: Aside, size: int, lost: Exception | None) -> None:
+        """A long one was read."""
+        if self.dead is None:
+            self.runner.cpu += aside.seconds
+            self._began = self._loop.time()
+            self._hear(aside.result, size, lost)
+
+    def _hear(self, read: Callable[[], list[list[Any]]], size: int, lost: Exception | None) -> None:
+        try:
+            self._more = self._hearer.hear(read(), size)
             self.serving.start(lost)
         except IsolateDead as error:
             self.fell(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import actors.errors
@@ -73,15 +74,16 @@ _TAKEN = frozenset({"self", "message", "fields", "hint", "type", "traceback", "n
 }
 """Names that a field of a guest's cannot have: an exception uses them for something else."""
 _SHORT = 64 << 10
+_FEW = 32
+"""Fields that an exception may have, and classes it derives from."""
 
 
 def raised(description: object) -> Exception:
     """The exception for what a guest said about one of its own; nothing in it is trusted."""
     said = description if isinstance(description, Mapping) else {}
-    kinds = [str(kind) for kind in _list(said.get("kinds"))][:32]
-    fields = {
-        key: value for key, value in _mapping(said.get("fields")).items() if _is_field(key, value)
-    }
+    kinds = [kind for kind in _list(said.get("kinds"))[:_FEW] if type(kind) is str]
+    some = islice(_mapping(said.get("fields")).items(), _FEW)
+    fields = {key: value for key, value in some if _is_field(key, value)}
     message, hint = _text(said.get("message")), _text(said.get("hint"))
     if kinds[:1] == ["NotTransferable"]:
         return NotTransferable(message, hint=hint, path=_text(fields.get("path")))

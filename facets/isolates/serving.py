@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 from facets.isolates import eager
-from facets.isolates.codec import SAFE, Blob, lift, lower
+from facets.isolates.codec import SAFE, Blob, lower
 from facets.isolates.errors import CallLimit, NotTransferable, OutputLimit
 from facets.isolates.grants import Grant, Grants
 from facets.isolates.steps import describe
@@ -128,12 +128,11 @@ class Serving:
 
     # -- hearing; ValueError and its like are violations ------------------------------------------
 
-    def call(self, message: list[Any], tail: str | None, size: int) -> None:
+    def call(self, message: list[Any], size: int) -> None:
         """The guest calls; `size` is that of the outbox it stands in."""
         _, number, handle, method, args, kwargs, *rest = message
         if type(number) is not int or not self._last < number < SAFE or type(method) is not str:
             raise ValueError("a call without a number of its own")
-        args, kwargs = lift(args, tail), lift(kwargs, tail)
         if type(args) is not list or type(kwargs) is not dict or len(rest) > 1:
             raise ValueError("arguments were expected")
         self._last = number

@@ -191,6 +191,12 @@ class Session:
             await self._calls.wait(call)
         return call.result()
 
+    async def deliver(
+        self, timer: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: Any
+    ) -> Any:
+        """The same for a timer: private methods too, and the last step says that it is done."""
+        return await self.reply(["timer", timer, method], args, kwargs, cause)
+
     def stream(
         self,
         method: str,

@@ -11,17 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from facets.isolates.codec import MALFORMED, Blob, References, Tail, lift, lower, pack, unpack
+from facets.isolates.codec import Blob, References, lower, pack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
 from facets.isolates.files import Files
+from facets.isolates.reading import FILE, Operation
 from facets.isolates.services import Services
 from storage.errors import FacetsError
 
-OPERATIONS = frozenset({
-    "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
-})  # fmt: skip
-FILE = "file"
-"""Not storage and of no step: a question to `files`."""
 OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
 Wait = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], "bytes | None"]
 _PLAIN = (str, int, float, bool, type(None))
@@ -63,13 +59,13 @@ class Steps:
         self.lost: Exception | None = None
         """Why a step could not be committed, since whoever reads this last took it."""
 
-    def serve(self, message: bytes) -> bytes | None:
+    def serve(self, operation: Operation) -> bytes | None:
         """Run one operation; the answer is the value or the error to raise in the guest.
 
         None if it comes later: the guest waits for something outside, and its step is over.
         """
         self.count()
-        step, call, op, args = _parse(message, self._references)
+        step, call, op, args = operation
         if op == "undo":
             if step == self._open:
                 self.abandon()
@@ -144,21 +140,6 @@ class Steps:
             self._open = None
             self._calls = set()
             self._services.rollback()
-
-
-def _parse(message: bytes, references: References | None) -> tuple[int, int, str, list[Any]]:
-    try:
-        header, tail = unpack(message)
-        step, call, op, args = header
-        if type(step) is not int or type(call) is not int or type(args) is not list:
-            raise ValueError("wrong types")
-        if op not in ("undo", FILE) and op not in OPERATIONS:
-            raise ValueError(f"unknown operation {op!r}")
-        if op == "own" and isinstance(tail, Tail):
-            tail.references = references  # everywhere else only data has a place
-        return step, call, op, [lift(arg, tail) for arg in args]
-    except MALFORMED as error:
-        raise ProtocolViolation(f"a malformed storage operation: {error}"[:500]) from None
 
 
 def _service(args: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:

@@ -19,6 +19,13 @@ def pool() -> ThreadPoolExecutor:
 
 
 @cache
+def reader() -> ThreadPoolExecutor:
+    """The thread that reads long messages, one after the other: two would only share the
+    interpreter's lock, and guests that compute must not wait for them."""
+    return ThreadPoolExecutor(1, thread_name_prefix="facets-isolate-read")
+
+
+@cache
 def _idle() -> ThreadPoolExecutor:
     # Not of lower priority: whenever it held the interpreter's lock, the loop would wait for it.
     return ThreadPoolExecutor(1, thread_name_prefix="facets-isolate-ahead")

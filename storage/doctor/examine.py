@@ -16,7 +16,7 @@ from pathlib import Path
 
 import apsw
 
-from storage.catalogue import Row
+from storage.catalogue import HOMES, Row
 from storage.disk import Disk
 from storage.doctor.report import Finding, Report, Severity, Sizes
 from storage.doctor.scan import Scan, scan
@@ -78,6 +78,8 @@ class Examination:
         self.scan: Scan = scan(disk, layout.journal)
         self._folded: dict[int, Folded] = fold(self.scan.records)
         self._examined = 0
+        self._homes: set[int] = set()
+        """Histories that go on without the root that they began with."""
         self._named: set[str] = set()
         """Keys of large contents."""
         self.findings += self.scan.findings
@@ -127,6 +129,7 @@ class Examination:
             with reading(file) as db:
                 query = "select uid, parent, kind, name, generation, file from actors order by uid"
                 rows = [Row(*found) for found in db.execute(query)]
+                self._homes = {home for (home,) in db.execute(HOMES)}
         uids = {0, *(row.uid for row in rows)}
         for row in rows:
             if row.parent not in uids:
@@ -194,7 +197,7 @@ class Examination:
 
     def _look_for_histories(self, rows: list[Row]) -> None:
         """Histories of trees that are not there; the end of one may be in the journal."""
-        roots = {row.uid for row in rows if not row.parent}
+        roots = {row.uid for row in rows if not row.parent} | self._homes
         for path in sorted(self.layout.history.glob("??/*")):
             known = path.name.isdecimal() and path.parent.name == f"{int(path.name) & 255:02x}"
             if known and (int(path.name) in roots or int(path.name) in self._folded):

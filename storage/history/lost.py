@@ -25,6 +25,7 @@ from storage.history.encode import (
     changed,
     created,
     deleted,
+    moved,
 )
 from storage.history.story import bookmark
 from storage.layout import Layout
@@ -44,7 +45,7 @@ def tell_lost(disk: Disk, layout: Layout, archive: Archive, records: Sequence[Re
             if entry.uid:
                 trees.setdefault(entry.tree, {}).setdefault(entry.uid, []).append((mark, entry))
     for tree, uids in trees.items():
-        if any(entry.kind == record.DELETE for _, entry in uids.get(tree, ())):
+        if any(entry.kind == record.FORGET for _, entry in uids.get(tree, ())):
             archive.forget(tree)
             continue
         log = archive.tree(tree)
@@ -100,7 +101,8 @@ class _Database:
             yield from self._flush()
             if mark.bookmark > known:
                 yield from self._event(mark, entry)
-            self._begin(entry)
+            if entry.kind != record.MOVE:
+                self._begin(entry)
         yield from self._flush()
 
     def _commit(self, mark: Mark, commit: Commit, new: bool) -> None:
@@ -131,6 +133,8 @@ class _Database:
             exists = bool(self._pages) or self._path(entry.generation).exists()
             image = Image(self._last_size(), self._reader()) if exists else None
             yield from deleted(self._uid, entry.generation, mark, node, image)
+        elif entry.kind == record.MOVE:
+            yield moved(self._uid, entry.generation, mark, node)
         elif entry.kind == record.ROW:
             yield created(self._uid, entry.generation, mark, node)
         elif entry.kind == record.BIND and entry.replaces:

@@ -13,8 +13,8 @@ from storage.record import BIND as BIND
 from storage.record import CREATE as CREATE
 from storage.record import DELETE as DELETE
 from storage.record import NEVER as NEVER
+from storage.record import OF_FILES, unpack
 from storage.record import PAGES as PAGES
-from storage.record import ROW, unpack
 from storage.record import Entry as Entry
 from storage.record import Stamp as Stamp
 from storage.record import pack as pack
@@ -31,7 +31,7 @@ def entries(data: bytes) -> Iterator[Entry]:
     `ReplicaCorrupt` if this version does not understand them.
     """
     try:
-        yield from (entry for entry in unpack(data) if entry.kind != ROW)
+        yield from (entry for entry in unpack(data) if entry.kind in OF_FILES)
     except StateFormat as error:
         raise ReplicaCorrupt(
             f"the log has an entry that is unknown here: {error}", key=""

@@ -20,8 +20,8 @@ from rich.table import Table
 
 Work = Callable[[], Awaitable[object]]
 Benchmark = Callable[[], AsyncIterator[Any]]
-OWN, PEERS = "own", "peers"
-"""Groups of benchmarks: ours alone, and ours beside what others offer."""
+OWN, PEERS, RAY = "own", "peers", "ray"
+"""Groups of benchmarks: ours alone, ours beside what others offer, and on a Ray cluster."""
 BENCHMARKS: list[tuple[str, str, Benchmark]] = []
 
 
@@ -107,7 +107,7 @@ def run_all(
 
     `started` hears the name of each as it begins.
     """
-    from tests.benchmarks import growth, isolates, live, memory, rpc, storage  # noqa: F401
+    from tests.benchmarks import cluster, growth, isolates, live, memory, rpc, storage  # noqa: F401
     from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
 
     return [

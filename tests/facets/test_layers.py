@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import actors.errors
+import actors.quotas.errors
 import actors.ray.errors
 import facets
 import facets.capabilities.errors
@@ -61,7 +62,7 @@ def test_every_exported_name_is_there() -> None:
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
     branches = (facets.capabilities.errors, facets.egress.errors, facets.isolates.errors)
-    below = (storage.errors, actors.errors, actors.ray.errors)
+    below = (storage.errors, actors.errors, actors.quotas.errors, actors.ray.errors)
     for module in (*below, *branches, facets.errors):
         for name, found in vars(module).items():
             if isinstance(found, type) and issubclass(found, Exception):

@@ -267,8 +267,28 @@ async def test_other_calls_wait_until_the_end(runtime: LocalRuntime, name: str) 
     assert await other == [1, 2]
 
 
-async def test_a_cancelled_block_undoes_everything_and_lets_others_in(
-    runtime: LocalRuntime,
+@pytest.mark.parametrize("name", ["x", "isolate-x"])
+async def test_a_cancellation_waits_for_the_end_of_the_block(
+    runtime: LocalRuntime, name: str
+) -> None:
+    DOORS.update(entered=asyncio.Event(), leave=asyncio.Event())
+    holder = runtime.get(Holder, "a")
+    held = asyncio.create_task(holder.hold(name))
+    await DOORS["entered"].wait()
+
+    held.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not held.done()
+    DOORS["leave"].set()
+    with pytest.raises(asyncio.CancelledError):
+        await held
+
+    assert await holder.all_directly(name) == [1, 2]
+
+
+async def test_a_cancelled_block_is_undone_when_its_time_is_over(
+    runtime: LocalRuntime, clock: VirtualClock
 ) -> None:
     DOORS.update(entered=asyncio.Event(), leave=asyncio.Event())
     holder = runtime.get(Holder, "a")
@@ -276,6 +296,7 @@ async def test_a_cancelled_block_undoes_everything_and_lets_others_in(
     await DOORS["entered"].wait()
 
     held.cancel()
+    clock.advance(5)
     with pytest.raises(asyncio.CancelledError):
         await held
 

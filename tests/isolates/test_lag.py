@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from wasmtime import wat2wasm
 
-from facets.isolates import Code, Limits, capi, runner
+from facets.isolates import Code, Limits, capi, codec, runner
 from facets.isolates.engine import SLICE
-from facets.isolates.errors import IsolateDead
+from facets.isolates.errors import HostMemoryLimit, IsolateDead
 from facets.isolates.instance import Instance
 from facets.isolates.opening import open_session
 from facets.isolates.wasm.guest import Guest as WasmGuest
@@ -110,10 +110,8 @@ def _counting(poll: Any, counted: Turns, home: int) -> Any:
 async def attack(language: str, source: str, **limits: Any) -> None:
     """Run it until it is killed."""
     code = Code.of(bytes(wat2wasm(source)) if language == "wasm" else source, None, language)
-    session = await open_session(
-        code, target="main", actor=False, limits=Limits(cpu=0.05, wall=0.3, **limits),
-        services=Owner(),
-    )  # fmt: skip
+    allowed = Limits(**({"cpu": 0.05, "wall": 0.3} | limits))
+    session = await open_session(code, target="main", actor=False, limits=allowed, services=Owner())
     try:
         await session.call("")
     finally:
@@ -153,6 +151,49 @@ async def test_storage_operations_without_end_give_others_a_turn(
 
     assert max(map(len, turns.turns)) <= 4
     assert len(turns.turns) > 50
+
+
+SAYS = """
+from isolate import capabilities
+async def main():
+    capabilities._current[0]._calls.out.append('["ok",1,[' + ",".join([UNIT] * COUNT) + "]]")
+"""
+TUPLE = '{"$":["t",[]]}'
+
+
+async def test_the_longest_message_is_refused_before_anything_is_made_of_it(
+    guest: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    monkeypatch.setattr(codec, "_from_json", _noting(codec._from_json, threads))
+    source = SAYS + f"UNIT, COUNT = {TUPLE!r}, {(14 << 20) // len(TUPLE + ',')}"
+    with pytest.raises(HostMemoryLimit):
+        await attack("python", source, memory=128 << 20, cpu=60.0, wall=60.0)
+    assert threads == set()
+
+
+async def test_nothing_of_a_long_message_is_read_on_the_loop(
+    guest: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, set[int]] = {"_from_json": set(), "_lift": set()}
+    monkeypatch.setattr(codec, "_from_json", _noting(codec._from_json, threads["_from_json"]))
+    monkeypatch.setattr(codec, "_lift", _noting(codec._lift, threads["_lift"]))
+    source = SAYS + f"UNIT, COUNT = {TUPLE!r}, {(1 << 20) // len(TUPLE)}"
+    await attack("python", source, cpu=60.0, wall=60.0)
+
+    home = threading.get_ident()
+    assert threads["_lift"] == threads["_from_json"]
+    assert len(threads["_lift"] - {home}) == 1
+    assert home not in threads["_lift"]
+
+
+def _noting(read: Any, threads: set[int]) -> Any:
+    def noting(frame: Any, *rest: Any) -> Any:
+        if rest or len(frame) > 1 << 18:
+            threads.add(threading.get_ident())
+        return read(frame, *rest)
+
+    return noting
 
 
 async def test_the_loop_answers_while_every_spinner_spins(guest: object) -> None:

@@ -20,6 +20,7 @@ from storage.database import Database
 from storage.errors import BookmarkGone, NoState, StorageError
 from storage.history import Bookmark
 from storage.limits import JournalLimits
+from storage.move import move
 from storage.restore import Restore
 from tests.storage.kit import CutDisk, PowerCut, image, whole
 
@@ -31,7 +32,8 @@ Place = tuple[str, ...]
 
 
 class Actor(NamedTuple):
-    """What an actor must be: `life` is another one after each delete and clone."""
+    """What an actor must be: `life` is another one after each delete and clone, and stays over
+    moves."""
 
     life: int
     rows: tuple[int, ...] | None
@@ -151,6 +153,16 @@ class Past:
         after = without(self.state, place)
         self._happens(after, self.database(place).delete)
 
+    def move(self, place: Place, to: Place) -> None:
+        after = {one: actor for one, actor in self.state.items() if not below(one, place)}
+        for end in range(1, len(to)):
+            after.setdefault(to[:end], Actor(next(self.lives), None))
+        after |= {to + one[len(place) :]: two for one, two in subtree(self.state, place).items()}
+        above = self.database(to[:-1]) if len(to) > 1 else None
+        kind = "" if above else "K"
+        database = self.database(place)
+        self._happens(after, lambda: move(self.store, database, above, kind, to[-1]))
+
     def mark(self) -> None:
         self.marks.append((self.store.bookmark(), self.state))
 
@@ -174,9 +186,12 @@ class Past:
     # -- jobs -----------------------------------------------------------------------------
 
     def start_clone(self, source: Place, target: Place) -> None:
-        copied = subtree(self.state, source)
+        copied, onto = subtree(self.state, source), self.database(target)
 
         def after(now: State) -> State | None:
+            target = self.where(onto)
+            if target is None:
+                return None
             made = without(now, target)
             for end in range(1, len(target)):
                 made.setdefault(target[:end], Actor(next(self.lives), None))
@@ -184,31 +199,43 @@ class Past:
                 made[target + place[len(source) :]] = Actor(next(self.lives), one.rows)
             return made
 
-        job = clone(self.store, self.database(source), self.database(target))
-        self._start(Started(job, target, after))
+        self._start(Started(clone(self.store, self.database(source), onto), target, after))
 
     def start_compact(self, place: Place) -> None:
-        life, rows = self.state[place]
+        actor = self.state[place]
 
         def after(now: State) -> State | None:
-            return dict(now) if now.get(place) == Actor(life, rows) else None
+            return dict(now) if actor in now.values() else None
 
         self._start(Started(Compaction(self.store, self.database(place)), place, after))
 
     def start_restore(self, place: Place, at: int) -> None:
         mark, then = self.marks[at]
-        now = self.state[place[:1]].life
-        there = then.get(place[:1], Actor(0, None)).life == now
-        if not there or place not in then or then[place].life != self.state[place].life:
+        life, target = self.state[place].life, self.database(place)
+        stood = next((one for one, actor in then.items() if actor.life == life), None)
+        if stood is None:
             self._refuse_restore(place, mark)
             return
+        elsewhere = lives(without(self.state, place))
+        """Those that come back as copies."""
 
         def after(now: State) -> State | None:
-            if now.get(place, Actor(0, None)).life != then[place].life:
+            place = self.where(target)
+            if place is None or now[place].life != life:
                 return None
-            return without(now, place) | subtree(then, place)
+            made = without(now, place)
+            stays = lives(made)
+            for one, actor in subtree(then, stood).items():
+                there = place + one[len(stood) :]
+                if actor.life in elsewhere:
+                    made[there] = Actor(next(self.lives), actor.rows)
+                elif actor.life in stays:
+                    return None
+                else:
+                    made[there] = actor
+            return made
 
-        self._start(Started(Restore(self.store, self.database(place), mark), place, after))
+        self._start(Started(Restore(self.store, target, mark), place, after))
 
     def _refuse_restore(self, place: Place, mark: Bookmark) -> None:
         job = Restore(self.store, self.database(place), mark)
@@ -280,6 +307,9 @@ class Past:
         except StorageError:
             if self.disk.left >= 0:
                 raise
+        except BaseException:  # whoever draws the acts has had enough: nobody dies
+            self.disk.left = FAR
+            raise
         if self.disk.left >= 0:
             durable = self.store.durable
         self._reopen(durable, recovery)
@@ -346,6 +376,15 @@ class Past:
         for place, actor in self.state.items():
             assert actor.rows is None or whole(self.database(place))
 
+    def where(self, database: Database) -> Place | None:
+        """Where it stands; None if that is another one's place by now."""
+        names, one = [database.name], database
+        while one.parent is not None:
+            one = one.parent
+            names.append(one.name)
+        place = tuple(reversed(names))
+        return place if self.database(place) is database else None
+
     def drop_jobs(self) -> None:
         self.settle()
         while self.jobs:
@@ -375,3 +414,12 @@ def without(state: State, place: Place) -> State:
 
 def strictly_below(place: Place, above: Place) -> bool:
     return len(place) > len(above) and place[: len(above)] == above
+
+
+def lives(state: State) -> set[int]:
+    return {actor.life for actor in state.values()}
+
+
+def below(one: Place, place: Place) -> bool:
+    """Whether it is the same place, or one below it."""
+    return one[: len(place)] == place

@@ -22,6 +22,7 @@ from storage import Database, Store
 from storage.clone import clone
 from storage.journal import Batch
 from storage.limits import JournalLimits
+from storage.move import move
 from storage.testing import Effect, Fault, FaultyDisk, Outcome, PowerLossDisk
 
 Key = tuple[str, ...]
@@ -163,6 +164,19 @@ class Life:
         after |= {("e", *key[1:]): was for key, was in copied.items() if key[0] == "a"}
         self._change(after, graft.finish)
 
+    def move(self) -> None:
+        """A tree, or a part of one, gets another place."""
+        key, to = self.rng.choice(KEYS), self.rng.choice(KEYS)
+        database, there = self.database(key), self.database(to)
+        if to[: len(key)] == key or there.exists() or not database.exists():
+            return
+        state = self.state(len(self.changes))
+        moving = {one: was for one, was in state.items() if one[: len(key)] == key}
+        after: dict[Key, str | None] = dict.fromkeys(moving)
+        after |= {to + one[len(key) :]: was for one, was in moving.items()}
+        above = there.parent
+        self._change(after, lambda: move(self.store, database, above, there.kind, to[-1]))
+
     def _change(self, after: dict[Key, str | None], commit: Callable[[], int]) -> None:
         change = Change(after)
         self.changes.append(change)
@@ -257,6 +271,7 @@ ACTS: list[Act] = [
     (Life.undone, 3),
     (Life.delete, 5),
     (Life.clone, 3),
+    (Life.move, 6),
     (Life.sleep, 6),
     (Life.sync, 10),
     (Life.checkpoint, 6),
@@ -295,7 +310,7 @@ def digest(database: Database) -> str:
 def found(life: Life) -> State:
     """What a recovered store holds; `Violation` if any of it is damaged."""
     state: State = {}
-    for key in KEYS:
+    for key in sorted(everybody(life.store)):
         database = life.database(key)
         if database.size():
             check_integrity(database)
@@ -307,6 +322,20 @@ def found(life: Life) -> State:
     if missing := listed - set(life.store.names("Kind")):
         raise Violation(f"the catalogue does not list {missing}")
     return state
+
+
+def everybody(store: Store) -> set[Key]:
+    """Whoever has state, or might have."""
+    waiting: list[Key] = [(name,) for name in store.names("Kind")]
+    keys = set(KEYS)
+    while waiting:
+        key = waiting.pop()
+        keys.add(key)
+        database = store.root("Kind", key[0])
+        for name in key[1:]:
+            database = database.child(name)
+        waiting += [(*key, name) for name in database.children()]
+    return keys
 
 
 def check_integrity(database: Database) -> None:

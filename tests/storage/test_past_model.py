@@ -14,10 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from storage.errors import StorageError
 from storage.restore import bookmark_at
-from tests.storage.past_model import FAR, Past, Place
+from tests.storage.past_model import FAR, Past, Place, below
 from tests.storage.scratch import scratch
 
 PLACES: list[Place] = [("a",), ("b",), ("a", "x"), ("a", "y"), ("a", "x", "p"), ("b", "x")]
+JOBS = ["clone", "compact", "restore"]
 SIZES = st.sampled_from([10, 3000, 9000])
 DEATHS = st.sampled_from([0, 1, 2, 3, 5, 8, 12, 20, FAR])
 RECOVERIES = st.sampled_from([FAR, FAR, 1, 3, 6, 10])
@@ -32,8 +33,8 @@ def _small_segments() -> Any:
 
 
 class Lives(RuleBasedStateMachine):
-    """Actors that are written, deleted, cloned, restored and compacted, with crashes in between
-    and in the middle of each."""
+    """Actors that are written, moved, deleted, cloned, restored and compacted, with crashes in
+    between and in the middle of each."""
 
     @initialize()
     def begin(self) -> None:
@@ -67,6 +68,12 @@ class Lives(RuleBasedStateMachine):
             source, target = self.one(data), data.draw(st.sampled_from(PLACES))
             if source != target:
                 past.start_clone(source, target)
+        elif act == "move" and alive:
+            free = [one for one in PLACES if one not in past.state]
+            place = self.one(data)
+            there = [one for one in free if not below(one, place)]
+            if there:
+                past.move(place, data.draw(st.sampled_from(there)))
         elif act == "compact" and alive:
             place = self.one(data)
             if past.state[place].rows is not None:
@@ -76,7 +83,7 @@ class Lives(RuleBasedStateMachine):
         elif act in ("finish", "cancel") and past.jobs:
             getattr(past, act)(data.draw(st.integers(0, len(past.jobs) - 1)))
 
-    @rule(data=st.data(), act=st.sampled_from(["put", "put", "delete", "mark", "run"]))
+    @rule(data=st.data(), act=st.sampled_from(["put", "put", "delete", "move", "mark", "run"]))
     def write(self, data: st.DataObject, act: str) -> None:
         self.do(act, data)
 
@@ -85,7 +92,7 @@ class Lives(RuleBasedStateMachine):
         self.do(act, data)
 
     @precondition(lambda self: self.past.state)
-    @rule(data=st.data(), act=st.sampled_from(["clone", "compact", "restore"]))
+    @rule(data=st.data(), act=st.sampled_from(JOBS))
     def start(self, data: st.DataObject, act: str) -> None:
         self.do(act, data)
 
@@ -98,7 +105,18 @@ class Lives(RuleBasedStateMachine):
         data=st.data(),
         acts=st.lists(
             st.sampled_from(
-                ["put", "delete", "sync", "tend", "run", "clone", "compact", "restore", "finish"]
+                [
+                    "put",
+                    "delete",
+                    "move",
+                    "sync",
+                    "tend",
+                    "run",
+                    "clone",
+                    "compact",
+                    "restore",
+                    "finish",
+                ]
             ),
             max_size=3,
         ),

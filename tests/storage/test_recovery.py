@@ -190,7 +190,7 @@ class Counting(CutDisk):
 def busy(store: Store) -> dict[str, object]:
     """Several segments with creates, deletes, clones and new lives of one name."""
     fill(store, 12)
-    store.delete(store.root("K", "a1"))
+    store.root("K", "a1").delete()
     put(store.root("K", "a1"), "again")
     put(store.root("K", "a1").child("c"), "child")
     graft = clone(store, store.root("K", "a1"), store.root("K", "copy"))

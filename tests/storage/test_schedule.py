@@ -28,7 +28,9 @@ def entry(due: int | None, name: str | None = None) -> Entry:
 
 
 def catalogued(store: Store) -> list[tuple[int, str]]:
-    return [(due, store.catalogue.row(uid).name) for due, uid in store.catalogue.next_due(100)]
+    return [
+        (due, store.catalogue.row(uid).name) for due, uid in store.catalogue.next_due((0, 0), 100)
+    ]
 
 
 def add(database: Database, due: int | None, name: str | None = None) -> int:
@@ -135,15 +137,15 @@ def test_a_clone_has_the_timers_and_the_catalogue_knows(store: Store) -> None:
     one, two = store.root("K", "one"), store.root("K", "two")
     add(one, 50)
     add(one.child("below"), 40)
-    told: list[int] = []
-    store.on_graft = told.extend
+    told: dict[int, int | None] = {}
+    store.on_graft = told.update
     job = clone(store, one, two)
     job.work()
     job.finish()
     assert sorted(catalogued(store)) == [(40, "below"), (40, "below"), (50, "one"), (50, "two")]
     two.look()
     two.child("below").look()
-    assert set(told) == {two.uid, two.child("below").uid}
+    assert told == {two.uid: 50, two.child("below").uid: 40}
     assert [found.due for found in two.schedule.pending()] == [50]
 
 

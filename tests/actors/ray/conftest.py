@@ -1,4 +1,4 @@
-"""One Ray for all tests here; every test has hosts and a directory of its own."""
+"""One Ray for each module; every test has hosts and a directory of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from actors.ray.runtime import RayRuntime
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
     """A local Ray, ended after the last test."""
     import ray

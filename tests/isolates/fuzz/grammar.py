@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from facets.isolates.steps import OPERATIONS
+from facets.isolates.reading import OPERATIONS
 
 PRIME = (1 << 61) - 1
 TAGS = ["t", "e", "f", "d", "R", "w", "i", "n", "c", "D", "u", "o", "dt", "da", "ti", "td", "N",

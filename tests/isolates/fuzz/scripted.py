@@ -31,6 +31,7 @@ from facets.isolates.files import Files
 from facets.isolates.instance import PUMP, Parked
 from facets.isolates.minting import Minted
 from facets.isolates.own import Own
+from facets.isolates.reading import LARGE
 from facets.isolates.runner import Runner
 from facets.isolates.session import Session
 from facets.isolates.timing import Clock
@@ -123,10 +124,17 @@ async def count(upto: Any = 3) -> AsyncIterator[Any]:
 
 def play(script: list[Say], *, streams: bool = False, boot: bytes = READY) -> Played:
     """Open a session, call it twice at the same time, let it hear the script."""
-    return asyncio.run(_play(script, streams, boot))
+    return asyncio.run(_play(script, streams, boot, together=True))
 
 
-async def _play(script: list[Say], streams: bool, boot: bytes) -> Played:
+def play_in_turn(script: list[Say], *, streams: bool, large: int = LARGE) -> Played:
+    """The same with one call after the other, and messages of more than `large` bytes read on a
+    thread."""
+    with mock.patch.object(pumps, "LARGE", large):
+        return asyncio.run(_play(script, streams, READY, together=False))
+
+
+async def _play(script: list[Say], streams: bool, boot: bytes, *, together: bool) -> Played:
     owner, puppet = Owner(), Puppet(script, boot)
     owner.own = Own()
     owner.own.offer("plain", lambda *args, **kwargs: list(args))
@@ -140,7 +148,7 @@ async def _play(script: list[Say], streams: bool, boot: bytes) -> Played:
         session.kill(error)
         played.outcomes = [error]
     else:
-        await _calls(session, played, streams)
+        await _calls(session, played, streams, together=together)
     # Everything of Session.open's that a lie could leave behind is asked for here.
     assert played.unexpected == [], played.unexpected
     assert puppet.closed
@@ -158,13 +166,14 @@ def _session(puppet: Puppet, owner: Owner) -> Session:
         return Session(None, "Tool", True, LIMITS, owner, files)  # type: ignore[arg-type]
 
 
-async def _calls(session: Session, played: Played, streams: bool) -> None:
+async def _calls(session: Session, played: Played, streams: bool, *, together: bool) -> None:
     calls = [asyncio.ensure_future(_outcome(session.call("run", (double, count, [1, "x"]))))]
+    if not together:
+        await _quiet(session)
     if session.alive:
         other = _first(session) if streams else session.call("run", (b"bytes",))
         calls.append(asyncio.ensure_future(_outcome(other)))
-    for _ in range(30):
-        await asyncio.sleep(0)
+    await _quiet(session)
     if not session.alive:
         played.killed = session._pump.dead
     session.close()
@@ -175,6 +184,18 @@ async def _calls(session: Session, played: Played, streams: bool) -> None:
     assert len(session._serving) == 0
     assert len(session._grants) == 0
     assert not len(session._calls)
+
+
+async def _quiet(session: Session) -> None:
+    """Return when all was heard that came."""
+    turns = 0
+    while turns < 30:
+        await asyncio.sleep(0)
+        turns += 1
+        aside = session._pump._aside
+        if aside is not None and not aside._outcome.done():
+            await asyncio.wait([asyncio.wrap_future(aside._outcome)])
+            turns = 0
 
 
 async def _first(session: Session) -> list[Any]:
@@ -188,4 +209,4 @@ async def _outcome(call: Any) -> Any:
         return error
 
 
-__all__ = ["NOTHING", "READY", "Pending", "Played", "Puppet", "Say", "play"]
+__all__ = ["NOTHING", "READY", "Pending", "Played", "Puppet", "Say", "play", "play_in_turn"]

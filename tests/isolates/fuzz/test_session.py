@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from facets.isolates.errors import IsolateDead
 from tests.isolates.fuzz import EXAMPLES, grammar
-from tests.isolates.fuzz.scripted import Say, play
+from tests.isolates.fuzz.scripted import Played, Say, play, play_in_turn
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 fuzz = settings(
@@ -41,6 +42,20 @@ def test_structured_lies_end_in_an_answer_or_a_kill(script: list[Say], streams: 
 def test_noise_ends_in_an_answer_or_a_kill(script: list[Say], streams: bool) -> None:
     played = play(script, streams=streams)
     assert played.killed is None or isinstance(played.killed, IsolateDead)
+
+
+def summary(played: Played) -> list[Any]:
+    """What a script came to, without what differs from run to run."""
+    said = [*played.outcomes, played.killed]
+    shown = [f"{type(one).__name__}: {one}" if isinstance(one, Exception) else one for one in said]
+    return [re.sub("0x[0-9a-f]+", "", repr(shown)), played.owner.events, played.puppet.answers]
+
+
+@fuzz
+@given(st.lists(says, min_size=1, max_size=3), st.booleans())
+def test_it_makes_no_difference_where_a_message_is_read(script: list[Say], streams: bool) -> None:
+    on_a_thread = play_in_turn(script, streams=streams, large=-1)
+    assert summary(on_a_thread) == summary(play_in_turn(script, streams=streams))
 
 
 READY: dict[str, Any] = {

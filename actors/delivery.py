@@ -1,0 +1,120 @@
+"""One delivery of one timer: the call, and what is written of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from actors.clock import Timeout
+from actors.errors import TimerTimeout
+from actors.steps import Waiting
+from actors.ticks import SECOND, backoff_of, rule_of
+from actors.timers import TimerCall, arguments_of, delivery_of
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+    from actors.limits import TimerLimits
+    from storage import Database
+    from storage.schedule import Entry, Schedule
+
+PAUSE = 0.001
+"""Seconds between two looks whether a step of others is over."""
+SAID = 1_000
+"""Characters of an error that are kept."""
+
+
+async def run(target: Activation, uid: int, entry: Entry, done: Callable[[], None]) -> None:
+    """Call the method; `done` is called in its last step. Raises what it raised, `TimerTimeout`."""
+    host = target.node.host
+    seconds = host.options.timers.seconds
+    timeout = Timeout(host.clock, seconds)
+    call = TimerCall(target, entry.method, delivery_of(uid, entry))
+    target.begun += 1
+    try:
+        async with timeout:
+            target.body.check_timed(entry.method)
+            result = target.body.deliver(call, *arguments_of(entry), done)
+            if type(result) is Waiting:
+                await result.rest
+    except TimeoutError as error:
+        if not timeout.expired:
+            raise
+        raise TimerTimeout(f"{call} took more than {seconds} s", seconds=seconds) from error
+    finally:
+        target.ended += 1
+
+
+async def quiet(database: Database) -> None:
+    """Return when no step of others is open, nor a transaction."""
+    while database.in_step or database.deferred:
+        await asyncio.sleep(0)
+        if database.in_step or database.deferred:
+            await asyncio.sleep(PAUSE)
+
+
+@contextmanager
+def aside(database: Database) -> Iterator[Schedule]:
+    """A step of the runtime's own, whoever runs over the database; after `quiet`."""
+    begin, database.on_begin = database.on_begin, None
+    try:
+        yield database.schedule
+        database.commit()
+    except BaseException:
+        database.rollback()
+        raise
+    finally:
+        database.on_begin = begin
+
+
+def finish(schedule: Schedule, number: int, now: int) -> None:
+    """A delivery of the timer is done: forget it, or go on to the next tick."""
+    entry = schedule.find(number)
+    if entry is None or entry.due is None:
+        return
+    rule = rule_of(entry.rule)
+    if rule is None:
+        schedule.remove(number)
+    else:
+        tick = rule.after(entry.planned, now)
+        schedule.put(entry._replace(due=tick, planned=tick, attempt=0, error=None))
+
+
+def fail(
+    schedule: Schedule, uid: int, entry: Entry, error: BaseException, now: int, limits: TimerLimits
+) -> None:
+    """A delivery failed: try again later, or give it up."""
+    found = schedule.find(entry.id)
+    same = found is not None and found[2:] == entry[2:]
+    if found is None or not same:
+        return  # it is over, or was changed meanwhile
+    failed, retry = found.attempt + 1, backoff_of(found.retry)
+    found = found._replace(attempt=failed, error=_said(error))
+    if failed < retry.attempts:
+        wait = retry.wait(failed, delivery_of(uid, found).id)
+        schedule.put(found._replace(due=now + round(wait * SECOND)))
+        return
+    if found.rule is None:
+        schedule.put(found._replace(due=None))
+    else:
+        schedule.add(found._replace(name=None, due=None, rule=None))
+        finish(schedule, found.id, now)
+    schedule.trim(limits.dead)
+
+
+def finisher(database: Database, entry: Entry, now: Callable[[], int]) -> Callable[[], None]:
+    """What a method's last step does besides."""
+    return partial(_finish, database, entry, now)
+
+
+def _finish(database: Database, entry: Entry, now: Callable[[], int]) -> None:
+    found = database.schedule.find(entry.id)
+    if found is not None and found.planned == entry.planned:
+        finish(database.schedule, entry.id, now())
+
+
+def _said(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}"
+    return text if len(text) <= SAID else text[: SAID - 3] + "..."

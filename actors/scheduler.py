@@ -1,0 +1,375 @@
+"""The scheduler of a host: it wakes whose timers are due, and delivers them.
+
+It knows when the next few are due (`agenda`), waits for the first with one alarm, and then visits
+the actor: wakes its tree, parents first, and runs one delivery. Visits are limited in number and
+go round between trees (`turns`). An actor that sleeps costs a row in the catalogue and no more.
+
+A visit that finds nothing due puts the agenda right: what is written there may be too early, and
+never is too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors import delivery
+from actors.agenda import HEAD, Agenda
+from actors.errors import ActorBroken, FacetDeleted
+from actors.starts import OWN, found_again, keep_starts, kept_starts
+from actors.steps import finish
+from actors.tasks import spawn
+from actors.ticks import SECOND
+from actors.turns import Turns
+
+if TYPE_CHECKING:
+    from actors.activation import Activation
+    from actors.clock import Alarm
+    from actors.host import Host
+    from actors.node import Node
+    from storage import Database
+    from storage.catalogue import Row
+    from storage.schedule import Entry
+
+EARLY = 10
+"""Microseconds by which an alarm may come early: clocks are rounded."""
+AGAIN = 5
+"""Seconds until an actor is visited again whose database could not be read or written."""
+LOOK = 60.0
+"""Seconds after which the wall clock is looked at again: somebody may have set it."""
+STRANGERS = 10_000
+"""Facets that are remembered because nobody has said what they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerStats:
+    """A moment of the host's timers."""
+
+    actors: int
+    """Actors with timers."""
+    queued: int
+    """Actors that are due and wait for their turn."""
+    running: int
+    """Visits under way."""
+    delivered: int
+    """Deliveries that were done, since the runtime was opened."""
+    failed: int
+    """Deliveries that failed."""
+    unregistered: dict[str, int]
+    """Due root actors, or facets below them, whose kind no class was registered for; by kind."""
+    strangers: tuple[str, ...]
+    """Due facets of which nothing says what they run: their parents' `on_facet_due` is to say."""
+
+
+class Scheduler:
+    """Delivers the timers of one host, on its loop."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._store = host.store
+        self._limits = host.options.timers
+        self.agenda = Agenda(host.store)
+        self._turns = Turns(self._limits.tree)
+        self._visits: set[asyncio.Task[None]] = set()
+        self._running: dict[int, set[int]] = {}
+        """Timers being delivered, by the uid of their actor."""
+        self._alarm: Alarm | None = None
+        self._armed: int | None = None
+        self._unregistered: dict[str, int] = {}
+        self._strangers: dict[int, str] = {}
+        self._closed = False
+        self._delivered = self._failed = 0
+        self.any = False
+        """Whether any actor here may have timers."""
+        self.waiting = False
+        """Whether there are facets of which nothing says what they run."""
+        host.store.on_due = self._heard
+        host.store.on_graft = self._replaced
+        self.arm()
+
+    def stats(self) -> TimerStats:
+        """The present moment."""
+        return TimerStats(
+            actors=self._store.catalogue.count_due(),
+            queued=len(self._turns),
+            running=len(self._visits),
+            delivered=self._delivered,
+            failed=self._failed,
+            unregistered=dict(self._unregistered),
+            strangers=tuple(self._strangers.values()),
+        )
+
+    # -- hearing --------------------------------------------------------------------------
+
+    def _heard(self, database: Database) -> None:
+        """A commit changed the timers of an actor."""
+        assert database.uid is not None  # noqa: S101 - it was committed
+        self.any = True
+        self.agenda.hear(database.uid, database.next_due, database.due)
+        self.arm()
+
+    def _replaced(self, dues: Mapping[int, int | None]) -> None:
+        if not self.any and not any(due is not None for due in dues.values()):
+            return
+        self.any = True
+        self.agenda.replaced(dues)
+        self.arm()
+
+    def registered(self, kind: str) -> None:
+        """A class was registered: who waited for it is looked at again."""
+        if self._unregistered.pop(kind, None):
+            self._again()
+
+    def known(self, node: Node) -> None:
+        """Somebody has said what a facet runs."""
+        if node.id in self._strangers.values():
+            self._again()
+
+    def _again(self) -> None:
+        self._unregistered.clear()
+        self._strangers.clear()
+        self.waiting = False
+        self.agenda.restart()
+        self.arm()
+
+    def started(self, activation: Activation) -> None:
+        """A facet runs: if it has timers, what it runs is kept with them."""
+        database = activation.database
+        database.look()
+        if database.due is not None and not database.in_step and not database.deferred:
+            with delivery.aside(database):
+                keep_starts(activation)
+
+    # -- time -----------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return round(self._host.clock.now() * SECOND)
+
+    def arm(self) -> None:
+        """Have the alarm ring when the first is due."""
+        if self._closed or len(self._turns) >= HEAD:
+            return
+        due = self.agenda.head
+        if due is None or (self._armed is not None and due >= self._armed):
+            return
+        self._ring_at(due)
+
+    def _ring_at(self, due: int) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.any = True
+        self._armed = due
+        clock = self._host.clock
+        wait = min(max(0.0, due / SECOND - clock.now()), LOOK)
+        self._alarm = clock.call_at(clock.time() + wait, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = self._armed = None
+        now = self._now() + EARLY
+        while len(self._turns) < HEAD and (uid := self.agenda.pop(now)) is not None:
+            self._queue(uid)
+        self._go_on()
+        self.arm()
+
+    # -- visits ---------------------------------------------------------------------------
+
+    def _queue(self, uid: int) -> None:
+        database = self._store.databases.live.get(uid)
+        if database is not None:
+            self._turns.add(database.tree, uid)
+            return
+        path = self._store.catalogue.path(uid)
+        if path:
+            self._turns.add(path[0].uid, uid)
+
+    def _go_on(self) -> None:
+        while not self._closed and len(self._visits) < self._limits.concurrent:
+            taken = self._turns.take()
+            if taken is None:
+                return
+            tree, uid = taken
+            visit = spawn(self._visit(uid))
+            self._visits.add(visit)
+            visit.add_done_callback(partial(self._visited, tree))
+
+    def _visited(self, tree: int, visit: asyncio.Task[None]) -> None:
+        self._visits.discard(visit)
+        self._turns.over(tree)
+        if not visit.cancelled() and (error := visit.exception()) is not None:
+            self._host.loop.call_exception_handler(
+                {"message": "a timer could not be looked after", "exception": error}
+            )
+        if self._closed:
+            return
+        if self.agenda.untidy:
+            self.agenda.correct()
+        self._go_on()
+        self.arm()
+
+    async def _visit(self, uid: int) -> None:
+        """Deliver the first timer of an actor that is due."""
+        with self._hold():
+            try:
+                await self._deliver(uid)
+            except Exception as error:
+                if self._closed or self._host.refused is not None:
+                    return  # what is due is so again when the directory is opened
+                self.agenda.expect(uid, self._now() + AGAIN * SECOND)
+                if not isinstance(error, ActorBroken):
+                    raise
+
+    def _hold(self) -> AbstractContextManager[Any]:
+        hold = getattr(self._host.clock, "hold", None)
+        return nullcontext() if hold is None else hold()
+
+    async def _deliver(self, uid: int) -> None:
+        path = self._store.catalogue.path(uid)
+        if not path:
+            return
+        database = self._store.databases.at(path[-1])
+        if self._host.store.congested:
+            await self._host.gate.room()
+        entry = await self._first(database, uid)
+        if entry is None:
+            return
+        try:
+            target = await self._reach(path, database)
+        except Exception as error:
+            if self._host.refused is not None:
+                raise
+            await self._fail(database, uid, entry, error)
+            return
+        if target is None:
+            return
+        await target.admit(None)
+        entry = await self._first(database, uid, take=True)
+        if entry is not None:
+            await self._run(target, uid, entry)
+
+    async def _first(self, database: Database, uid: int, *, take: bool = False) -> Entry | None:
+        """The timer to deliver now, which is under way from now on if `take`; None if there is
+        none. The agenda hears what is next."""
+        await delivery.quiet(database)
+        if database.uid != uid:
+            return None  # it was deleted, and another may have its place
+        running = self._running.get(uid, ())
+        with delivery.aside(database) as schedule:
+            entry = schedule.first(running)
+            if entry is None or (entry.due or 0) > self._now() + EARLY:
+                self._come_again(database, uid, entry)
+                return None
+            if take:
+                self._running.setdefault(uid, set()).add(entry.id)
+                self._come_again(database, uid, schedule.first(self._running[uid]))
+        return entry
+
+    def _come_again(self, database: Database, uid: int, entry: Entry | None) -> None:
+        """Look after the actor again when this is due."""
+        due = None if entry is None else entry.due
+        if uid in self._running:
+            self.agenda.expect(uid, due)  # the catalogue has what runs, until that is done
+        else:
+            self.agenda.hear(uid, due, database.due)
+
+    async def _run(self, target: Activation, uid: int, entry: Entry) -> None:
+        database = target.database
+        self.arm()
+        try:
+            done = delivery.finisher(database, entry, self._now)
+            await delivery.run(target, uid, entry, done)
+            if target.body.own_steps:
+                await delivery.quiet(database)
+                with delivery.aside(database):
+                    done()
+        except asyncio.CancelledError as error:
+            if self._closed:
+                raise
+            await self._fail(database, uid, entry, error)
+        except Exception as error:
+            if self._host.refused is not None:
+                raise
+            await self._fail(database, uid, entry, error)
+        else:
+            self._delivered += 1
+        finally:
+            self._over(uid, entry.id)
+        if database.uid == uid:
+            await self._first(database, uid)  # when to come again
+        await self._host.gate.passed(target.dependency, target.remote)
+
+    def _over(self, uid: int, number: int) -> None:
+        running = self._running[uid]
+        running.discard(number)
+        if not running:
+            del self._running[uid]
+
+    async def _fail(self, database: Database, uid: int, entry: Entry, error: BaseException) -> None:
+        self._failed += 1
+        await delivery.quiet(database)
+        if database.uid != uid or isinstance(error, FacetDeleted):
+            return
+        with delivery.aside(database) as schedule:
+            delivery.fail(schedule, uid, entry, error, self._now(), self._limits)
+
+    # -- waking ---------------------------------------------------------------------------
+
+    async def _reach(self, path: list[Row], database: Database) -> Activation | None:
+        """Wake an actor, after all above it; None if it is not known what one of them runs."""
+        root = path[0]
+        cls = self._host.classes.get(root.kind)
+        if cls is None:
+            self._unregistered[root.kind] = self._unregistered.get(root.kind, 0) + 1
+            return None
+        node = self._host.root(cls, root.name)
+        activation = await node.wake()
+        for row in path[1:]:
+            node = node.child(row.name)
+            if node.activation is None and node.starting is None and node.start is None:
+                await self._find_start(node, row, database, activation)
+                if node.start is None:
+                    self._strange(path[-1].uid, node)
+                    return None
+            activation = await node.wake()
+        return activation
+
+    async def _find_start(
+        self, node: Node, row: Row, database: Database, above: Activation
+    ) -> None:
+        """What was kept with the timers, or what the actor above says."""
+        own = database is node.database
+        await delivery.quiet(database)
+        with delivery.aside(database):
+            kept = kept_starts(database).get(OWN if own else row.uid)
+        start = None if kept is None else found_again(kept, self._host.classes.values())
+        if node.start is None and start is not None:
+            node.start = start
+        elif node.start is None and "on_facet_due" in above.body.contract.hooks:
+            call = above.new_call("on_facet_due")
+            await finish(above.body.call(call, (node.name,), {}))
+
+    def _strange(self, uid: int, node: Node) -> None:
+        self.waiting = True
+        if len(self._strangers) < STRANGERS:
+            self._strangers[uid] = node.id
+
+    # -- the end --------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._turns.clear()
+
+    async def close(self) -> None:
+        """End what is under way, and leave the catalogue as it should be."""
+        for visit in self._visits:
+            visit.cancel()
+        if self._visits:
+            await asyncio.wait(self._visits)
+        if self._host.store.failed is None:
+            self.agenda.correct()
