@@ -27,6 +27,7 @@
         │   ├── FacetDeleted      it was deleted, with its data
         │   ├── ActorMoved        it has another place or name
         │   └── ActorRestored     it was put back to an older state
+        ├── FacetDown             it failed again and again, and is not started for now
         ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
@@ -189,6 +190,19 @@ class ActorRestored(ActorBroken):
     hint = "get the actor again to start it over the restored state"
     undo: str
     bookmark: str
+
+
+class FacetDown(ActorError):
+    """The facet failed too often in a short time, and is left alone for a while.
+
+    Fields: `failures`, how many; `since`, when the first was, in seconds since 1970;
+    `retry_after`, seconds until the next call starts it for trial. The cause is the last failure.
+    """
+
+    hint = "call again after `retry_after` seconds; facets.replace(name, start) tries at once"
+    failures: int
+    since: float
+    retry_after: float
 
 
 class RuntimeClosed(ActorError, RuntimeError):

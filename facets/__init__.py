@@ -29,6 +29,7 @@ from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
+from actors.supervision import Restart as Restart
 from facets import errors as errors
 from facets.actor import Actor as Actor
 from facets.children import FacetStat as FacetStat
@@ -81,6 +82,7 @@ __all__ = [
     "RayRuntime",
     "Recording",
     "Replayed",
+    "Restart",
     "Row",
     "Rows",
     "Rule",
