@@ -148,9 +148,14 @@ class Hosting:
             await asyncio.to_thread(_end, error)
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
+        self._runtime.host.timers.find_class = self._find
         _here[self._plan.runtime] = self
         exports.append(self._export)
         self._sweep()
+
+    async def _find(self, kind: str) -> type[Any] | None:
+        """The class of an actor that a timer wakes before anybody calls one."""
+        return await asyncio.to_thread(self._classes.find, kind)
 
     def _export(self, stub: Stub) -> Any:
         """What a stub of this host is anywhere else."""
