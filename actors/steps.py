@@ -62,7 +62,12 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
         if database.in_step:
             activation.commit()
         return stop.value
+    except StopAsyncIteration:  # of a generator that has come to its end
+        if database.in_step:
+            activation.commit()
+        raise
     except BaseException:
+        activation.errors += 1
         if database.in_step:
             database.rollback()
         raise
@@ -115,6 +120,7 @@ class _Suspended:
         try:
             return (yield from self._run())
         except BaseException:
+            activation.errors += 1
             if not self.aborted:
                 raise
             return self._convert()
