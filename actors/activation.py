@@ -32,8 +32,8 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
-        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "meters", "node", "on_end",
-        "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
+        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "meters", "node",
+        "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:

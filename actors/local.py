@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from weakref import WeakSet
 from actors.actor import Actor
 from actors.clock import Clock, SystemClock
 from actors.contract import Durability
+from actors.diffing import diff_trees
 from actors.errors import ActorBroken, NotActive, RuntimeClosed
 from actors.host import Host, HostOptions, Stats
 from actors.limits import IsolateLimits, TimerLimits
@@ -31,6 +32,7 @@ from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimi
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
+    from storage.diff import Difference
     from storage.disk import Disk
     from storage.objects import ObjectStore
 
@@ -141,14 +143,18 @@ class LocalRuntime:
         sequence = node.database.delete()
         await host.gate.passed(sequence, host.remote(sequence))
 
-    async def clone(self, cls: type[Actor], source: str, target: str) -> None:
+    async def clone(
+        self, cls: type[Actor], source: str, target: str, *, at: str | None = None
+    ) -> None:
         """Copy an actor and all its facets as of now over `target`, while they go on.
+
+        With `at`, a bookmark, as they were then: the copy begins there, the source stays.
 
         Crash-atomic, and durable when it returns. What `target` was is gone. `NoState` if
         `source` has never written.
         """
         host = self._open()
-        await clone_tree(host.root(cls, source), host.root(cls, target))
+        await clone_tree(host.root(cls, source), host.root(cls, target), at)
 
     async def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
         """Give an actor another name; its data, its past and its facets stay what they are.
@@ -211,6 +217,27 @@ class LocalRuntime:
         when = at.timestamp() if isinstance(at, datetime) else at
         moment = when if when is None or isinstance(when, str) else int(when * 1e6)
         return await retrieve_tree(found.root(cls, name), moment, *found.replica(replica, host))
+
+    def diff(
+        self,
+        cls: type[Actor],
+        name: str,
+        other: str | None = None,
+        *,
+        at: str | None = None,
+        to: str | None = None,
+    ) -> AsyncGenerator[Difference, None]:
+        """What is not the same in an actor and its facets, and in another one and its facets.
+
+        `async for difference in runtime.diff(Lead, "alice", at=bookmark)` tells what changed since:
+        `at` and `to` are bookmarks for the first and the second, now without one; without `other`
+        both are the same actor. Actors are matched by what they are (one that was renamed is one
+        difference), or else by their names; rows by primary keys. Both go on meanwhile. Memory
+        holds a batch, whatever there is. Errors are those of `clone` and `restore`.
+        """
+        host = self._open()
+        second = host.root(cls, name if other is None else other)
+        return diff_trees(host.root(cls, name), second, at, to)
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file (see `storage.archive`)."""

@@ -7,15 +7,52 @@ only where a call is current and passes everything to the factory that was there
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any
 
-from actors.call import CURRENT
+from actors.call import CURRENT, Call
 from actors.clock import Clock, SystemClock
 from actors.steps import drive_task
 
 _Factory = Callable[..., "asyncio.Future[Any]"]
+
+
+class Driven(Coroutine[Any, Any, Any]):
+    """The coroutine of a task made inside a call, driven once the task begins.
+
+    A task that is cancelled earlier throws into a coroutine that has not begun. One of our own
+    would end there and leave the other behind, never awaited.
+    """
+
+    __slots__ = ("_call", "_coroutine", "_running")
+
+    def __init__(self, call: Call, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._call = call
+        self._coroutine = coroutine
+        self._running: Coroutine[Any, Any, Any] | None = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._begun().__await__()
+
+    def _begun(self) -> Coroutine[Any, Any, Any]:
+        if self._running is None:
+            self._running = drive_task(self._call, self._coroutine)
+        return self._running
+
+    def send(self, value: Any) -> Any:
+        """Part of the coroutine protocol."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Part of the coroutine protocol."""
+        if self._running is None:
+            self._coroutine.close()
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Part of the coroutine protocol."""
+        (self._coroutine if self._running is None else self._running).close()
 
 
 class TaskFactory:
@@ -33,7 +70,7 @@ class TaskFactory:
         """A task, driven if an actor makes it."""
         call = CURRENT.get()
         if call is not None and asyncio.iscoroutine(coroutine):
-            coroutine = drive_task(call, coroutine)
+            coroutine = Driven(call, coroutine)
         if self.before is not None:
             return self.before(loop, coroutine, **kwargs)
         return asyncio.Task(coroutine, loop=loop, **kwargs)

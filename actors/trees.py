@@ -16,30 +16,38 @@ from storage.errors import StorageError
 if TYPE_CHECKING:
     from actors.host import Host
     from actors.node import Node
+    from storage.clone import PastClone
     from storage.compact import Compaction
     from storage.graft import Graft
     from storage.objects import ObjectStore
 
 
-async def clone_tree(source: Node, target: Node) -> None:
-    """Copy `source` as of now over `target`; durable on return to the outside.
+async def clone_tree(source: Node, target: Node, at: str | None = None) -> None:
+    """Copy `source` as of now, or of a bookmark, over `target`; durable on return to the outside.
 
     The source goes on meanwhile. The target ends, and what it held is gone, in the record that
     brings the copy: a crash leaves the one or the other, whole.
     """
-    from storage.clone import clone
+    from storage.clone import PastClone, clone
+    from storage.history import Bookmark
 
-    if source is target:
+    store, wanted = target.host.store, None if at is None else Bookmark.parse(at)
+    if source is target and wanted is None:
         return
-    _ready(source, f"cloning {source.id}")
-    await _put(target, clone(target.host.store, source.database, target.database))
+    ready(source, f"cloning {source.id}")
+    job = (
+        clone(store, source.database, target.database)
+        if wanted is None
+        else PastClone(store, source.database, target.database, wanted)
+    )
+    await _put(target, job)
 
 
 async def import_tree(target: Node, path: Path) -> None:
     """Put the subtree of an archive in the place of `target`, with the same promise."""
     from storage.archive import import_
 
-    _ready(target, f"importing {target.id}")
+    ready(target, f"importing {target.id}")
     await _put(target, import_(target.host.store, path, target.database))
 
 
@@ -48,7 +56,7 @@ async def export_tree(source: Node, path: Path) -> None:
     in it is durable."""
     from storage.archive import Export
 
-    _ready(source, f"exporting {source.id}")
+    ready(source, f"exporting {source.id}")
     host = source.host
     with host.job():
         job = Export(host.store, source.database, path)
@@ -68,7 +76,7 @@ async def restore_tree(target: Node, bookmark: str) -> str:
     from storage.restore import Restore
 
     wanted = Bookmark.parse(bookmark)
-    _ready(target, f"restoring {target.id}")
+    ready(target, f"restoring {target.id}")
     host = target.host
     with host.job():
         job = Restore(host.store, target.database, wanted)
@@ -95,7 +103,7 @@ async def retrieve_tree(
     from storage.retrieval import Retrieval
 
     wanted = Bookmark.parse(when) if isinstance(when, str) else when
-    _ready(target, f"restoring {target.id}")
+    ready(target, f"restoring {target.id}")
     here = target.host
     with here.job():
         job = Retrieval(here.store, target.database, replica, host, wanted)
@@ -144,7 +152,7 @@ async def _compacted(host: Host, job: Compaction) -> int | None:
 
 async def bookmark_at(node: Node, at: float) -> str:
     """The newest bookmark of a node's tree made at or before `at`, in seconds since 1970."""
-    from storage.restore import bookmark_at as find_bookmark
+    from storage.past import bookmark_at as find_bookmark
 
     found: list[str] = []
     find = find_bookmark(node.host.store, node.database, at)
@@ -152,7 +160,7 @@ async def bookmark_at(node: Node, at: float) -> str:
     return found[0]
 
 
-def _ready(node: Node, what: str) -> None:
+def ready(node: Node, what: str) -> None:
     """The caller's step ends here; nothing of it may be part of a transaction."""
     call = CURRENT.get()
     if call is not None:
@@ -162,7 +170,7 @@ def _ready(node: Node, what: str) -> None:
         node.host.check_open()
 
 
-async def _put(target: Node, graft: Graft) -> None:
+async def _put(target: Node, graft: Graft | PastClone) -> None:
     host = target.host
     with host.job():
         try:

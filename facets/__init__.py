@@ -59,12 +59,14 @@ if TYPE_CHECKING:
     from facets.isolates.recording import Recording as Recording
     from facets.isolates.replaying import Replayed as Replayed
     from facets.isolates.replaying import replay as replay
+    from storage.diff import Difference as Difference
 
 __all__ = [
     "Actor",
     "Backoff",
     "Capability",
     "Delivery",
+    "Difference",
     "Egress",
     "FacetStat",
     "FileLimits",
@@ -109,6 +111,7 @@ _LAZY = {
     "Capability": "facets.capabilities.capability",
     "capability": "facets.capabilities.marked",
     "describe": "facets.capabilities.describing",
+    "Difference": "storage.diff",
     "Egress": "facets.egress.egress",
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",

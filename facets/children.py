@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from actors.call import CURRENT
 from actors.code import Start, as_start
+from actors.diffing import diff_trees
 from actors.errors import FacetAborted, FacetDeleted
 from actors.moving import move_node, parent_of
 from actors.node import Node
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.actor import Actor
     from actors.quotas.quota import Quota
+    from storage.diff import Difference
 
 A = TypeVar("A", bound="Actor")
 
@@ -196,13 +198,15 @@ class Facets:
         """
         return Block(seconds)
 
-    async def clone(self, source: str, target: str) -> None:
+    async def clone(self, source: str, target: str, *, at: str | None = None) -> None:
         """Copy facet `source` and all below it as of now over `target`, while they go on.
+
+        With `at`, a bookmark, as they were then: the copy begins there, the source stays.
 
         Crash-atomic: the facet `target` ends, and is replaced with all below it in one record.
         `NoState` if `source` has never written.
         """
-        await clone_tree(self._node(source), self._node(target))
+        await clone_tree(self._node(source), self._node(target), at)
 
     async def restore(self, name: str, bookmark: str) -> str:
         """Put a facet and all below it back to what they were at `bookmark`.
@@ -210,6 +214,16 @@ class Facets:
         Its calls in progress end with `ActorRestored`; the bookmark that leads back is returned.
         """
         return await restore_tree(self._node(name), bookmark)
+
+    def diff(
+        self, name: str, other: str | None = None, *, at: str | None = None, to: str | None = None
+    ) -> AsyncGenerator[Difference, None]:
+        """What is not the same in a facet and all below it, and in another one and all below that.
+
+        As of the bookmarks `at` and `to`, or now; see `LocalRuntime.diff`.
+        """
+        node = self._node(name)
+        return diff_trees(node, node if other is None else self._node(other), at, to)
 
     async def export(self, name: str, path: str | Path) -> None:
         """Write a facet and all below it as of now into one file (see `storage.archive`)."""

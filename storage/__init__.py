@@ -4,7 +4,8 @@ store        a state directory: everything below, wired
 database     the logical database of one actor: steps, savepoints, opening and closing
 databases    those in memory, by place         connections how many are open
 commits      SQLite's commits as records       delete      a subtree that ends
-move         a subtree at another place
+move         a subtree at another place        past        a subtree as it was
+diff         of two subtrees                   relations   and of two files
 sql, kv      what actors see of it             rows        results
 files/       a file system in the database     objects/    stores for what is large
 connection   one open SQLite connection        authorizer  what actors may do in SQL

@@ -1,4 +1,4 @@
-"""Clones: a subtree as of now, under another name."""
+"""Clones: a subtree as of now, or of a bookmark, under another name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from storage.catalogue import Row
 from storage.databases import uid_above
 from storage.errors import NoState, StorageError
 from storage.graft import Graft, Scion
+from storage.past import Past
 from storage.snapshot import Cut, copy, cut
 
 if TYPE_CHECKING:
     from storage.database import Database
+    from storage.history import Bookmark
     from storage.store import Store
 
 
@@ -53,6 +55,45 @@ def clone(store: Store, source: Database, target: Database) -> Graft:
     above = uid_above(target)
     scions = adopt(store, target, above, found.rows, found.make)
     return Graft(store, target, scions, found.held)
+
+
+class PastClone:
+    """`source` and all below it as of a bookmark, on the way to the place of `target`.
+
+    `work` on any thread, then `finish` on the store's, or `cancel`. `NoState` if it did not exist
+    then; `BookmarkGone` and the like are of `Restore`.
+    """
+
+    def __init__(
+        self, store: Store, source: Database, target: Database, bookmark: Bookmark
+    ) -> None:
+        self._store = store
+        self._target = target
+        self._past = Past(store, source, bookmark)
+        self._above = uid_above(target)
+        self._graft: Graft | None = None
+
+    def work(self) -> None:
+        """Make the files."""
+        past, target = self._past, self._target
+        past.work()
+        scions = self._store.call(
+            partial(adopt, self._store, target, self._above, past.rows, past.make)
+        )
+        self._graft = Graft(self._store, target, scions)
+        self._graft.work()
+
+    def finish(self) -> int:
+        """Put it in place; the sequence of the record that says so."""
+        assert self._graft is not None  # noqa: S101 - `work` comes first
+        self._past.close()
+        return self._graft.finish()
+
+    def cancel(self) -> None:
+        """Forget it; what was made is removed."""
+        self._past.close()
+        if self._graft is not None:
+            self._graft.cancel()
 
 
 def adopt(

@@ -70,7 +70,7 @@ def compact(runtime: LocalRuntime, keeper: Any, mark: str) -> Any:
 
 JOBS = [
     (clone, "storage.clone.copy"),
-    (restore, "storage.restore._write"),
+    (restore, "storage.past._write"),
     (compact, "storage.compact._vacuum"),
 ]
 
@@ -157,7 +157,7 @@ async def test_calls_go_on_while_their_tree_is_restored_and_what_they_wrote_can_
     runtime: LocalRuntime, keeper: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = runtime.bookmark()
-    stop = Stop(monkeypatch, "storage.restore._write")
+    stop = Stop(monkeypatch, "storage.past._write")
     running = asyncio.ensure_future(runtime.restore(Keeper, "k", mark))
     await stop.here()
     await keeper.put("meanwhile")

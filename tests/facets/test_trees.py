@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from facets import Actor, LocalRuntime
-from facets.errors import ActorBroken, BadArchive, EffectInTransaction, NoState
+from facets.errors import ActorBroken, BadArchive, EffectInTransaction, NoState, NotABookmark
 from storage import Store
 
 
@@ -34,6 +34,17 @@ class Keeper(Actor, kind="Keeper"):
         self.kv["x"] = "written before"
         await self.facets.clone(source, target)
         self.kv["x"] = "written after"
+
+    async def clone_of_then(self, source: str, target: str, bookmark: str) -> None:
+        await self.facets.clone(source, target, at=bookmark)
+
+    async def differences(self, name: str, **moments: Any) -> list[Any]:
+        return [one async for one in self.facets.diff(name, **moments)]
+
+    async def diff_inside(self) -> None:
+        async with self.facets.transaction():
+            async for _ in self.facets.diff("a", "b"):
+                pass
 
     async def export(self, name: str, path: Path) -> None:
         await self.facets.export(name, path)
@@ -129,6 +140,78 @@ async def test_a_whole_actor_is_cloned_by_its_runtime(
     async with LocalRuntime(state) as again:
         assert await again.get(Keeper, "copy").read("a/deep") == "two"
         assert again.list(Keeper) == ["copy", "k"]
+
+
+async def test_a_clone_is_made_of_what_was_at_a_bookmark(
+    runtime: LocalRuntime, keeper: Keeper
+) -> None:
+    then = runtime.bookmark()
+    await keeper.put("a", "later")
+    await keeper.put("a/new", "new")
+
+    await keeper.clone_of_then("a", "b", then)
+    await runtime.clone(Keeper, "k", "fork", at=then)
+
+    assert await keeper.read("b") == "one"
+    assert await keeper.read("b/deep") == "two"
+    assert await keeper.read("b/new") is None
+    assert await keeper.read("a") == "later"
+    assert await runtime.get(Keeper, "fork").read("a/deep") == "two"
+    assert await runtime.get(Keeper, "fork").names() == ["a"]
+
+
+async def test_a_clone_of_what_was_not_there_is_refused(
+    runtime: LocalRuntime, keeper: Keeper
+) -> None:
+    then = runtime.bookmark()
+    await keeper.put("c", "later")
+
+    with pytest.raises(NoState):
+        await keeper.clone_of_then("c", "b", then)
+    with pytest.raises(NotABookmark):
+        await keeper.clone_of_then("a", "b", "yesterday")
+
+    assert await keeper.names() == ["a", "c"]
+
+
+async def test_what_changed_since_a_bookmark_is_told(runtime: LocalRuntime, keeper: Keeper) -> None:
+    then = runtime.bookmark()
+    await keeper.put("a/deep", "changed")
+
+    (mine,) = await keeper.differences("a", at=then)
+    (whole,) = [one async for one in runtime.diff(Keeper, "k", at=then)]
+
+    assert (mine.actor, whole.actor) == (("deep",), ("a", "deep"))
+    assert (mine.old, mine.new) == ({"value": "two"}, {"value": "changed"})
+
+
+async def test_two_facets_are_compared(keeper: Keeper) -> None:
+    await keeper.clone("a", "b")
+    assert await keeper.differences("a", other="b") == []
+    await keeper.put("b", "other")
+
+    (found,) = await keeper.differences("a", other="b")
+
+    assert (found.kind, found.change, found.actor) == ("key", "changed", ())
+
+
+async def test_a_comparison_that_is_left_early_holds_nothing(
+    runtime: LocalRuntime, keeper: Keeper
+) -> None:
+    for n in range(5):
+        await keeper.put(f"b{n}", "x")
+    found = runtime.diff(Keeper, "k", "k", at=runtime.bookmark())
+    await keeper.put("a", "changed")
+    async for _ in found:
+        break
+    await found.aclose()
+
+    assert not any(one.held for one in runtime.host.store.databases.live.values())
+
+
+async def test_comparing_inside_a_transaction_is_refused(keeper: Keeper) -> None:
+    with pytest.raises(EffectInTransaction):
+        await keeper.diff_inside()
 
 
 async def test_an_archive_moves_an_actor_to_another_directory(

@@ -221,7 +221,7 @@ class Past:
 
         def after(now: State) -> State | None:
             place = self.where(target)
-            if place is None or now[place].life != life:
+            if place is None or now.get(place, Actor(0, None)).life != life:
                 return None
             made = without(now, place)
             stays = lives(made)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storage.errors import StorageError
-from storage.restore import bookmark_at
+from storage.past import bookmark_at
 from tests.storage.past_model import FAR, Past, Place, below
 from tests.storage.scratch import scratch
 

@@ -16,7 +16,8 @@ from storage.database import Database
 from storage.errors import BookmarkAhead, BookmarkGone, NoState
 from storage.history import Bookmark
 from storage.limits import HistoryLimits, JournalLimits
-from storage.restore import Restore, bookmark_at
+from storage.past import bookmark_at
+from storage.restore import Restore
 
 SMALL = JournalLimits(segment=64 << 10, size=256 << 10)
 
