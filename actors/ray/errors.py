@@ -23,6 +23,12 @@ class HostLost(ActorError):
     hint = "call again if the method may run twice, or look at what it did"
 
 
+class OtherHost(ActorError, ValueError):
+    """Something that only one host can do was asked of two. Fields: `actor`, `other`."""
+
+    hint = "clone it, and delete the first one"
+
+
 class ClassUnknown(ActorError, LookupError):
     """A host was called for a kind whose class it never got. Field: `kind`."""
 

@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from actors.errors import RuntimeClosed
@@ -31,6 +32,7 @@ AHEAD = 16
 
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -114,6 +116,20 @@ class Hosting:
         self._know(self._classes.add(shipment))
         return await getattr(self._runtime, verb)(self._kind(shipment.kind), *args)
 
+    async def pack(self, shipment: Shipment, name: str) -> bytes:
+        """An actor and all its facets as of now, as the archive that an export writes."""
+        with TemporaryDirectory(prefix="facets-") as folder:
+            path = Path(folder) / "archive"
+            await self.perform(shipment, "export", name, path)
+            return await asyncio.to_thread(path.read_bytes)
+
+    async def unpack(self, shipment: Shipment, name: str, archive: bytes) -> None:
+        """Put what was packed in the place of an actor."""
+        with TemporaryDirectory(prefix="facets-") as folder:
+            path = Path(folder) / "archive"
+            await asyncio.to_thread(path.write_bytes, archive)
+            await self.perform(shipment, "import_", name, path)
+
     async def stats(self) -> Any:
         """What runs here."""
         await self._opened()
@@ -153,6 +169,8 @@ class Hosting:
             await asyncio.to_thread(_end, error)
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
+        for cls in await asyncio.to_thread(self._classes.kept):
+            self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
         exports.append(self._lending.export)

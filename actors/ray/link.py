@@ -70,9 +70,7 @@ class Link:
         finally:
             self._end(call)
 
-    async def stream(
-        self, target: Target, method: str, data: bytes
-    ) -> AsyncGenerator[Any, None]:
+    async def stream(self, target: Target, method: str, data: bytes) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
         call = self._begin("stream", target, method, data)
         try:
