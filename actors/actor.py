@@ -166,7 +166,8 @@ class Actor:
         """Runs when an idle actor is put to sleep or its runtime closes; not after a crash."""
 
     async def on_facet_broken(self, name: str, error: BaseException) -> None:
-        """Runs when a facet of this actor broke, by a limit or a failed start."""
+        """Runs when a facet of this actor broke by itself, or did not start. What it raises goes to
+        the exception handler of the loop, as with all hooks that nobody waits for."""
 
     async def on_quota(self, name: str, error: QuotaExceeded) -> None:
         """Runs when the quota of a facet of this actor refused something, to that facet or below

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from actors.actor import Actor
 from actors.call import CURRENT, Call
@@ -17,6 +17,7 @@ from actors.values import ATOMS, copy
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.quotas.quota import Quota
+    from actors.supervision import Restart
     from actors.timers import TimerCall
     from storage.limits import StorageLimits
 
@@ -81,13 +82,23 @@ class Start:
 
     `code` is an Actor class or an isolate's actor class; `id` replaces the default id,
     and `props` is plain data that the actor sees as `self.props`. `quota` bounds what it and
-    all below it use together.
+    all below it use together. `restart` says what follows when it breaks: without one, the next
+    `facets.get` starts it.
+
+    `parent_close` says what follows when the actor above it breaks, is aborted or is replaced.
+    "abort": it ends with the same reason. "keep": it goes on, with its calls, its stubs and all
+    below it that is kept as well; the next incarnation of the parent finds it running. To start
+    it, after a break or sleep, the parent must run again. It ends with the parent where the
+    state of both does: on `delete` and `restore`, and when another takes the parent's place. What
+    both wrote in a transaction that the parent did not finish is undone.
     """
 
     code: Any
     id: str | None = None
     props: Any = None
     quota: Quota | None = field(default=None, kw_only=True)
+    restart: Restart | None = field(default=None, kw_only=True)
+    parent_close: Literal["abort", "keep"] = field(default="abort", kw_only=True)
 
 
 Starter = Callable[[], Any]

@@ -11,7 +11,6 @@
         ├── KindConflict          two classes claim one kind (TypeError)
         ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
         ├── TimerLimit            too many timers, too large, too often
-        ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
         ├── CallDepth             calls inside calls, a hundred deep (RecursionError)
         ├── Busy                  the actor has as many calls as it takes
@@ -27,6 +26,7 @@
         │   ├── FacetDeleted      it was deleted, with its data
         │   ├── ActorMoved        it has another place or name
         │   └── ActorRestored     it was put back to an older state
+        ├── FacetDown             it failed again and again, and is not started for now
         ├── QuotaExceeded         more than a quota allows; the branches are in quotas.errors
         └── RuntimeClosed         the runtime is closed or closing (RuntimeError)
 
@@ -83,15 +83,6 @@ class TimerLimit(ActorError):
 
     limit: str
     most: float
-
-
-class TimerTimeout(ActorError, TimeoutError):
-    """A delivery took longer than it may, and was cancelled. Field: `seconds`.
-
-    Nobody calls for it: it is what the timer's `error` says.
-    """
-
-    seconds: float
 
 
 class ExclusiveReentered(ActorError, RuntimeError):
@@ -189,6 +180,19 @@ class ActorRestored(ActorBroken):
     hint = "get the actor again to start it over the restored state"
     undo: str
     bookmark: str
+
+
+class FacetDown(ActorError):
+    """The facet failed too often in a short time, and is left alone for a while.
+
+    Fields: `failures`, how many; `since`, when the first was, in seconds since 1970;
+    `retry_after`, seconds until the next call starts it for trial. The cause is the last failure.
+    """
+
+    hint = "call again after `retry_after` seconds; facets.replace(name, start) tries at once"
+    failures: int
+    since: float
+    retry_after: float
 
 
 class RuntimeClosed(ActorError, RuntimeError):

@@ -33,6 +33,7 @@ from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
+    from actors.supervision import Breaker
     from storage import Store
     from storage.disk import Disk
     from storage.objects import ObjectStore
@@ -101,6 +102,8 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.breakers: dict[str, Breaker] = {}
+        """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self._refusal: BaseException | None = None

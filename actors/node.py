@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from actors.activation import Activation
-from actors.call import Call
 from actors.code import Start, Starter, as_start
 from actors.errors import ActorMoved, DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
+from actors.supervision import broke, failed, permit, started
 from actors.tasks import spawn
 
 if TYPE_CHECKING:
@@ -94,16 +94,23 @@ class Node:
         if self.parent is not None and self.parent.activation is None:
             return None
         self.host.check_open()
-        activation = Activation(self, start)
-        body = start.code.open(activation)
-        if isawaitable(body) or "on_start" in body.contract.hooks:
-            self.starting = spawn(self._start(activation, body))
-            return None
-        activation.bind(body)
+        if self.host.breakers and self.id in self.host.breakers:
+            return None  # it failed before, and may have to wait
+        try:
+            activation = Activation(self, start)
+            body = start.code.open(activation)
+            if isawaitable(body) or "on_start" in body.contract.hooks:
+                self.starting = spawn(self._start(activation, body))
+                return None
+            activation.bind(body)
+        except Exception as error:
+            failed(self, error, start.restart)
+            raise
         return self._started(activation)
 
     async def wake(self) -> Activation:
         """The running activation; concurrent first calls share one start and its failure."""
+        incarnation = self.incarnation
         while True:
             activation = self.wake_now()
             if activation is not None:
@@ -115,7 +122,10 @@ class Node:
                 self.starting = spawn(self._start())
             activation = await self._join(self.starting)
             self.host.check_open()
-            return activation
+            if activation.broken is None:
+                return activation
+            if incarnation != self.incarnation and self.parent is not None:
+                raise activation.reason()
 
     async def _join(self, starting: asyncio.Task[Activation]) -> Activation:
         try:
@@ -131,10 +141,23 @@ class Node:
         try:
             if activation is None:
                 self.host.check_open()
+                await permit(self)
                 if self.parent is not None:
                     await self.parent.wake()
-                activation = Activation(self, await self._resolve())
-                body = activation.start.code.open(activation)
+            return await self._bring_up(activation, body, mine)
+        finally:
+            if self.starting is mine:
+                self.starting = None
+
+    async def _bring_up(
+        self, activation: Activation | None, body: Any, mine: asyncio.Task[Any] | None
+    ) -> Activation:
+        start = self.start
+        try:
+            if activation is None:
+                start = await self._resolve()
+                activation = Activation(self, start)
+                body = start.code.open(activation)
             if isawaitable(body):
                 body = await body
             self._check_wanted(mine)
@@ -142,16 +165,23 @@ class Node:
             if "on_start" in body.contract.hooks:
                 await self._begin_life(activation)
                 self._check_wanted(mine)
-            return self._started(activation)
-        finally:
-            if self.starting is mine:
+        except Exception as error:
+            if self.starting is mine and self.host.refused is None:
                 self.starting = None
+                failed(self, error, start.restart if isinstance(start, Start) else None)
+            raise
+        return self._started(activation)
 
     def _check_wanted(self, mine: asyncio.Task[Any] | None) -> None:
         """An abort cancelled this start; what it was in the middle of may not have noticed, and
         the next start does not wait for it."""
         if self.starting is not mine:
             raise asyncio.CancelledError
+
+    def start_again(self) -> None:
+        """Start as soon as its breaker allows, whether or not anybody calls."""
+        self.starting = self.host.background(self._start())
+        self.starting.add_done_callback(_heard)
 
     async def _begin_life(self, activation: Activation) -> None:
         try:
@@ -167,14 +197,14 @@ class Node:
         if not isinstance(start, Start) and above is not None:
             start = as_start(await drive(above.new_call(f"start of {self.name!r}"), _called(start)))
         if not isinstance(start, Start):
-            if isinstance(self.ended, ActorMoved):
-                raise self.ended
-            raise TypeError(f"{self.id} has nothing to start")
+            raise self.ended or TypeError(f"{self.id} has nothing to start")
         return start
 
     def _started(self, activation: Activation) -> Activation:
         self.activation = activation
         self.host.woke(activation)
+        if self.host.breakers:
+            started(self, activation.start.restart)
         if self.parent is not None and self.host.timers.any:
             self.host.timers.started(activation)
         return activation
@@ -205,13 +235,20 @@ class Node:
 
     # -- ending -------------------------------------------------------------------------
 
-    def abort(self, reason: BaseException) -> None:
-        """End this incarnation and those below with `reason`; storage stays."""
-        for child in list(self.children.values()):
-            child.abort(_inherited(reason, child))
+    def abort(self, reason: BaseException, *, keeping: bool = False) -> None:
+        """End this incarnation and those below with `reason`; storage stays.
+
+        `keeping`: but for those below that are to go on without it.
+        """
         self.incarnation += 1
-        self.ended = reason
         self.start = None if self.parent is not None else self.start
+        self._end(reason, keeping)
+
+    def _end(self, reason: BaseException, keeping: bool) -> None:
+        for child in list(self.children.values()):
+            if not (keeping and child.kept):
+                child.abort(_inherited(reason, child), keeping=keeping)
+        self.ended = reason
         if self.starting is not None:
             self.starting.cancel()
             self.starting = None
@@ -220,15 +257,23 @@ class Node:
             self.host.awake.discard(activation)
             activation.end(reason)
 
+    @property
+    def kept(self) -> bool:
+        """Whether it goes on when the actor above it ends, and its state does not."""
+        running = self.activation.start if self.activation is not None else self.start
+        return isinstance(running, Start) and running.parent_close == "keep"
+
     def broke(self, error: BaseException) -> None:
-        """This incarnation broke by itself: end it, and tell the parent."""
+        """This incarnation broke by itself: end it, and let what follows follow."""
         if self.activation is None:
             return
-        self.abort(error)
-        above = self.parent.activation if self.parent is not None else None
-        if above is not None and "on_facet_broken" in above.body.contract.hooks:
-            call = above.new_call("on_facet_broken")
-            self.host.background(_tell(above, call, self.name, error))
+        restart = self.activation.start.restart
+        if restart is None:
+            self.abort(error, keeping=True)
+            broke(self, error)
+        else:
+            self._end(error, keeping=True)  # its stubs are those of the next one as well
+            failed(self, error, restart)
 
     def sleep(self) -> None:
         """Put an idle activation to sleep; `on_stop` runs first if the code has one."""
@@ -254,8 +299,10 @@ class Node:
         self.database.sleep()
 
 
-async def _tell(above: Activation, call: Call, name: str, error: BaseException) -> None:
-    await finish(above.body.call(call, (name, error), {}))
+def _heard(starting: asyncio.Task[Activation]) -> None:
+    """What a start that nobody waits for raised was told to the parent."""
+    if not starting.cancelled():
+        starting.exception()
 
 
 async def _called(start: Starter) -> Any:

@@ -23,12 +23,14 @@ from actors.code import Start as Start
 from actors.deadline import deadline as deadline
 from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
+from actors.limited import limited as limited
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
 from actors.stub import Stub as Stub
+from actors.supervision import Restart as Restart
 from facets import errors as errors
 from facets.actor import Actor as Actor
 from facets.children import FacetStat as FacetStat
@@ -81,6 +83,7 @@ __all__ = [
     "RayRuntime",
     "Recording",
     "Replayed",
+    "Restart",
     "Row",
     "Rows",
     "Rule",
@@ -97,6 +100,7 @@ __all__ = [
     "errors",
     "exclusive",
     "images",
+    "limited",
     "packages",
     "remaining",
     "replay",

@@ -108,8 +108,11 @@ class Facets:
         running = node.code
         same = isinstance(wanted, Start) and running == wanted.code
         if not same and (node.activation is not None or node.starting is not None):
-            node.abort(FacetAborted(f"facet {name!r} was replaced", reason="replaced"))
+            node.abort(
+                FacetAborted(f"facet {name!r} was replaced", reason="replaced"), keeping=True
+            )
         if not same:
+            self._forgive(node)
             node.start = wanted
         return Stub(node)
 
@@ -123,8 +126,9 @@ class Facets:
         node = self._node(name)
         if isinstance(reason, str):
             reason = FacetAborted(f"facet {name!r} was aborted: {reason}", reason=reason)
+        self._forgive(node)
         if node.activation is not None or node.starting is not None or len(node.children):
-            node.abort(reason)
+            node.abort(reason, keeping=True)
 
     def delete(self, name: str) -> None:
         """Abort the facet and wipe its database and everything below it, in one commit."""
@@ -133,6 +137,7 @@ class Facets:
         if call is not None:
             refuse(call, f"deleting facet {name!r}")
         self._activation.leave()
+        self._forgive(node)
         node.abort(FacetDeleted(f"facet {name!r} was deleted"))
         self._activation.wrote(node.database.delete())
 
@@ -260,6 +265,11 @@ class Facets:
             timings=dict(getattr(body, "timings", {})),
             usage=usage(node),
         )
+
+    @staticmethod
+    def _forgive(node: Node) -> None:
+        """Its failures are of no account any more."""
+        node.host.breakers.pop(node.id, None)
 
     def _node(self, name: str) -> Node:
         return self._own().child(name)

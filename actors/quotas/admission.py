@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.contract import HOOKS
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from actors.code import Body
     from actors.node import Node
     from actors.quotas.allowance import Allowance
+    from actors.timers import TimerCall
 
 
 class Admitting:
@@ -35,9 +37,22 @@ class Admitting:
         """Begin the call if it is admitted."""
         if call.method in HOOKS:
             return self._body.call(call, args, kwargs)
+        return self._counted(partial(self._body.call, call, args, kwargs))
+
+    def deliver(
+        self,
+        call: TimerCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        done: Callable[[], None],
+    ) -> Any:
+        """Deliver a timer if that is admitted; else it is tried again like one that raised."""
+        return self._counted(partial(self._body.deliver, call, args, kwargs, done))
+
+    def _counted(self, begin: Callable[[], Any]) -> Any:
         entered = self._enter()
         try:
-            result = self._body.call(call, args, kwargs)
+            result = begin()
         except BaseException:
             _leave(entered)
             raise

@@ -17,7 +17,7 @@ from facets.isolates.codec import MALFORMED, Blob, pack
 from facets.isolates.deaths import why_trapped
 from facets.isolates.errors import IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
-from facets.isolates.files import Files
+from facets.isolates.files import Answers
 from facets.isolates.grants import Grants
 from facets.isolates.hearing import Hearing
 from facets.isolates.held import CALL, too_much, weigh
@@ -55,7 +55,7 @@ class Pump:
         actor: bool,
         limits: Limits,
         services: Services,
-        files: Files,
+        files: Answers,
         oversight: Oversight,
         surface: Guest,
         kill: Callable[[BaseException], None],

@@ -39,7 +39,7 @@ from facets.isolates.codec import lower
 from facets.isolates.deaths import again
 from facets.isolates.errors import IsolateClosed
 from facets.isolates.exports import Called
-from facets.isolates.files import Files
+from facets.isolates.files import Answers
 from facets.isolates.held import too_much
 from facets.isolates.image import WASM
 from facets.isolates.limits import Limits
@@ -48,7 +48,7 @@ from facets.isolates.pump import Pump
 from facets.isolates.services import Services
 
 if TYPE_CHECKING:
-    from facets.packages.bundle import Bundle
+    from facets.packages.wanted import AnyBundle
 
 
 @final
@@ -82,7 +82,7 @@ class Session:
         actor: bool,
         limits: Limits,
         services: Services,
-        files: Files,
+        files: Answers,
         oversight: Oversight = NONE,
     ) -> None:
         """Use `Session.open`."""
@@ -110,7 +110,7 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
-        packages: Bundle | None = None,
+        packages: AnyBundle | None = None,
         guest: Path = WASM,
         oversight: Oversight = NONE,
     ) -> Session:
@@ -126,7 +126,7 @@ class Session:
         languages.check_room(limits, found)
         # Compiled code may come at any time, and where objects lie depends on it.
         compiled = found.code.get(code) if oversight.recorder is None else None
-        files = Files(code, packages, found.code)
+        files = languages.files(code, packages, found)
         session = cls(found, target, actor, limits, services, files, oversight)
         session._pump.blob.arrays = code.image != ""
         with oversight.loading(session.kill):

@@ -159,7 +159,7 @@ class Shipper:
         """The present moment."""
         with self._change:
             lag = time.monotonic() - self._pushed[0][1] if self._pushed else 0.0
-            failing = next((why for why in self._failing.values() if why), "")
+            failing = next((why for why in list(self._failing.values()) if why), "")
         return ReplicaStats(
             self.acknowledged,
             self.queued,

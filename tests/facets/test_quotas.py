@@ -281,6 +281,25 @@ async def test_calls_in_a_second_are_bounded_and_come_back_with_time(
     await run(runtime, story)
 
 
+async def test_a_timer_that_is_refused_is_tried_again(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    class Timed(Worker, kind="Timed"):
+        async def later(self) -> None:
+            self.timers.after(1, self.append, 1)
+
+    async def story(lead: Lead) -> None:
+        one = lead.facets.get("one", Start(Timed, quota=Quota(rate=0.1)))
+        await one.later()
+        await clock.run(9.5)
+        lead.facets.set_quota("one", None)
+        assert await one.size() == 0
+        await clock.run(60)
+        assert await one.size() == 1
+
+    await run(runtime, story)
+
+
 # -- meters -----------------------------------------------------------------------------------
 
 
