@@ -18,7 +18,8 @@
         └── IsolateDead           the isolate was killed; its open step was rolled back
             ├── MemoryLimit       the interpreter did not survive a lack of memory (MemoryError)
             ├── HostMemoryLimit   it took too much of the host's memory
-            ├── CpuLimit          it computed too long without a pause (TimeoutError)
+            ├── CpuLimit          it computed too long without a pause, or without a call
+            │                     (TimeoutError)
             ├── WallLimit         a call took too long (TimeoutError)
             ├── CallLimit         it made too many calls to the host
             ├── OutputLimit       a message it sent is too large
@@ -126,7 +127,10 @@ class HostMemoryLimit(IsolateDead):
 
 
 class CpuLimit(IsolateDead, TimeoutError):
-    """The isolate computed too long without a pause. Field: `limit`, seconds."""
+    """The isolate computed too long without a pause, or in tasks that its calls left behind.
+
+    Field: `limit`, seconds.
+    """
 
 
 class WallLimit(IsolateDead, TimeoutError):

@@ -259,6 +259,7 @@ class Session:
             self._allow_more()
         else:
             self._allow()
+            pump.asked()
         self._grants.home = self._services.granter(cause)
         lowered = lower(list(args), pump.blob, "args") if args else []
         named = lower(kwargs, pump.blob, "kwargs") if kwargs else {}
