@@ -7,7 +7,7 @@
         ├── LoadError             the source cannot be loaded; carries the guest's traceback
         ├── GuestError            code in the isolate raised; also an instance of the builtin or
         │                         storage error it was, so `except ValueError` works
-        ├── NotTransferable       a value cannot cross the boundary (TypeError); `path` says where
+        ├── NotTransferable       a value cannot cross the boundary (NotCopyable); `path` says where
         ├── GuestMissing          the guest's WebAssembly file was not built
         ├── IsolateClosed         the session was closed by its owner
         ├── RecordingError        a deterministic isolate cannot be replayed
@@ -35,6 +35,7 @@ good health. `MemoryError` and `RecursionError` that the interpreter survives ar
 
 from __future__ import annotations
 
+from actors.errors import NotCopyable
 from storage.errors import FacetsError
 
 
@@ -63,7 +64,7 @@ class LoadError(IsolateError):
         return f"{text}\n\n{self.traceback.rstrip()}" if self.traceback else text
 
 
-class NotTransferable(IsolateError, TypeError):
+class NotTransferable(IsolateError, NotCopyable):
     """A value cannot cross the boundary of an isolate. Field: `path`, where it stands."""
 
     path: str = ""

@@ -44,6 +44,7 @@ from facets.isolates.held import too_much
 from facets.isolates.image import WASM
 from facets.isolates.limits import Limits
 from facets.isolates.minting import NONE, Oversight
+from facets.isolates.places import ARGUMENTS
 from facets.isolates.pump import Pump
 from facets.isolates.services import Services
 
@@ -261,8 +262,8 @@ class Session:
             self._allow()
             pump.asked()
         self._grants.home = self._services.granter(cause)
-        lowered = lower(list(args), pump.blob, "args") if args else []
-        named = lower(kwargs, pump.blob, "kwargs") if kwargs else {}
+        lowered = lower(list(args), pump.blob, ARGUMENTS) if args else []
+        named = lower(kwargs, pump.blob, ARGUMENTS) if kwargs else {}
         call = self._calls.begin(method, streams, cause, self._meter)
         pump.post(["call", call.id, method, lowered, named])
         return call
