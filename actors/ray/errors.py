@@ -2,6 +2,7 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
