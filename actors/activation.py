@@ -33,9 +33,9 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
-        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "lanes", "lent", "meters",
-        "node",
-        "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
+        "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "lanes", "lent",
+        "meters", "node", "on_end", "plain", "remote", "replicated", "seen", "start", "suspended",
+        "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -79,6 +79,8 @@ class Activation:
         """Told the reason when this incarnation ends."""
         self.idle_since: float | None = None
         """When the host first saw it idle; None if it was busy."""
+        self.errors = 0
+        """Methods and tasks that raised."""
         self.seen = 0
         """Calls that had begun when the host last looked."""
 

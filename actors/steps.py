@@ -67,6 +67,7 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
             activation.commit()
         raise
     except BaseException:
+        activation.errors += 1
         if database.in_step:
             database.rollback()
         raise
@@ -119,6 +120,7 @@ class _Suspended:
         try:
             return (yield from self._run())
         except BaseException:
+            activation.errors += 1
             if not self.aborted:
                 raise
             return self._convert()

@@ -29,11 +29,11 @@ from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
+from actors.stat import ActorStat as ActorStat
 from actors.stub import Stub as Stub
 from actors.supervision import Restart as Restart
 from facets import errors as errors
 from facets.actor import Actor as Actor
-from facets.children import FacetStat as FacetStat
 from storage.limits import FileLimits as FileLimits
 from storage.limits import HistoryLimits as HistoryLimits
 from storage.limits import JournalLimits as JournalLimits
@@ -43,6 +43,7 @@ from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
+    from actors.stat import Place as Place
     from actors.ticks import Backoff as Backoff
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
@@ -65,12 +66,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "ActorStat",
     "Backoff",
     "Capability",
     "Delivery",
     "Difference",
     "Egress",
-    "FacetStat",
     "FileLimits",
     "HistoryLimits",
     "Invocation",
@@ -79,6 +80,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Place",
     "Quota",
     "RayRuntime",
     "Recording",
@@ -120,6 +122,7 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "Place": "actors.stat",
     "RayRuntime": "actors.ray.runtime",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",
