@@ -11,7 +11,8 @@ never is too late.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,6 @@ from actors.ticks import SECOND
 from actors.turns import Turns
 
 if TYPE_CHECKING:
-    from actors.actor import Actor
     from actors.clock import Alarm
     from actors.host import Host
     from actors.node import Node
@@ -65,6 +65,22 @@ class TimerStats:
     strangers: tuple[str, ...]
     """Due facets of which nothing says what they run: their parents' `on_facet_due` is to say."""
 
+    @classmethod
+    def of(cls, hosts: Sequence[TimerStats]) -> TimerStats:
+        """Those of several hosts together."""
+        unregistered: Counter[str] = Counter()
+        for one in hosts:
+            unregistered.update(one.unregistered)
+        return cls(
+            actors=sum(one.actors for one in hosts),
+            queued=sum(one.queued for one in hosts),
+            running=sum(one.running for one in hosts),
+            delivered=sum(one.delivered for one in hosts),
+            failed=sum(one.failed for one in hosts),
+            unregistered=dict(unregistered),
+            strangers=tuple(name for one in hosts for name in one.strangers),
+        )
+
 
 class Scheduler:
     """Delivers the timers of one host, on its loop."""
@@ -84,8 +100,6 @@ class Scheduler:
         self._strangers: dict[int, str] = {}
         self._closed = False
         self._delivered = self._failed = 0
-        self.find_class: Callable[[str], Awaitable[type[Actor] | None]] | None = None
-        """Where the classes of kinds are that were not registered."""
         self.any = False
         """Whether any actor here may have timers."""
         self.waiting = False
@@ -340,8 +354,6 @@ class Scheduler:
         """Wake an actor, after all above it; None if it is not known what one of them runs."""
         root = path[0]
         cls = self._host.classes.get(root.kind)
-        if cls is None and self.find_class is not None:
-            cls = await self.find_class(root.kind)
         if cls is None:
             self._unregistered[root.kind] = self._unregistered.get(root.kind, 0) + 1
             return None
