@@ -18,6 +18,7 @@ from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
     from actors.code import Body, Start
+    from actors.limited import Lane
     from actors.node import Node
     from actors.quotas.meters import Meters
     from actors.transaction import Transaction
@@ -32,7 +33,7 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
-        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "meters", "node",
+        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "lanes", "meters", "node",
         "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
     )  # fmt: skip
 
@@ -64,6 +65,8 @@ class Activation:
         self.allowed = min(TURN, MAILBOX)
         """Calls may begin without asking until so many have begun."""
         self._mailbox: Mailbox | None = None
+        self.lanes: dict[Callable[..., Any], Lane] = {}
+        """Of its limited methods that were called."""
         self.suspended: set[_Suspended] = set()
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()

@@ -23,6 +23,7 @@ from actors.code import Start as Start
 from actors.deadline import deadline as deadline
 from actors.deadline import remaining as remaining
 from actors.exclusive import exclusive as exclusive
+from actors.limited import limited as limited
 from actors.limits import IsolateLimits as IsolateLimits
 from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
@@ -99,6 +100,7 @@ __all__ = [
     "errors",
     "exclusive",
     "images",
+    "limited",
     "packages",
     "remaining",
     "replay",

@@ -16,6 +16,7 @@ from facets.isolates.fetching import Fetching
 from facets.isolates.nested import NestedFacets
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
+from facets.isolates.scheduling import IsolateTimers
 from facets.isolates.using import Desk
 from storage.files import Entry, Stat
 from storage.limits import StorageLimits
@@ -44,6 +45,8 @@ class IsolateBody:
         self.contract: Contract
         self.own: Own | None = Own()
         NestedFacets(activation, code).offer(self.own)
+        self._timers = IsolateTimers(activation)
+        self._timers.offer(self.own)
         isolate = code.isolate
         Fetching(isolate.egress, activation, isolate.owner, code.label).offer(self.own)
         self.home = activation
@@ -159,6 +162,8 @@ class IsolateBody:
         """One storage operation of the guest's open step."""
         outer, self._activation.driven = self._activation.driven, True
         try:
+            if op == "timers":
+                return self._timers.operate(*args)
             return _OPERATIONS[op](self._activation.database, *args)
         finally:
             self._activation.driven = outer

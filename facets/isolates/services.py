@@ -66,6 +66,10 @@ class Services(Protocol):
                                                        `body.FILES`; a Stat as [kind, size, mode,
                                                        mtime_ns, inode], an Entry as [name, path,
                                                        stat]
+            timers        ["after" "at" "every" "cron", [when, method, args, kwargs], options]   id
+                          ["cancel", [id or name], {}]   ["revive" "forget", [id], {}]    bool
+                          ["list" "dead", [], {}]      [[a Timer's fields ..]]
+                          ["done", [id], {}]           None; what the last step of its delivery says
             begin, release, rollback_to   []           None; a savepoint, innermost first
         """
 

@@ -76,6 +76,16 @@ async def test_after_calls_the_method_once_when_its_time_has_come(
     assert await actor.do("list") == []
 
 
+async def test_a_delivery_of_one_step_is_one_record_with_the_timers_end_in_it(
+    runtime: LocalRuntime, actor: Clocked, clock: VirtualClock
+) -> None:
+    await actor.do("after", 1, "note")
+    before = runtime.host.store.committed
+    await clock.run(2)
+    assert runtime.host.store.committed == before + 1
+    assert await actor.do("list") == []
+
+
 async def test_at_takes_a_moment_and_one_that_is_past_is_due_at_once(
     actor: Clocked, clock: VirtualClock
 ) -> None:

@@ -37,7 +37,8 @@ const TREE = {
   CapabilityError: ["CapabilityDenied", "CapabilityRevoked", "CapabilityExpired"],
   EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
   EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
-  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable"],
+  ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable", "BadTimer",
+    "TimerLimit"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };

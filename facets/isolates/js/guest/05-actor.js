@@ -17,6 +17,7 @@ class Actor {
   get kv() { return kv; }
   get fs() { return fs; }
   get facets() { return children; }
+  get timers() { return later; }
   // A savepoint: undone if the function throws. It may not wait.
   transaction(work) { return transaction(work); }
   // Run an async function when no other call is in such a section.

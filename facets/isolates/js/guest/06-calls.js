@@ -117,6 +117,7 @@ const take = (message) => {
 
 const start = (call, method, args) => {
   try {
+    if (isArray(method) && method.length === 3) return deliver(call, method[1], method[2], args);
     const exported = isArray(method);
     const result = exported ? callExport(method, args) : target.call(method, args);
     if ((exported ? exportKind(method) : target.kind(method)) === "stream") {
@@ -129,6 +130,16 @@ const start = (call, method, args) => {
     fail(call, error);
   }
 };
+
+// A delivery of a timer, private methods too: its last step says that it is done.
+const deliver = (call, timer, method, args) => settled(target.call(method, args, true), () => {
+  try {
+    if (call.open) operate("timers", '"done",[' + timer + "],{}");
+    succeed(call, null);
+  } catch (error) {
+    fail(call, error);
+  }
+}, (error) => fail(call, error));
 
 const native = (value) => promise((done) => done(value));
 // Not by resolving a promise with it, where it is one: that would ask for its `then`.

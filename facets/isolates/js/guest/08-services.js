@@ -49,6 +49,73 @@ const children = freeze({
   clone: (source_, target_) => ask_("facets.clone", [source_, target_]),
 });
 
+// -- timers ----------------------------------------------------------------------------------------
+
+// Whether an actor has a private async method of this name, which timers may call.
+const privateMethod = (made, name) => {
+  if (name[0] !== "_" || name[1] === "_") return false;
+  for (let at = getPrototypeOf(made); at && at !== ActorPrototype && at !== ObjectPrototype;
+      at = getPrototypeOf(at)) {
+    if (hasOwn(at, name)) {
+      const value = getOwnPropertyDescriptor(at, name).value;
+      return typeof value === "function" && kindOf(value) === "call";
+    }
+  }
+  return false;
+};
+const timersNow = (verb, args, given = {}) => {
+  const blob = new Blob();
+  return operate("timers", quote(verb) + "," + stored(args, blob, "timers") + "," +
+    stored(options(given), blob, "timers"), blob);
+};
+const moment = (seconds) => (seconds === null ? null : new Moment(seconds * 1000));
+const shownTimers = (rows) => {
+  for (let i = 0; i < rows.length; i++) {
+    const one = rows[i], retry = one[10];
+    rows[i] = freeze({ __proto__: null, id: one[0], name: one[1], method: one[2], args: one[3],
+      kwargs: one[4], due: moment(one[5]), scheduledFor: moment(one[6]), every: one[7],
+      cron: one[8], tz: one[9], retry: freeze({ __proto__: null, first: retry[0],
+        factor: retry[1], most: retry[2], attempts: retry[3], jitter: retry[4] }),
+      attempt: one[11], error: one[12] });
+  }
+  return rows;
+};
+const addLater = (verb, when, method, args, given) => {
+  const name = typeof method === "function" ? method.name : Text(method);
+  if (name[0] === "_" && !(target.made && privateMethod(target.made, name))) {
+    throw new errors.NotCallable(quote(name) + " is no async method of this class");
+  }
+  return timersNow(verb, [when, name, args, {}], given);
+};
+
+// Methods of this actor to be called later: `method` is its name, or the method; its arguments are
+// an array; `name`, `retry` (an object: first, factor, most, attempts, jitter) and `tz` are options.
+const later = freeze({
+  __proto__: null,
+  // Once, in so many seconds.
+  after: (seconds, method, args = [], given = {}) => addLater("after", seconds, method, args, given),
+  // Once, at a Date, or so many seconds after 1970.
+  at: (when, method, args = [], given = {}) => addLater("at",
+    when instanceof Moment ? timeOf(when) / 1000 : when, method, args, given),
+  // Again and again, in seconds.
+  every: (seconds, method, args = [], given = {}) => addLater("every", seconds, method, args, given),
+  // Again and again, as a cron expression says.
+  cron: (text, method, args = [], given = {}) => addLater("cron", text, method, args, given),
+  // Forget a timer by its id or name; whether there was one.
+  cancel: (which) => timersNow("cancel", [which]),
+  list: () => shownTimers(timersNow("list", [])),
+  // Those that failed in every attempt.
+  dead: () => shownTimers(timersNow("dead", [])),
+  revive: (id) => timersNow("revive", [id]),
+  forget: (id) => timersNow("forget", [id]),
+  // The delivery that the running turn belongs to; null in any other call.
+  get current() {
+    const found = ownNow("timers.current", []);
+    return found && freeze({ __proto__: null, id: found[0], timer: found[1], name: found[2],
+      scheduledFor: moment(found[3]), attempt: found[4] });
+  },
+});
+
 // -- requests --------------------------------------------------------------------------------------
 
 // Headers by name in any case, in order. What is repeated is joined with ", ".

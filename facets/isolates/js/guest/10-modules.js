@@ -210,7 +210,8 @@ class Target {
 
   member(name, value) {
     if (typeof value !== "function") return;
-    const hook = name === "onStart" ? "on_start" : name === "onStop" ? "on_stop" : null;
+    const hook = name === "onStart" ? "on_start" : name === "onStop" ? "on_stop"
+      : name === "onFacetDue" ? "on_facet_due" : null;
     const kind = kindOf(value);
     if (hook) this.hooks[hook] = name;
     else if (kind) this.methods[name] = kind;
@@ -219,10 +220,11 @@ class Target {
 
   kind(method) { return this.methods[method] ?? "call"; }
 
-  call(method, args) {
+  call(method, args, timed = false) {
     if (this.function) return apply(this.function, undefined, args);
     if (this.type === null) return apply(this.module[method], undefined, args);
     const made = this.made ??= construct(this.type, []);
+    if (timed && privateMethod(made, method)) return apply(made[method], made, args);
     if (this.methods[method] === undefined) {
       const hook = this.hooks[method];
       if (hook === undefined) throw new WrongType("there is no method " + quote(method));

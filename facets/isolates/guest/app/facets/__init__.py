@@ -7,9 +7,11 @@ from facets.children import Start
 from facets.exclusive import exclusive
 from facets.fetching import fetch
 from facets.rows import Row, Rows
+from facets.timers import Backoff, Timer
 
 __all__ = [
-    "Actor", "Row", "Rows", "Start", "capability", "errors", "exclusive", "fetch",
+    "Actor", "Backoff", "Row", "Rows", "Start", "Timer", "capability", "errors", "exclusive",
+    "fetch",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from facets.children import Facets
 from facets.exclusive import Exclusive
 from facets.files import Files
 from facets.storage import Kv, Sql, transaction
+from facets.timers import Timers
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
@@ -28,6 +29,11 @@ class Actor:
         if not RESERVED.isdisjoint(cls.__dict__):
             taken = sorted(RESERVED & cls.__dict__.keys())
             raise TypeError(f"{cls.__name__} defines {', '.join(taken)}, reserved by Actor")
+
+    @property
+    def timers(self):
+        """Methods to be called later: after, at, every, cron."""
+        return Timers(self)
 
     def transaction(self):
         """A savepoint: undone if the block raises. It may not span an await."""

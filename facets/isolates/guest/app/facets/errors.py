@@ -221,6 +221,26 @@ class StatusError(EgressError):
     status = 0
 
 
+class ActorError(FacetsError):
+    """Something about a call to an actor, or about its life."""
+
+
+class NotCallable(ActorError, AttributeError):
+    """The name exists but callers may not use it. Fields: `actor`, `method`."""
+
+
+class NoSuchMethod(ActorError, AttributeError):
+    """The actor has no method of that name. Fields: `actor`, `method`."""
+
+
+class BadTimer(ActorError, ValueError):
+    """What was to be scheduled cannot be: a time, an interval, a cron expression, a backoff."""
+
+
+class TimerLimit(ActorError):
+    """A timer is over a limit. Fields: `limit`, its name, and `most`."""
+
+
 class ExclusiveReentered(FacetsError, RuntimeError):
     """A call chain entered an exclusive section that it already holds."""
 

@@ -80,7 +80,9 @@ class Calls:
         _, call, method, args, kwargs = message
         self.loop.step += 1
         try:
-            if type(method) is list:
+            if type(method) is list and len(method) == 3:
+                function, streams = self.target.timed(*method[1:]), False
+            elif type(method) is list:
                 function, streams = self.outside.export(*method)
             else:
                 function = self.target.find(method)

@@ -4,8 +4,10 @@ import inspect
 import types
 
 from facets import Actor
+from facets.timers import is_private
+from isolate.storage import operate
 
-HOOKS = ("on_start", "on_stop")
+HOOKS = ("on_start", "on_stop", "on_facet_due")
 _OURS = frozenset(vars(Actor))
 
 
@@ -39,7 +41,7 @@ class Target:
         elif actor:
             raise NoTarget(f"{name} is not a class")
         elif callable(found):
-            self.methods[""] = _kind(found) or "call"
+            self.methods[""] = kind_of(found) or "call"
             self._table = {"": found}
         else:
             raise NoTarget(f"{name} is neither a class nor a function")
@@ -48,7 +50,7 @@ class Target:
         self._table = {}
         for name, value in vars(module).items():
             if inspect.isfunction(value) and name[0] != "_" and value.__module__ == module.__name__:
-                self.methods[name] = _kind(value) or "call"
+                self.methods[name] = kind_of(value) or "call"
                 self._table[name] = value
 
     def _class(self, cls, attributes):
@@ -59,7 +61,7 @@ class Target:
                 found.update(base.__dict__)
         for name in sorted([name for name in found if name[:1] != "_" and name not in _OURS]):
             value = found[name]
-            kind = _kind(value)
+            kind = kind_of(value)
             if name in HOOKS:
                 self.hooks.append(name)
             elif kind:
@@ -85,6 +87,24 @@ class Target:
         bound = self._table[method] = getattr(self._object, method)
         return bound
 
+    def timed(self, timer, method):
+        """The same for a delivery of a timer: of a private method too. Its last step says that it
+        is done."""
+        if self.methods.get(method) == "call":
+            function = self.find(method)
+        else:
+            if self._object is None:
+                self._object = self._make()
+            if not is_private(type(self._object), method):
+                raise AttributeError(f"there is no method {method!r}")
+            function = getattr(self._object, method)
+
+        async def deliver(*args, **kwargs):
+            await function(*args, **kwargs)
+            operate("timers", ["done", [timer], {}])
+
+        return deliver
+
 
 def _find(module, name):
     try:
@@ -94,7 +114,8 @@ def _find(module, name):
         raise NoTarget(f"there is no {name!r} in {module.__name__}; there is {public}") from None
 
 
-def _kind(value):
+def kind_of(value):
+    """ "call" for an async function, "stream" for an async generator, else None."""
     if type(value) is types.FunctionType and not value.__dict__:
         # What `inspect` would say, which takes a tenth of a load to say it.
         flags = value.__code__.co_flags
