@@ -28,18 +28,16 @@ _SUMS = (
 
 def spent_by(database: Database, meter: str) -> float:
     """What an actor spent itself, in all steps up to the newest, if that is undecided; else 0."""
-    if database.in_step:
-        database.run_own(_OWN)
-        rows = database.run_own(_SPENT, (meter,))
-    elif database.undecided and database.peek(_HAS_OWN):
-        rows = database.peek(_SPENT, (meter,))
-    else:
+    ask = database.run_own if database.in_step else database.peek
+    if not database.undecided or not ask(_HAS_OWN):
         return 0
+    rows = ask(_SPENT, (meter,))
     return rows[0][0] if rows else 0
 
 
 def spend(database: Database, meter: str, total: float) -> None:
     """What it spent is `total` from this step on."""
+    database.run_own(_OWN)
     database.run_own("insert or replace into _facets_meters values (?, ?)", (meter, total))
 
 
