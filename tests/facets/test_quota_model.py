@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.node import Node
 from facets import Actor, Quota, Start
 from facets.errors import BytesQuota, DatabasesQuota, MeterQuota
-from facets.testing import MemoryRuntime
+from facets.testing import MemoryRuntime, die_everywhere
 from storage.sizes import sizes
 
 Path = tuple[str, ...]
@@ -124,7 +124,8 @@ def above(path: Path) -> Iterator[Path]:
     return (path[:n] for n in range(1, len(path) + 1))
 
 
-paths = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(tuple)
+PLACES: list[Path] = [("a",), ("a", "a"), ("a", "b"), ("a", "a", "a"), ("b",)]
+paths = st.sampled_from(PLACES)
 amounts = st.integers(0, 30)
 spends = st.lists(st.tuples(paths, amounts), min_size=1, max_size=4)
 quotas = st.builds(
@@ -133,7 +134,7 @@ quotas = st.builds(
     databases=st.none() | st.integers(1, 5),
     meters=st.just({}) | st.fixed_dictionaries({METER: st.integers(0, 100)}),
 )
-trees = st.dictionaries(paths, quotas, min_size=1, max_size=5)
+trees = st.dictionaries(paths, quotas, min_size=1, max_size=4)
 steps = st.one_of(
     st.tuples(st.just("spend"), paths, amounts),
     st.tuples(st.just("fail"), paths, amounts),
@@ -163,6 +164,10 @@ class Run:
         for path in QUOTAS:
             assert await self.root.at(path, "left") == self.model.left(path)
         self.check(self.runtime.host.root(Worker, "root"))
+        catalogue = self.runtime.host.store.catalogue
+        if catalogue.read("select 1 from sqlite_schema where name = 'meters'"):
+            gone = "select uid from meters where uid not in (select uid from actors)"
+            assert not catalogue.read(gone)
 
     async def spending(self, path: Path, most: int, spent: int, method: str, *args: Any) -> None:
         """Spend: `most` at a time, `spent` in the end."""
@@ -263,7 +268,7 @@ class Run:
             self.check(child)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(tree=trees, script=st.lists(steps, min_size=1, max_size=12))
 def test_no_subtree_ever_exceeds_its_quota_and_nothing_is_lost(
     tree: dict[Path, Quota], script: list[Any]
@@ -277,3 +282,44 @@ def test_no_subtree_ever_exceeds_its_quota_and_nothing_is_lost(
                 await run.step(*one)
 
     asyncio.run(story())
+
+
+class Saver(Actor):
+    """Keeps a note of each spending, in the same step."""
+
+    async def spend(self, depth: int) -> None:
+        if depth:
+            start = Start(Saver, quota=Quota(meters={METER: 100}))
+            await self.facets.get("below", start).spend(depth - 1)
+        else:
+            self.meters.spend(METER, 7)
+            self.kv[str(len(self.kv))] = 7
+
+    async def state(self, depth: int) -> list[float]:
+        """What notes say, and what quotas say, from the top down."""
+        if not depth:
+            return [sum(self.kv.values()), 100 - self.meters.left(METER)]
+        start = Start(Saver, quota=Quota(meters={METER: 100}))
+        return await self.facets.get("below", start).state(depth - 1)
+
+
+async def test_wherever_the_process_dies_what_was_spent_is_what_the_step_did() -> None:
+    found = Counter[tuple[float, ...]]()
+
+    async def setup(runtime: MemoryRuntime) -> None:
+        await runtime.get(Saver, "s").spend(2)
+
+    async def act(runtime: MemoryRuntime) -> None:
+        for _ in range(3):
+            await runtime.get(Saver, "s").spend(2)
+
+    async def check(runtime: MemoryRuntime) -> None:
+        noted, spent = await runtime.get(Saver, "s").state(2)
+        assert noted == spent
+        found[(spent,)] += 1
+        await runtime.get(Saver, "s").spend(2)
+        assert await runtime.get(Saver, "s").state(2) == [noted + 7, spent + 7]
+
+    deaths = await die_everywhere(setup, act, check)
+    assert deaths >= 3
+    assert len(found) >= 3  # deaths before, between and after the steps
