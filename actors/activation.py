@@ -33,7 +33,8 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
-        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "lanes", "meters", "node",
+        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "lanes", "lent", "meters",
+        "node",
         "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
     )  # fmt: skip
 
@@ -67,6 +68,8 @@ class Activation:
         self._mailbox: Mailbox | None = None
         self.lanes: dict[Callable[..., Any], Lane] = {}
         """Of its limited methods that were called."""
+        self.lent = 0
+        """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()
@@ -98,8 +101,8 @@ class Activation:
 
     @property
     def busy(self) -> bool:
-        """Whether a call or a task of this actor is in progress."""
-        return bool(self.calls or self.suspended or self.driven or self.transaction)
+        """Whether a call, a task or a stream of this actor is in progress."""
+        return bool(self.calls or self.suspended or self.driven or self.transaction or self.lent)
 
     @property
     def congested(self) -> bool:

@@ -171,8 +171,8 @@ class ObjectBody:
         if type(result) in ATOMS:
             return result
         if type(result) is Waiting:
-            return Waiting(_copied(result.rest))
-        return copy(result, "result")
+            return Waiting(_copied(result.rest, call))
+        return copy(result, "result", call.activation)
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -187,7 +187,7 @@ class ObjectBody:
                     item = await drive(call, items.asend(None), context)
                 except StopAsyncIteration:
                     return
-                yield copy(item, "item")
+                yield copy(item, "item", call.activation)
         finally:
             await drive(call, items.aclose(), context)
 
@@ -225,8 +225,8 @@ async def _done(work: Awaitable[Any], done: Callable[[], None]) -> None:
     done()
 
 
-async def _copied(rest: Awaitable[Any]) -> Any:
-    return copy(await rest, "result")
+async def _copied(rest: Awaitable[Any], call: Call) -> Any:
+    return copy(await rest, "result", call.activation)
 
 
 def _base_of(cls: type[Actor]) -> type[Actor]:

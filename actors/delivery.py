@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.clock import Timeout
-from actors.errors import TimerTimeout
+from actors.deadline import deadline, outside_terms
 from actors.steps import Waiting
 from actors.ticks import SECOND, backoff_of, rule_of
 from actors.timers import TimerCall, arguments_of, delivery_of
@@ -27,24 +26,23 @@ SAID = 1_000
 
 
 async def run(target: Activation, uid: int, entry: Entry, done: Callable[[], None]) -> None:
-    """Call the method; `done` is called in its last step. Raises what it raised, `TimerTimeout`."""
-    host = target.node.host
-    seconds = host.options.timers.seconds
-    timeout = Timeout(host.clock, seconds)
+    """Call the method; `done` is called in its last step. Raises what it raised.
+
+    All that it calls has to be over in time: `DeadlineExceeded`.
+    """
     call = TimerCall(target, entry.method, delivery_of(uid, entry))
-    target.begun += 1
-    try:
-        async with timeout:
-            target.body.check_timed(entry.method)
+    target.body.check_timed(entry.method)
+    with deadline(target.node.host.options.timers.seconds):
+        call.terms = outside_terms()
+        target.begun += 1
+        try:
+            if target.begun > target.allowed:
+                await target.mailbox.enter()
             result = target.body.deliver(call, *arguments_of(entry), done)
             if type(result) is Waiting:
                 await result.rest
-    except TimeoutError as error:
-        if not timeout.expired:
-            raise
-        raise TimerTimeout(f"{call} took more than {seconds} s", seconds=seconds) from error
-    finally:
-        target.ended += 1
+        finally:
+            target.ended += 1
 
 
 async def quiet(database: Database) -> None:

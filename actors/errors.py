@@ -11,7 +11,6 @@
         ├── KindConflict          two classes claim one kind (TypeError)
         ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
         ├── TimerLimit            too many timers, too large, too often
-        ├── TimerTimeout          a delivery of a timer took too long (TimeoutError)
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
         ├── CallDepth             calls inside calls, a hundred deep (RecursionError)
         ├── Busy                  the actor has as many calls as it takes
@@ -84,15 +83,6 @@ class TimerLimit(ActorError):
 
     limit: str
     most: float
-
-
-class TimerTimeout(ActorError, TimeoutError):
-    """A delivery took longer than it may, and was cancelled. Field: `seconds`.
-
-    Nobody calls for it: it is what the timer's `error` says.
-    """
-
-    seconds: float
 
 
 class ExclusiveReentered(ActorError, RuntimeError):

@@ -47,7 +47,7 @@ class TimerLimits:
     | `size`       | 64 KiB   | the arguments of one                 | the same |
     | `interval`   | 1 s      | distance of the ticks of `every`     | the same for a shorter one |
     | `dead`       | 1,000    | dead timers kept of one actor        | the oldest go |
-    | `seconds`    | 900 s    | one delivery                         | cancelled and counted as failed, `TimerTimeout` |
+    | `seconds`    | 900 s    | one delivery                         | cancelled and counted as failed, `DeadlineExceeded` |
     | `concurrent` | 64       | deliveries under way in the host     | the others wait, tree by tree in turn |
     | `tree`       | 16       | deliveries under way in one tree     | its others wait |
     """  # noqa: E501 - one row, one line

@@ -62,6 +62,10 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
         if database.in_step:
             activation.commit()
         return stop.value
+    except StopAsyncIteration:  # of a generator that has come to its end
+        if database.in_step:
+            activation.commit()
+        raise
     except BaseException:
         if database.in_step:
             database.rollback()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from inspect import isasyncgenfunction
 from typing import Any
 
 from actors.activation import Activation
@@ -14,7 +15,8 @@ from actors.deadline import outside_terms
 from actors.errors import EffectInTransaction, NotCopyable
 from actors.node import Node
 from actors.steps import Waiting
-from actors.values import copy_arguments, named, pass_by_reference
+from actors.streams import Stream, lend
+from actors.values import Memo, Stuck, copied_by, copy_arguments, named, pass_by_reference
 
 
 class Stub:
@@ -89,6 +91,14 @@ class Method:
 
     def __repr__(self) -> str:
         return f"<method {self._name} of {self._node.id}>"
+
+    @property
+    def streams(self) -> bool:
+        """Whether it may be iterated, as far as is known without waking the actor."""
+        node = self._node
+        if node.activation is not None:
+            return node.activation.body.contract.methods.get(self._name) == "stream"
+        return node.cls is None or isasyncgenfunction(getattr(node.cls, self._name, None))
 
     def __reduce__(self) -> Any:
         raise TypeError("a method of a stub is a reference; it cannot be stored or sent away")
@@ -187,6 +197,17 @@ class Reply(Coroutine[Any, Any, Any]):
     def __del__(self) -> None:
         if self._method is not None:
             warnings.warn(f"{self._method!r} was called and never awaited", RuntimeWarning, 2)
+
+
+def _lend_reply(reply: Reply, memo: Memo) -> Stream:
+    """The items of a streaming method, passed on before anybody iterated it."""
+    method = reply._method
+    if method is None or not method.streams:
+        raise Stuck("", f"{reply._method!r} was called and not awaited", "pass what it returns")
+    return lend(stream(reply._begin(), reply._args, reply._kwargs), memo)
+
+
+copied_by(Reply, _lend_reply)
 
 
 async def _from_outside(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -142,9 +142,9 @@ class Database:
         return self.row
 
     def size(self) -> int:
-        """Bytes of the database; 0 without one."""
+        """Bytes of the database; 0 without one, and before its first commit."""
         self.look()
-        if not self.has_file:
+        if not self.born:
             return 0
         if not self.pages and self.path is not None and self.path.exists():
             self.pages = self.path.stat().st_size // PAGE_SIZE

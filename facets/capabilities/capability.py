@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from actors.call import CURRENT
 from actors.errors import NoSuchMethod, NotCallable
-from actors.values import pass_by_reference
+from actors.values import copy_arguments, pass_by_reference
 from facets.capabilities.errors import CapabilityRevoked
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from facets.capabilities.running import Use
 
 Kind = Literal["call", "stream"]
+Form = Literal["object", "function", "stream"]
+"""What it looks like: methods to call, itself to be called, or itself to be iterated, once."""
 
 
 class Holder(Protocol):
@@ -36,9 +38,7 @@ class Capability:
 
     __slots__ = ("__weakref__", "_holders", "_over", "at_home", "home", "kind", "name")
 
-    def __init__(
-        self, name: str, *, kind: Literal["object", "function"] = "object", at_home: bool = True
-    ) -> None:
+    def __init__(self, name: str, *, kind: Form = "object", at_home: bool = True) -> None:
         self.name = name
         self.kind = kind
         self.at_home = at_home
@@ -111,8 +111,10 @@ class Capability:
         return lambda *args, **kwargs: self._use(name, args, kwargs)
 
     def _use(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Use:
-        from facets.capabilities.running import Use
+        from facets.capabilities.running import Use, elsewhere
 
+        if elsewhere(self) is not None:
+            args, kwargs = copy_arguments(args, kwargs)
         return Use(self, method, args, kwargs)
 
     def admit(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

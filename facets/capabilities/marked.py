@@ -6,8 +6,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
+from weakref import WeakValueDictionary
 
-from actors.values import pass_by_reference
+from actors.values import OWNER, Memo, copied_by
 from facets.capabilities.capability import Capability, Kind, check_kind
 
 MARK = "__facets_capability__"
@@ -15,7 +16,7 @@ T = TypeVar("T", bound=type)
 
 
 class Function(Capability):
-    """A function that others may call; trusted code calls it as it always did."""
+    """A function that others may call; code of its own actor calls it as it always did."""
 
     __slots__ = ("__dict__", "__wrapped__", "_kind")
 
@@ -53,7 +54,11 @@ class Function(Capability):
         return self.__wrapped__(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, without a copy of anything."""
+        """Call the function itself; from another actor as a use, to be awaited or iterated."""
+        from facets.capabilities.running import elsewhere
+
+        if elsewhere(self) is not None:
+            return self._use("", args, kwargs)
         return self.__wrapped__(*args, **kwargs)
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -107,6 +112,20 @@ class Object(Capability):
         return getattr(self.value, method)(*args, **kwargs)  # type: ignore[no-any-return]
 
 
+_lent: WeakValueDictionary[int, Object] = WeakValueDictionary()
+"""By the id of its object, which it keeps alive: one object is one capability."""
+
+
+def _lend_object(value: object, memo: Memo) -> Object:
+    """What arrives at another actor in the place of an object of a marked class."""
+    made = _lent.get(id(value))
+    if made is None:
+        made = _lent[id(value)] = Object(value)
+        made.home = memo.get(OWNER, made.home)
+    memo[id(value)] = made
+    return made
+
+
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
     """The arguments of a function; None for one that does not say."""
     try:
@@ -142,7 +161,7 @@ def capability(marked: Any) -> Any:
     """
     if isinstance(marked, type):
         setattr(marked, MARK, MappingProxyType(_open(marked)))
-        pass_by_reference(marked)
+        copied_by(marked, _lend_object)
         return marked
     from facets.capabilities.reference import as_capability
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.steps import begin, drive, finish
+from actors.streams import Stream, lend
+from actors.values import Memo, Stuck, copied_by, copy
 from actors.visit import visit, visit_stream
 
 if TYPE_CHECKING:
@@ -47,6 +49,14 @@ class Use(Coroutine[Any, Any, Any]):
     def __aiter__(self) -> AsyncGenerator[Any, None]:
         return iterate(self._capability, self._method, self._args, self._kwargs)
 
+    @property
+    def streams(self) -> bool:
+        """Whether it may be iterated, as far as is known."""
+        return self._capability.methods.get(self._method, "stream") == "stream"
+
+    def __repr__(self) -> str:
+        return f"<use of {_label(self._capability, self._method)}>"
+
     def send(self, value: Any) -> Any:
         """Part of the coroutine protocol, for tasks."""
         return self._begin().send(value)
@@ -69,7 +79,7 @@ async def run(
     home = elsewhere(capability)
     if home is None:
         return await capability.call(method, args, kwargs)
-    return await at_home(capability, home, method, args, kwargs)
+    return copy(await at_home(capability, home, method, args, kwargs), "result", home)
 
 
 async def iterate(
@@ -84,9 +94,19 @@ async def iterate(
         items = stream_at_home(capability, home, method, args, kwargs)
     try:
         async for item in items:
-            yield item
+            yield item if home is None else copy(item, "item", home)
     finally:
         await items.aclose()
+
+
+def _lend_use(use: Use, memo: Memo) -> Stream:
+    """The items of a streaming use, passed on before anybody iterated it."""
+    if not use.streams:
+        raise Stuck("", f"{use!r} was called and not awaited", "pass what it returns")
+    return lend(aiter(use), memo)
+
+
+copied_by(Use, _lend_use)
 
 
 def elsewhere(capability: Capability) -> Activation | None:

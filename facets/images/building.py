@@ -24,6 +24,7 @@ from facets.isolates.folder import replace as put
 from facets.isolates.guest import build as guest
 from facets.packages import locking
 from facets.packages.bundle import Bundle
+from facets.packages.errors import BadLock
 from facets.packages.pins import Lock
 
 SECONDS = 300.0
@@ -48,6 +49,8 @@ async def build(
     """
     lock = packages if isinstance(packages, Lock) else await locking.lock(packages)
     bundle = await locking.load(lock)
+    if not isinstance(bundle, Bundle):
+        raise BadLock("this is a lock of packages for JavaScript, and images run Python")
     wanted = tuple(sorted(set(modules)))
     return await locking.on_thread(
         lambda: _build(Built(name, _key(lock, wanted), lock, wanted, 0), bundle)

@@ -10,19 +10,18 @@
     b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
     r capability of the host   g export of the guest (both need a `References`; `grants`)
 
-An enum travels as its value, a subclass of a builtin as that builtin, a dataclass or struct as
-a `Record`. Anything else is NotTransferable, which says where it stands. Nothing that a guest
+An enum travels as its value, a subclass of a builtin as that builtin, a dataclass, struct or model
+as a `Record`. Anything else is NotTransferable, which says where it stands. Nothing that a guest
 sends is unpickled or evaluated; `lift` raises ValueError for what this format does not allow.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import enum
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Protocol, final
 from uuid import UUID
@@ -30,6 +29,7 @@ from uuid import UUID
 import msgspec
 
 from facets.capabilities.reference import is_capability
+from facets.isolates import places
 from facets.isolates.errors import NotTransferable
 from facets.isolates.science import arrays
 from storage.rows import Row, Rows, row_type
@@ -273,14 +273,8 @@ def _row(v: Row, blob: Blob, depth: int) -> Any:
     return {"$": ["w", list(v._columns), _items(v, blob, depth)]}
 
 
-def _dataclass(v: Any, blob: Blob, depth: int) -> Any:
-    fields = {field.name: getattr(v, field.name) for field in dataclasses.fields(v)}
-    return {"$": ["o", type(v).__name__, _fields(fields, blob, depth)]}
-
-
-def _struct(v: Any, blob: Blob, depth: int) -> Any:
-    fields = {name: getattr(v, name) for name in v.__struct_fields__}
-    return {"$": ["o", type(v).__name__, _fields(fields, blob, depth)]}
+def _object(v: Any, blob: Blob, depth: int) -> Any:
+    return {"$": ["o", type(v).__name__, _fields(places.fields(v) or {}, blob, depth)]}
 
 
 def _scientific(v: Any, blob: Blob, depth: int) -> Any:
@@ -350,12 +344,10 @@ def _other(v: object) -> _Lower:
     for base, plain in _BASES:
         if isinstance(v, base):
             return _as(plain)
-    if dataclasses.is_dataclass(v) and not isinstance(v, type):
-        return _dataclass
-    if isinstance(v, msgspec.Struct):
-        return _struct
     if arrays.is_ours(v):
         return _scientific
+    if places.fields(v) is not None:
+        return _object
     name = f"the class {v.__name__}" if isinstance(v, type) else type(v).__name__
     raise _Refused(f"{name} cannot cross the boundary of an isolate")
 
@@ -390,23 +382,11 @@ def _locate(v: object, path: str, depth: int, like: Blob) -> tuple[str, str] | N
         reason = str(refused)
     else:
         return None
-    for name, child in _children(v):
-        found = _locate(child, path + name, depth + 1, like) if depth < MAX_DEPTH else None
+    for place, child in places.children(v, path):
+        found = _locate(child, place, depth + 1, like) if depth < MAX_DEPTH else None
         if found:
             return found
     return path, reason
-
-
-def _children(v: object) -> Iterator[tuple[str, object]]:
-    if isinstance(v, dict):
-        yield from ((f"[{k!r}]"[:80], x) for k, x in v.items())
-        yield from ((f"[key {k!r}]"[:80], k) for k in v)
-    elif isinstance(v, (list, tuple, deque)):
-        yield from ((f"[{i}]", x) for i, x in enumerate(v))
-    elif isinstance(v, (set, frozenset)):
-        yield from ((f"[{x!r}]"[:80], x) for x in v)
-    elif dataclasses.is_dataclass(v) and not isinstance(v, type):
-        yield from ((f".{field.name}", getattr(v, field.name)) for field in dataclasses.fields(v))
 
 
 # -- the other direction: everything below reads what an untrusted guest wrote -----------------

@@ -50,6 +50,15 @@ def too_long(limit: float) -> CpuLimit:
     )
 
 
+def too_long_behind(limit: float) -> CpuLimit:
+    """The error of a guest that computed too much after its calls had ended."""
+    return CpuLimit(
+        f"tasks that calls left behind computed for more than {limit} s since the last call",
+        hint="await them before the method returns, or raise Limits(cpu=...)",
+        limit=limit,
+    )
+
+
 def panic(message: list[Any], limits: Limits) -> IsolateDead:
     """The guest's own runtime raised outside any call."""
     if message[1] == "MemoryError":

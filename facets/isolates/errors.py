@@ -7,7 +7,7 @@
         ├── LoadError             the source cannot be loaded; carries the guest's traceback
         ├── GuestError            code in the isolate raised; also an instance of the builtin or
         │                         storage error it was, so `except ValueError` works
-        ├── NotTransferable       a value cannot cross the boundary (TypeError); `path` says where
+        ├── NotTransferable       a value cannot cross the boundary (NotCopyable); `path` says where
         ├── GuestMissing          the guest's WebAssembly file was not built
         ├── IsolateClosed         the session was closed by its owner
         ├── RecordingError        a deterministic isolate cannot be replayed
@@ -18,7 +18,8 @@
         └── IsolateDead           the isolate was killed; its open step was rolled back
             ├── MemoryLimit       the interpreter did not survive a lack of memory (MemoryError)
             ├── HostMemoryLimit   it took too much of the host's memory
-            ├── CpuLimit          it computed too long without a pause (TimeoutError)
+            ├── CpuLimit          it computed too long without a pause, or without a call
+            │                     (TimeoutError)
             ├── OutOfCpu          the quota of an actor it works for is used up (CpuQuota)
             ├── WallLimit         a call took too long (TimeoutError)
             ├── CallLimit         it made too many calls to the host
@@ -35,6 +36,7 @@ good health. `MemoryError` and `RecursionError` that the interpreter survives ar
 
 from __future__ import annotations
 
+from actors.errors import NotCopyable
 from actors.quotas.errors import CpuQuota
 from storage.errors import FacetsError
 
@@ -64,7 +66,7 @@ class LoadError(IsolateError):
         return f"{text}\n\n{self.traceback.rstrip()}" if self.traceback else text
 
 
-class NotTransferable(IsolateError, TypeError):
+class NotTransferable(IsolateError, NotCopyable):
     """A value cannot cross the boundary of an isolate. Field: `path`, where it stands."""
 
     path: str = ""
@@ -128,7 +130,10 @@ class HostMemoryLimit(IsolateDead):
 
 
 class CpuLimit(IsolateDead, TimeoutError):
-    """The isolate computed too long without a pause. Field: `limit`, seconds."""
+    """The isolate computed too long without a pause, or in tasks that its calls left behind.
+
+    Field: `limit`, seconds.
+    """
 
 
 class WallLimit(IsolateDead, TimeoutError):

@@ -1,4 +1,5 @@
-"""What an isolate handed out: functions and objects of the guest, as capabilities outside.
+"""What an isolate handed out: functions, objects and async generators of the guest, as
+capabilities and streams outside.
 
 They live as long as the isolate; after it each use raises CapabilityRevoked. The guest keeps an
 export until every reference to it outside is gone, which the host says in batches (`drop`).
@@ -8,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Literal, Protocol, final
+from typing import Any, Protocol, final
 from weakref import WeakValueDictionary
 
 from actors.call import CURRENT
+from actors.streams import Stream
 from actors.visit import visit, visit_stream
-from facets.capabilities.capability import Capability, Kind, check_kind
+from facets.capabilities.capability import Capability, Form, Kind, check_kind
+from facets.capabilities.running import iterate
 
 MOST = 10_000
 """Exports of one isolate that may be held outside at a time."""
+FORMS = ("function", "object", "stream")
 _METHODS = 1_000
 _NAME = 200
 
@@ -51,9 +55,30 @@ class Exports:
         self.on_drop: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
         self._held: WeakValueDictionary[int, Export] = WeakValueDictionary()
+        self._streams: WeakValueDictionary[int, Stream] = WeakValueDictionary()
 
-    def received(self, number: object, description: object) -> Export:
+    def received(self, number: object, description: object) -> Export | Stream:
         """What stands for an export outside; ValueError if the guest's words make no sense."""
+        export = self._received(number, description)
+        if export.kind != "stream":
+            return export
+        found = self._streams.get(export.number)
+        if found is None:
+            items = iterate(export, "", (), {})
+            found = self._streams[export.number] = Stream(items, self.home, at_home=False)
+        return found
+
+    def number_of(self, value: object) -> int | None:
+        """The number of what the guest itself handed out; None if this is something else."""
+        if isinstance(value, Export):
+            return value.number if value.exports is self else None
+        if isinstance(value, Stream) and not value.began:
+            for number, one in self._streams.items():
+                if one is value:
+                    return number
+        return None
+
+    def _received(self, number: object, description: object) -> Export:
         if type(number) is not int or not 0 < number < 1 << 53:
             raise ValueError("an export has a number")
         name, kind, methods = _read(description)
@@ -94,7 +119,7 @@ class Export(Capability):
         exports: Exports,
         number: int,
         name: str,
-        kind: Literal["function", "object"],
+        kind: Form,
         methods: Mapping[str, Kind],
     ) -> None:
         super().__init__(name, kind=kind, at_home=False)
@@ -135,11 +160,11 @@ class Export(Capability):
 
 def _read(
     description: object,
-) -> tuple[str, Literal["function", "object"], dict[str, Kind]]:
+) -> tuple[str, Form, dict[str, Kind]]:
     if type(description) is not dict:
         raise ValueError("an export is described")
     name, kind, methods = description["name"], description["kind"], description["methods"]
-    if type(name) is not str or kind not in ("function", "object") or type(methods) is not dict:
+    if type(name) is not str or kind not in FORMS or type(methods) is not dict:
         raise ValueError("an export's description is malformed")
     for method, how in methods.items():
         if how not in ("call", "stream") or len(method) > _NAME:

@@ -11,7 +11,8 @@ Files of the code come before those of packages.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 from facets.isolates.errors import ProtocolViolation
 from facets.isolates.tree import FOLDER, Tree
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 _LENGTHS = {"find": 2, "load": 2, "read": 3, "list": 2}
+
+
+class Answers(Protocol):
+    """What answers the questions of one guest about files."""
+
+    @property
+    def tops(self) -> Sequence[str]:
+        """First parts of the names of all modules that it may ask for."""
+
+    def serve(self, args: list[Any]) -> object:
+        """Answer one question; FileNotFoundError if there is no such file."""
 
 
 @final

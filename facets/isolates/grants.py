@@ -9,13 +9,15 @@ meanwhile is not lost. At zero the entry is gone. Numbers are never used again.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
+from actors.streams import Stream
 from facets.capabilities.capability import Capability
 from facets.capabilities.marked import Object
 from facets.capabilities.reference import as_capability, identity
 from facets.isolates.errors import NotTransferable
-from facets.isolates.exports import Export, Exports
+from facets.isolates.exports import Exports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +61,11 @@ class Grants:
 
     def grant(self, value: object) -> dict[str, Any] | None:
         """See `References`."""
-        if isinstance(value, Export) and value.exports is self.exports:
-            return {"$": ["g", value.number]}
+        own = self.exports.number_of(value)
+        if own is not None:
+            return {"$": ["g", own]}
+        if isinstance(value, AsyncGeneratorType):
+            value = Stream(value, self.home)
         handle = self._handles.get(identity(value))
         if handle is None:
             capability = as_capability(value)

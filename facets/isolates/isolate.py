@@ -28,7 +28,7 @@ from facets.packages.wanted import Wanted
 if TYPE_CHECKING:
     from facets.isolates.loader import Isolates
     from facets.isolates.opening import AnySession
-    from facets.packages.bundle import Bundle
+    from facets.packages.wanted import AnyBundle
 
 RECORDINGS = 16
 """Sandboxes of one isolate whose recordings are kept."""
@@ -196,7 +196,7 @@ class Isolate:
             raise ValueError(f"image={self._built.name!r} runs Python, not {code.language}")
         return Wanted(self._recipe.packages, code, self._built.lock if self._built else None)
 
-    async def packages(self) -> Bundle | None:
+    async def packages(self) -> AnyBundle | None:
         """The files of its packages, resolved and fetched if they are not on this machine yet."""
         await self.code()
         return await self._wanted.bundle() if self._wanted else None

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from facets.isolates import image
 from facets.isolates.code import Code
 from facets.isolates.errors import IsolateError
+from facets.isolates.files import Files
 from facets.isolates.limits import Limits
+from facets.packages.bundle import Bundle
 
 if TYPE_CHECKING:
+    from facets.isolates.files import Answers
     from facets.isolates.science.image import ScienceImage
+    from facets.packages.wanted import AnyBundle
 
     AnyImage = image.Image | ScienceImage
 
@@ -38,6 +42,15 @@ async def prepare(code: Code, guest: Path = image.WASM) -> tuple[AnyImage, Code]
     if code.language == "typescript":
         code = await typescript.stripped(code)
     return await image.ready(guests.JAVASCRIPT), code
+
+
+def files(code: Code, packages: AnyBundle | None, found: AnyImage) -> Answers:
+    """What the guest may read by name, of its code and of its packages."""
+    if packages is None or isinstance(packages, Bundle):
+        return Files(code, packages, found.code)
+    from facets.isolates.js.packages import PackageFiles
+
+    return PackageFiles(packages)
 
 
 def check_room(limits: Limits, found: AnyImage) -> None:

@@ -26,7 +26,7 @@ class Limits:
     |--------|-------------------------------|---------|-------------------------------------|---------------|
     | memory | the isolate, interpreter included | 64 MiB | MemoryError inside; killed if the interpreter does not survive it | `MemoryLimit` |
     | host   | memory of the host that the isolate takes: what waits to go in, calls under way, a message while it is read | 256 MiB | killed; a call from outside is refused | `HostMemoryLimit` |
-    | cpu    | one uninterrupted stretch     | 5 s     | killed                              | `CpuLimit`    |
+    | cpu    | one uninterrupted stretch; all that tasks compute after the calls have ended, until the next call | 5 s | killed | `CpuLimit` |
     | wall   | one call, from start to end, waits included; of a stream, the wait for an item | 30 s | call cancelled; killed 1 s later if it goes on | `WallLimit` |
     | calls  | storage operations and calls of capabilities per call; prints per call | 100,000 | killed | `CallLimit`   |
     | output | bytes of one message that leaves (results, stream items, arguments of storage) | 16 MiB | killed | `OutputLimit` |

@@ -11,13 +11,13 @@ from facets.isolates.session import Session
 
 if TYPE_CHECKING:
     from facets.isolates.wasm.session import WasmSession
-    from facets.packages.bundle import Bundle
+    from facets.packages.wanted import AnyBundle
 
     AnySession = Session | WasmSession
 
 
 async def open_session(
-    code: Code, packages: Bundle | None = None, guest: Path = WASM, **options: Any
+    code: Code, packages: AnyBundle | None = None, guest: Path = WASM, **options: Any
 ) -> AnySession:
     """A session of `code`, minted and loaded; the options are those of `Session.open`.
 

@@ -15,10 +15,10 @@ from facets.isolates.calling import Calls
 from facets.isolates.calls import Pending
 from facets.isolates.codec import MALFORMED, Blob, pack
 from facets.isolates.cputime import cpu_time
-from facets.isolates.deaths import why_trapped
+from facets.isolates.deaths import too_long_behind, why_trapped
 from facets.isolates.errors import IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
-from facets.isolates.files import Files
+from facets.isolates.files import Answers
 from facets.isolates.grants import Grants
 from facets.isolates.hearing import Hearing
 from facets.isolates.held import CALL, too_much, weigh
@@ -45,9 +45,33 @@ class Pump:
     """One guest and what goes in and out of it. `kill` is called with why it is of no more use."""
 
     __slots__ = (
-        "_aside", "_began", "_clock", "_hearer", "_hearing", "_inbox", "_kill", "_loop", "_meter",
-        "_more", "_opening", "_reader", "_scheduled", "_seat", "_services", "blob", "calls",
-        "dead", "grants", "instance", "limits", "runner", "serving", "steps", "waiting",
+        "_aside",
+        "_began",
+        "_clock",
+        "_hearer",
+        "_hearing",
+        "_inbox",
+        "_kill",
+        "_left_behind",
+        "_loop",
+        "_meter",
+        "_more",
+        "_opening",
+        "_reader",
+        "_scheduled",
+        "_seat",
+        "_services",
+        "_unasked",
+        "blob",
+        "calls",
+        "dead",
+        "grants",
+        "instance",
+        "limits",
+        "runner",
+        "serving",
+        "steps",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +80,7 @@ class Pump:
         actor: bool,
         limits: Limits,
         services: Services,
-        files: Files,
+        files: Answers,
         oversight: Oversight,
         surface: Guest,
         kill: Callable[[BaseException], None],
@@ -86,6 +110,8 @@ class Pump:
         """Attachments of what waits to go in."""
         self._scheduled = self._hearing = self._more = False
         self._began = 0.0  # when this turn of the loop began to run the guest
+        self._unasked: float | None = None  # processor time at the start of a pump without calls
+        self._left_behind = 0.0
         self._opening: Pending | None = None
         self._aside: Aside | None = None
         self.dead: BaseException | None = None
@@ -169,6 +195,7 @@ class Pump:
         if blob.parts:
             self.blob = Blob(self.grants, blob.arrays)
         self.calls.heard()
+        self._unasked = None if len(self.calls) else self.runner.cpu
         self.runner.start(PUMP, pack(header, blob))
 
     # -- coming out, called by the runner ---------------------------------------------------------
@@ -247,8 +274,20 @@ class Pump:
         self._hearing = False
         self._go_on()
 
+    def asked(self) -> None:
+        """A call begins, after none: what calls leave behind has its time again."""
+        self._left_behind, self._unasked = 0.0, None
+
+    def _charge(self, since: float) -> None:
+        """The tasks that ran since then are no call's."""
+        self._left_behind += self.runner.cpu - since
+        if self._left_behind > self.limits.cpu:
+            self.fell(too_long_behind(self.limits.cpu))
+
     def _go_on(self) -> None:
         """With what was said while the guest was heard."""
+        if self._unasked is not None:
+            self._charge(self._unasked)
         if self.dead is not None or not (self._inbox or self._more):
             return
         if self._inbox and self._loop.time() - self._began < SLICE:

@@ -46,7 +46,8 @@ class Options(TypedDict, total=False):
     """What each sandbox may use. Without it, memory is what an image takes and as much again as
     code without packages has."""
     packages: Packages
-    """Requirements, or a `packages.Lock`, of pure Python packages. Those that a `# /// script`
+    """Requirements, or a `packages.Lock`, of pure Python packages, or of packages of npm for
+    JavaScript and TypeScript. Those that a `# /// script`
     block of the main module names are added, and a lock or an image must have them."""
     tails: Sequence[Tail]
     """Each is given the `Invocation` of every load, call and stream after it is over (see

@@ -39,16 +39,17 @@ from facets.isolates.codec import lower
 from facets.isolates.deaths import again
 from facets.isolates.errors import IsolateClosed
 from facets.isolates.exports import Called
-from facets.isolates.files import Files
+from facets.isolates.files import Answers
 from facets.isolates.held import too_much
 from facets.isolates.image import WASM
 from facets.isolates.limits import Limits
 from facets.isolates.minting import NONE, Oversight
+from facets.isolates.places import ARGUMENTS
 from facets.isolates.pump import Pump
 from facets.isolates.services import Services
 
 if TYPE_CHECKING:
-    from facets.packages.bundle import Bundle
+    from facets.packages.wanted import AnyBundle
 
 
 @final
@@ -82,7 +83,7 @@ class Session:
         actor: bool,
         limits: Limits,
         services: Services,
-        files: Files,
+        files: Answers,
         oversight: Oversight = NONE,
     ) -> None:
         """Use `Session.open`."""
@@ -110,7 +111,7 @@ class Session:
         env: object = None,
         limits: Limits,
         services: Services,
-        packages: Bundle | None = None,
+        packages: AnyBundle | None = None,
         guest: Path = WASM,
         oversight: Oversight = NONE,
     ) -> Session:
@@ -126,7 +127,7 @@ class Session:
         languages.check_room(limits, found)
         # Compiled code may come at any time, and where objects lie depends on it.
         compiled = found.code.get(code) if oversight.recorder is None else None
-        files = Files(code, packages, found.code)
+        files = languages.files(code, packages, found)
         session = cls(found, target, actor, limits, services, files, oversight)
         session._pump.blob.arrays = code.image != ""
         with oversight.loading(session.kill):
@@ -259,9 +260,10 @@ class Session:
             self._allow_more()
         else:
             self._allow()
+            pump.asked()
         self._grants.home = self._services.granter(cause)
-        lowered = lower(list(args), pump.blob, "args") if args else []
-        named = lower(kwargs, pump.blob, "kwargs") if kwargs else {}
+        lowered = lower(list(args), pump.blob, ARGUMENTS) if args else []
+        named = lower(kwargs, pump.blob, ARGUMENTS) if kwargs else {}
         call = self._calls.begin(method, streams, cause, self._meter)
         pump.post(["call", call.id, method, lowered, named])
         return call

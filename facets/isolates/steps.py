@@ -13,7 +13,7 @@ from typing import Any
 
 from facets.isolates.codec import Blob, References, lower, pack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
-from facets.isolates.files import Files
+from facets.isolates.files import Answers
 from facets.isolates.reading import FILE, Operation
 from facets.isolates.services import Services
 from storage.errors import FacetsError
@@ -36,7 +36,7 @@ class Steps:
         services: Services,
         stores: bool,
         failed: Callable[[int, Exception], None],
-        files: Files,
+        files: Answers,
         references: References | None = None,
         own: OwnCall | None = None,
         wait: Wait | None = None,

@@ -1,4 +1,4 @@
-"""Packages for isolates: pure Python from an index, locked by hash, never run on the host.
+"""Packages for isolates, of an index or of npm: locked by hash, never run on the host.
 
     locking      lock: requirements to a Lock        pins       Lock and Pin, values to be stored
     requirements what may be asked for               script     the block at the top of a script
@@ -7,10 +7,12 @@
     target       the interpreter inside              fallbacks  packages with a Python twin of C
     wheel        one archive, checked                record     its own list of its files
     store        wheels and locks on this machine    bundle     the packages of one isolate
-    wanted       what an isolate was given           errors     everything that goes wrong
+    wanted       what an isolate was given           kept       bundles in memory
+    conflicts    why a search found nothing          errors     everything that goes wrong
+    npm/         the same for JavaScript
 
-Importing this package imports no other part of it; only resolving needs resolvelib, packaging and
-httpx.
+Importing this package imports no other part of it; only resolving needs resolvelib, httpx, and
+packaging or node-semver.
 """
 
 from __future__ import annotations

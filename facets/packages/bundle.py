@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from importlib.util import decode_source
-from threading import Lock as Mutex
 from typing import final
 
 from facets.isolates.code import Code
@@ -12,6 +10,7 @@ from facets.isolates.tree import Tree
 from facets.packages import limits, wheel
 from facets.packages.errors import BadWheel
 from facets.packages.fetching import Fetcher
+from facets.packages.kept import KEPT, Kept
 from facets.packages.pages import File
 from facets.packages.pins import Lock
 
@@ -19,8 +18,6 @@ ROOT = "<packages>/"
 """What tracebacks show before the path of a file."""
 OURS = frozenset({"facets", "isolate", "wit_world", "app"})
 """Modules of the runtime inside: a package of that name could never be imported."""
-KEPT = 128 << 20
-"""Bytes of bundles that are kept in memory for the next isolate."""
 
 
 @final
@@ -79,27 +76,4 @@ def _files(lock: Lock, fetcher: Fetcher) -> dict[str, bytes]:
     return files
 
 
-@final
-class _Kept:
-    """Bundles, the least recently used dropped first. Safe to use from any thread."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._mutex = Mutex()
-        self._bundles: OrderedDict[str, Bundle] = OrderedDict()
-
-    def get(self, lock: Lock) -> Bundle | None:
-        with self._mutex:
-            found = self._bundles.get(lock.hash)
-            if found is not None:
-                self._bundles.move_to_end(lock.hash)
-            return found
-
-    def put(self, bundle: Bundle) -> None:
-        with self._mutex:
-            self._bundles[bundle.lock.hash] = bundle
-            while sum(one.size for one in self._bundles.values()) > self._most:
-                self._bundles.popitem(last=False)
-
-
-_kept = _Kept(KEPT)
+_kept: Kept[Bundle] = Kept(KEPT)

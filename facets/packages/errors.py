@@ -6,8 +6,9 @@
         ├── BadLock               not a lock, or one that lacks something (ValueError)
         ├── NoSuchPackage         the index has no such package or version (LookupError)
         ├── RequirementsConflict  no version satisfies everybody who asks for it
-        ├── NotPure               the version that was chosen has parts that are not Python
+        ├── NotPure               the version that was chosen has parts that no isolate can run
         ├── BadWheel              an archive that is not what a wheel must be (ValueError)
+        ├── BadTarball            the same of an archive of npm (ValueError)
         ├── HashMismatch          content that is not what the lock or the index says
         ├── PackagesTooLarge      over a limit of `limits`
         ├── IndexFailed           the index does not answer, or not in its format (ConnectionError)
@@ -53,7 +54,7 @@ class NotPure(PackageError):
     """The newest version that matches cannot run in an isolate, and older ones are not tried.
 
     Fields: `name`, `version`, `required_by` (who led to it, outermost first),
-    `offered` (what the index has of this version instead).
+    `offered` (what the index has of this version instead; of npm, why it cannot be loaded).
     """
 
     required_by: tuple[str, ...] = ()
@@ -64,8 +65,14 @@ class BadWheel(PackageError, ValueError):
     """An archive is damaged or hostile. Nothing of it is used. Fields: `filename`, `reason`."""
 
 
+class BadTarball(PackageError, ValueError):
+    """An archive of npm is damaged or hostile; nothing is used of it. Fields: `filename`,
+    `reason`."""
+
+
 class HashMismatch(PackageError):
-    """Content does not have its SHA-256. Fields: `filename`, `expected`, `found`."""
+    """Content does not have its hash, SHA-256 or of npm SHA-512. Fields: `filename`, `expected`,
+    `found`."""
 
 
 class PackagesTooLarge(PackageError):

@@ -1,4 +1,4 @@
-"""An index of packages, spoken to over the simple repository API."""
+"""An index of packages, spoken to over the simple repository API; or a registry of npm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Index:
     `url` is the root of a simple repository; it may hold a user and a password, which go to that
     host and nowhere else, into no lock and no error. `cafile` names certificates to trust instead
     of the usual ones. Without arguments it is what pip is configured to use, from its files
-    and its environment, and else the public index.
+    and its environment, and else the public index. For packages of JavaScript, `url` is the root
+    of a registry.
     """
 
     def __init__(self, url: str | None = None, *, cafile: str | None = None) -> None:
@@ -86,9 +87,9 @@ class Connection:
         content, kind = self._get(url, PAGE, ACCEPT)
         return parse(content, kind, url)
 
-    def get(self, url: str, most: int) -> bytes:
+    def get(self, url: str, most: int, accept: str = "*/*") -> bytes:
         """One file of at most this many bytes."""
-        return self._get(url, most, "*/*")[0]
+        return self._get(url, most, accept)[0]
 
     def _get(self, url: str, most: int, accept: str) -> tuple[bytes, str]:
         auth = self._auth if _origin(url) == _origin(self._url) else None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from facets.packages import bundle
 from facets.packages.bundle import Bundle
@@ -26,58 +26,89 @@ from facets.packages.index import Index
 from facets.packages.pins import Lock, Pin
 from facets.packages.store import Store
 
+if TYPE_CHECKING:
+    from facets.packages.npm.bundle import NpmBundle
+
+    AnyBundle = Bundle | NpmBundle
+
 T = TypeVar("T")
+_FOR_NPM = ("nodesemver", "resolvelib", "httpx")
+NEEDED = {
+    "python": ("packaging", "resolvelib", "httpx"),
+    "javascript": _FOR_NPM,
+    "typescript": _FOR_NPM,
+}
+"""Languages that have packages, and what resolves them."""
 _known: dict[str, Lock] = {}
 """Locks that this process has seen, by their key."""
 _busy: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 async def lock(
-    requirements: Iterable[str], *, index: Index | None = None, refresh: bool = False
+    requirements: Iterable[str],
+    *,
+    language: str = "python",
+    index: Index | None = None,
+    refresh: bool = False,
 ) -> Lock:
-    """What these requirements are, to the byte: names, versions and hashes of wheels.
+    """What these requirements are, to the byte: names, versions and hashes of archives.
 
     The same requirements give the same lock for as long as this machine's cache lasts, without
     the network; `refresh` looks for newer versions and puts them in its place. Nothing of a
-    package runs. Taken are wheels of pure Python for the interpreter inside, and those of
-    `packages.fallbacks` without their compiled files.
+    package runs. Of Python, wheels of pure Python for the interpreter inside are taken, and those
+    of `packages.fallbacks` without their compiled files; of npm, ES modules (see `packages.npm`).
 
-    requirements: as in a requirements file, "humanize", "jinja2>=3", "name[extra]==1.2".
-    index: where to look; by default where pip does.
+    requirements: as in a requirements file, "humanize", "jinja2>=3", "name[extra]==1.2"; of npm
+    as it takes them, "nanoid", "dayjs@1", "@scope/name@^1.2".
+    language: "python", or "javascript" or "typescript" for packages of npm.
+    index: where to look; by default where pip, or npm, does.
 
-    Raises BadRequirement, NoSuchPackage, RequirementsConflict, NotPure, BadWheel, HashMismatch,
-    PackagesTooLarge, IndexFailed, PackagesUnavailable.
+    Raises BadRequirement, NoSuchPackage, RequirementsConflict, NotPure, BadWheel, BadTarball,
+    HashMismatch, PackagesTooLarge, IndexFailed, PackagesUnavailable.
     """
-    wanted = normal(requirements)
-    return await on_thread(lambda: _lock(wanted, index or Index(), refresh))
+    wanted = normal(requirements, language)
+    return await on_thread(lambda: _lock(wanted, language, index, refresh))
 
 
-async def load(lock: Lock) -> Bundle:
-    """The files of a lock; the wheels that are not on this machine yet are fetched."""
+async def load(lock: Lock) -> AnyBundle:
+    """The files of a lock; the archives that are not on this machine yet are fetched."""
 
-    def read() -> Bundle:
-        with _busy[lock.hash], Fetcher(None, Store()) as fetcher:
-            return bundle.load(lock, fetcher)
+    def read() -> AnyBundle:
+        with _busy[lock.hash]:
+            if lock.language == "javascript":
+                from facets.packages.npm import bundle as modules
+                from facets.packages.npm.fetching import Fetcher as NpmFetcher
+
+                with NpmFetcher(None, Store()) as registry:
+                    return modules.load(lock, registry)
+            with Fetcher(None, Store()) as fetcher:
+                return bundle.load(lock, fetcher)
 
     return await on_thread(read)
 
 
-def normal(requirements: Iterable[str]) -> tuple[str, ...]:
+def normal(requirements: Iterable[str], language: str = "python") -> tuple[str, ...]:
     """The requirements in one spelling and order."""
     if isinstance(requirements, str):
         raise TypeError("requirements is a text; write ['name'], a list of texts")
     wanted = tuple(requirements)
+    if language not in NEEDED:
+        raise ValueError(f"there are no packages of {language!r}; there are {', '.join(NEEDED)}")
     if not wanted:
         return ()
-    check_available()
-    from facets.packages.requirements import normal
+    check_available(language)
+    if language == "python":
+        from facets.packages.requirements import normal as of_python
 
-    return normal(wanted)
+        return of_python(wanted)
+    from facets.packages.npm.requirements import normal as of_npm
+
+    return of_npm(wanted)
 
 
-def check_available() -> None:
+def check_available(language: str = "python") -> None:
     """Raise PackagesUnavailable if what reads requirements is not installed."""
-    missing = [one for one in ("packaging", "resolvelib", "httpx") if find_spec(one) is None]
+    missing = [one for one in NEEDED[language] if find_spec(one) is None]
     if missing:
         raise PackagesUnavailable(f"packages need {', '.join(missing)}")
 
@@ -92,19 +123,30 @@ async def on_thread(work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(_threads().submit(work))
 
 
-def _lock(wanted: tuple[str, ...], index: Index, refresh: bool) -> Lock:
+def _lock(wanted: tuple[str, ...], language: str, index: Index | None, refresh: bool) -> Lock:
     if not wanted:
         return Lock()
-    its = key(wanted, index)
+    index = index or default(language)
+    its = key(wanted, index, language)
     with _busy[its]:
         store = Store()
         found = None if refresh else _known.get(its) or store.lock(its)
         if found is None:
-            with Fetcher(index, store) as fetcher:
-                found = _resolved(wanted, fetcher)
+            found = _searched(wanted, language, index, store)
             store.put_lock(its, found)
         _known[its] = found
         return found
+
+
+def _searched(wanted: tuple[str, ...], language: str, index: Index, store: Store) -> Lock:
+    if language == "python":
+        with Fetcher(index, store) as fetcher:
+            return _resolved(wanted, fetcher)
+    from facets.packages.npm.fetching import Fetcher as NpmFetcher
+    from facets.packages.npm.locking import resolved
+
+    with NpmFetcher(index, store) as registry:
+        return resolved(wanted, registry)
 
 
 def _resolved(wanted: tuple[str, ...], fetcher: Fetcher) -> Lock:
@@ -121,10 +163,20 @@ def _resolved(wanted: tuple[str, ...], fetcher: Fetcher) -> Lock:
     return Lock(tuple(pins), wanted)
 
 
-def key(wanted: Sequence[str], index: Index) -> str:
-    """What a lock is kept by: requirements, index, interpreter, and what is taken from wheels."""
-    content = [list(wanted), index.url, "cp314-wasi", sorted(FALLBACKS)]
+def key(wanted: Sequence[str], index: Index, language: str = "python") -> str:
+    """What a lock is kept by: requirements, index, interpreter, and what is taken from archives."""
+    target: list[object] = ["cp314-wasi", sorted(FALLBACKS)] if language == "python" else ["npm"]
+    content = [list(wanted), index.url, *target]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def default(language: str) -> Index:
+    """Where packages of a language are looked for if nobody says where."""
+    if language == "python":
+        return Index()
+    from facets.packages.npm.fetching import default as registry
+
+    return registry()
 
 
 @cache

@@ -11,13 +11,13 @@ from facets.packages.errors import BadRequirement
 from facets.packages.target import MARKERS
 
 HINT = "write 'name' or 'name>=1.2'"
-NPM = "bundle it into one module with the source, and hand that over"
+NPM = "packages of npm are for language='javascript', without the 'npm:'"
 
 
 def parse(text: str, required_by: str = "") -> Requirement:
     """One requirement; BadRequirement for one that names a place instead of a version."""
     if str(text).startswith("npm:"):
-        raise _bad(f"{text[:200]!r} is of npm, and isolates take none", text, required_by, NPM)
+        raise _bad(f"{text[:200]!r} is of npm, and this is Python", text, required_by, NPM)
     try:
         found = Requirement(text)
     except (InvalidRequirement, TypeError) as error:

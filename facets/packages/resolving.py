@@ -25,8 +25,8 @@ from resolvelib import (
     Resolver,
 )
 
-from facets.packages import limits
-from facets.packages.errors import NoSuchPackage, NotPure, RequirementsConflict
+from facets.packages import conflicts, limits
+from facets.packages.errors import NoSuchPackage, NotPure
 from facets.packages.fetching import Fetcher
 from facets.packages.releases import Release, releases
 from facets.packages.requirements import applies, parse
@@ -150,16 +150,13 @@ def resolve(wanted: Sequence[str], fetcher: Fetcher) -> list[Candidate]:
     try:
         result = resolver.resolve([parse(one) for one in wanted], max_rounds=limits.ROUNDS)
     except ResolutionImpossible as error:
-        raise _impossible(list(error.causes), provider) from None
+        raise conflicts.impossible(list(error.causes), provider, "for Python 3.14 ") from None
     except ResolutionTooDeep:
-        raise RequirementsConflict(
-            f"no choice of versions was found in {limits.ROUNDS} rounds",
-            hint="narrow the requirements down, or pin some versions",
-        ) from None
+        raise conflicts.endless() from None
     found = [one for one in result.mapping.values() if not one.extras]
     for one in sorted(found, key=str):
         if one.release.file is None:
-            path = [str(result.mapping[key]) for key in _path(one, result.graph)]
+            path = [str(result.mapping[key]) for key in conflicts.path(one.name, result.graph)]
             raise _not_pure(one, tuple(path))
     if len(found) > limits.PINNED:
         raise too_large(" ".join(wanted)[:100], limits.PINNED, "packages")
@@ -168,31 +165,6 @@ def resolve(wanted: Sequence[str], fetcher: Fetcher) -> list[Candidate]:
 
 def _key(name: str, extras: frozenset[str]) -> str:
     return f"{name}[{','.join(sorted(extras))}]" if extras else name
-
-
-def _impossible(causes: Sequence[Any], provider: Provider) -> Exception:
-    lines = tuple(_line(one) for one in causes)
-    names = {canonicalize_name(one.requirement.name) for one in causes}
-    name = min(names)
-    by = str(causes[0].parent) if causes[0].parent else ""
-    if name in provider.missing:
-        suffix = f", required by {by}" if by else ""
-        return NoSuchPackage(
-            f"the index has no package {name!r}{suffix}", name=name, required_by=by
-        )
-    if len(causes) == 1:
-        newest = provider.newest(name)
-        return NoSuchPackage(
-            f"no version of {name} for Python 3.14 satisfies {lines[0]}; the newest is {newest}",
-            name=name, required_by=by,
-        )  # fmt: skip
-    return RequirementsConflict(
-        "no choice of versions satisfies " + ", ".join(lines), conflict=lines
-    )
-
-
-def _line(cause: Any) -> str:
-    return f"{cause.requirement} ({f'required by {cause.parent}' if cause.parent else 'asked for'})"
 
 
 def _not_pure(one: Candidate, path: tuple[str, ...]) -> NotPure:
@@ -207,16 +179,3 @@ def _not_pure(one: Candidate, path: tuple[str, ...]) -> NotPure:
         required_by=path,
         offered=offered,
     )
-
-
-def _path(one: Candidate, graph: Any) -> tuple[str, ...]:
-    """Who led to it, outermost first; empty if it was asked for itself."""
-    path: list[str] = []
-    key, seen = one.name, {one.name}
-    while True:
-        parents = sorted((x for x in graph.iter_parents(key) if x not in seen), key=str)
-        if None in graph.iter_parents(key) or not parents:
-            return tuple(reversed(path))
-        key = parents[0]
-        seen.add(key)
-        path.append(key)

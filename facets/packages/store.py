@@ -1,6 +1,7 @@
 """Wheels and locks on this machine, in the user's cache folder.
 
     packages/wheels/SHA256.whl     content, known by its hash and checked each time it is read
+    packages/tarballs/SHA512.tgz   the same, of npm
     packages/locks/KEY.json        what a set of requirements was resolved to
 
 Any number of processes use it at once: a file appears whole or not at all, and those that write
@@ -10,6 +11,7 @@ the same one write the same content, or, of a lock, one that is as good.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import final
 
 from facets.isolates.folder import cache_folder, is_ours, replace
@@ -23,25 +25,26 @@ class Store:
 
     def __init__(self) -> None:
         self._wheels = cache_folder("packages/wheels")
+        self._tarballs = cache_folder("packages/tarballs")
         self._locks = cache_folder("packages/locks")
 
     def wheel(self, sha256: str) -> bytes | None:
         """The content with this hash; a file with another content is removed."""
-        path = self._wheels / f"{sha256}.whl"
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        if hashlib.sha256(content).hexdigest() == sha256:
-            return content
-        path.unlink(missing_ok=True)
-        return None
+        return _checked(self._wheels / f"{sha256}.whl", "sha256", sha256)
 
-    def put_wheel(self, content: bytes) -> str:
-        """Keep this; its hash."""
+    def put_wheel(self, content: bytes) -> None:
+        """Keep this."""
         sha256 = hashlib.sha256(content).hexdigest()
         replace(self._wheels / f"{sha256}.whl", content)
-        return sha256
+
+    def tarball(self, sha512: str) -> bytes | None:
+        """The content with this hash; a file with another content is removed."""
+        return _checked(self._tarballs / f"{sha512}.tgz", "sha512", sha512)
+
+    def put_tarball(self, content: bytes) -> None:
+        """Keep this."""
+        sha512 = hashlib.sha512(content).hexdigest()
+        replace(self._tarballs / f"{sha512}.tgz", content)
 
     def lock(self, key: str) -> Lock | None:
         """What these requirements were resolved to; a lock that does not parse is none."""
@@ -54,3 +57,14 @@ class Store:
     def put_lock(self, key: str, lock: Lock) -> None:
         """Keep what these requirements were resolved to."""
         replace(self._locks / f"{key}.json", lock.dump().encode())
+
+
+def _checked(path: Path, algorithm: str, expected: str) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if hashlib.new(algorithm, content).hexdigest() == expected:
+        return content
+    path.unlink(missing_ok=True)
+    return None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from facets.isolates.code import Code
 from facets.packages import locking, script
-from facets.packages.bundle import Bundle
 from facets.packages.errors import BadLock, BadRequirement
-from facets.packages.index import Index
 from facets.packages.pins import Lock
+
+if TYPE_CHECKING:
+    from facets.packages.locking import AnyBundle as AnyBundle
 
 
 @final
@@ -24,6 +25,7 @@ class Wanted:
         isolate's image has already: it must have everything that is asked for.
         """
         block = _block(given, code)
+        self._language = code.language
         self._lock: Lock | None = None
         self._requirements: tuple[str, ...] = ()
         if held is not None:
@@ -32,11 +34,16 @@ class Wanted:
             asked = given.requirements if isinstance(given, Lock) else _listed(given)
             _check_has(held, locking.normal([*asked, *block.dependencies]), "the image")
         elif isinstance(given, Lock):
+            _check_language(given, code.language)
             _check_has(given, locking.normal(block.dependencies))
             self._lock = given
-        else:
-            self._requirements = locking.normal([*_listed(given), *block.dependencies])
-        self._key = locking.key(self._requirements, Index()) if self._requirements else ""
+        elif given or block.dependencies:
+            asked = [*_listed(given), *block.dependencies]
+            self._requirements = locking.normal(asked, code.language)
+        self._key = ""
+        if self._requirements:
+            index = locking.default(code.language)
+            self._key = locking.key(self._requirements, index, code.language)
         _check_python(block.requires_python)
 
     def __bool__(self) -> bool:
@@ -53,24 +60,32 @@ class Wanted:
         found = self._lock or locking.known(self._key)
         return found.hash if found is not None else self._key
 
-    async def bundle(self) -> Bundle | None:
+    async def bundle(self) -> AnyBundle | None:
         """The files; None if there are no packages. May be asked again after an error."""
         if not self:
             return None
         if self._lock is None:
-            self._lock = await locking.lock(self._requirements)
+            self._lock = await locking.lock(self._requirements, language=self._language)
         return await locking.load(self._lock)
 
 
 def _block(given: Sequence[str] | Lock, code: Code) -> script.Block:
     if code.language == "python":
         return script.read(code.modules[code.main])
-    if given:
+    if given and code.language not in locking.NEEDED:
         raise BadRequirement(
-            f"packages are for Python, and this source is {code.language}",
-            hint="bundle what it needs into one module with the source, and hand that over",
+            f"packages are for Python and JavaScript, and this source is {code.language}"
         )
     return script.Block()
+
+
+def _check_language(lock: Lock, language: str) -> None:
+    of_python = language == "python"
+    if lock.pins and (lock.language == "python") != of_python:
+        raise BadLock(
+            f"this is a lock of packages for {lock.language}, and the source is {language}",
+            hint=f"await facets.packages.lock([...], language={language!r})",
+        )
 
 
 def _listed(given: Sequence[str]) -> Sequence[str]:

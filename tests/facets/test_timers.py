@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors import LocalRuntime
+from actors.deadline import deadline
 from actors.limits import TimerLimits
 from actors.testing import EPOCH, VirtualClock
 from actors.ticks import Backoff
@@ -52,7 +53,8 @@ class Child(Actor):
 
     async def seen_in_a_task(self) -> None:
         async def inside() -> Any:
-            return self.timers.current
+            with deadline(5):
+                return self.timers.current
 
         current = self.timers.current
         assert current is not None
@@ -341,7 +343,7 @@ async def test_a_delivery_that_takes_too_long_is_cancelled_and_has_failed(
         await root.schedule("after", 1, "wait", "never", retry=Backoff(attempts=1))
         await clock.run(40)
         (dead,) = await root.schedule("dead")
-        assert dead.error.startswith("TimerTimeout: ")
+        assert dead.error.startswith("DeadlineExceeded: ")
         assert LOG == ["began never"]
 
 
@@ -411,3 +413,12 @@ async def test_the_oldest_dead_timers_go(narrow: LocalRuntime, clock: VirtualClo
         await root.schedule("after", n + 1, "wait", retry=Backoff(attempts=1))
     await clock.run(10)
     assert [one.scheduled_for - EPOCH for one in await root.schedule("dead")] == [2.0, 3.0]
+
+
+async def test_timers_go_where_their_actor_goes(runtime: LocalRuntime, clock: VirtualClock) -> None:
+    root = runtime.get(Root, "a")
+    await root.on(["b", "c"], "schedule", "after", 10, "ring", 1)
+    await root.on(["b"], "schedule", "after", 10, "ring", 2)
+    await root.manage("rename", "b", "moved")
+    await clock.run(11)
+    assert sorted(one for one, _, _ in LOG) == ["TimersRoot:a/moved", "TimersRoot:a/moved/c"]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from facets.errors import GuestError, WallLimit
+from facets.errors import CpuLimit, GuestError, WallLimit
 from tests.isolates.conftest import Open
+from tests.isolates.fake import Owner
 
 SHARED = """
 import asyncio
@@ -533,3 +534,28 @@ async def test_a_chain_of_errors_shows_every_cause_with_its_lines(start: Open) -
     assert trace.index("ValueError: inner\na note") < trace.index("direct cause")
     assert trace.index("direct cause") < trace.index("RuntimeError: outer")
     assert 'raise RuntimeError("outer") from error' in trace
+
+
+async def test_while_a_call_is_in_progress_what_others_left_behind_has_no_limit_in_all(
+    start: Open, owner: Owner
+) -> None:
+    source = """
+import asyncio
+from facets import Actor
+class Tool(Actor):
+    async def wait(self): await asyncio.Event().wait()
+    async def leave(self): self.left = asyncio.create_task(self.busy())
+    async def busy(self):
+        while True: await asyncio.sleep(0)
+"""
+    session = await start(source, limits={"cpu": 0.05})
+    waiting = asyncio.ensure_future(session.call("wait"))
+    await session.call("leave")
+    while session._runner.cpu < 0.15:
+        await asyncio.sleep(0)
+    assert session.alive
+
+    waiting.cancel()
+    while session.alive:
+        await asyncio.sleep(0)
+    assert [type(death) for death in owner.deaths] == [CpuLimit]

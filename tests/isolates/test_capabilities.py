@@ -438,9 +438,9 @@ async def test_capabilities_of_one_isolate_work_in_another(start: Open) -> None:
 async def test_only_what_is_marked_crosses(start: Open) -> None:
     session = await start(TOOL)
 
-    with pytest.raises(NotTransferable, match=r"args\[0\]\['f'\]"):
+    with pytest.raises(NotTransferable, match=r'argument 0\["f"\]'):
         await session.call("unmarked", (double,))
-    with pytest.raises(NotTransferable, match=r"args\[1\]: function"):
+    with pytest.raises(NotTransferable, match=r"argument 1: function"):
         await session.call("call", (double, lambda: 1))
     assert held(session) == 0
 

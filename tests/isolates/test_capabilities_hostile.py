@@ -321,7 +321,7 @@ async def test_answers_that_cannot_cross_are_errors_inside(start: Open) -> None:
 
     session = await start(TOOL)
 
-    with pytest.raises(NotTransferable, match=r"result\['a'\]\[0\]"):
+    with pytest.raises(NotTransferable, match=r'result\["a"\]\[0\]'):
         await session.call("call", (strange,))
 
 

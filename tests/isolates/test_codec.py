@@ -193,7 +193,7 @@ async def test_a_dataclass_of_the_guest_arrives_as_a_record(start: Open) -> None
     ("value", "path"),
     [
         (object(), "value"),
-        ([1, {"a": (print,)}], "value[1]['a'][0]"),
+        ([1, {"a": (print,)}], 'value[1]["a"][0]'),
         ({print: 1}, "value[key <built-in function print>]"),
         (Point(1, [Color]), "value.y[0]"),
         ({1: {2: iter(())}}, "value[1][2]"),

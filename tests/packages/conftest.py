@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from facets.packages import bundle, locking
+from facets.packages.npm import bundle as modules
 from tests.packages.kit import Server
 
 
@@ -33,6 +34,7 @@ def forget() -> None:
     """What a process knows that has just begun."""
     locking._known.clear()
     bundle._kept._bundles.clear()
+    modules._kept._bundles.clear()
 
 
 def _made(path: Path) -> Path:

@@ -93,10 +93,10 @@ def test_a_lock_must_have_what_the_block_asks_for() -> None:
         Wanted(Lock(), block('dependencies = ["c"]'))
 
 
-def test_packages_are_for_python() -> None:
+def test_a_block_is_of_python_and_raw_webassembly_has_no_packages() -> None:
     code = Code({"main": "# /// script\n# dependencies = ['x']\n# ///"}, "main", "javascript")
     assert not Wanted((), code)
-    with pytest.raises(BadRequirement, match="this source is javascript"):
-        Wanted(["left-pad"], code)
+    with pytest.raises(BadRequirement, match="this source is wasm"):
+        Wanted(["x"], Code({}, "main.wasm", "wasm"))
     with pytest.raises(TypeError, match="list of texts"):
         Wanted("humanize", Code.of(""))

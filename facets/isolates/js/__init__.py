@@ -5,6 +5,7 @@
     snapshot    its memory when the prelude has run
     typescript  types taken away
     lines       what was laid out anew, with its lines where they were
+    packages    what a guest imports of packages of npm
     wheel       the wheel's files, pinned
     guest/      what runs inside, before any tool: one function, in the order of its files
 

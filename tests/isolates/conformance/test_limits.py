@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from facets import capability
 from facets.isolates.errors import (
     CallLimit,
     CpuLimit,
@@ -16,7 +17,7 @@ from facets.isolates.errors import (
     StackLimit,
     WallLimit,
 )
-from tests.isolates.conformance.conftest import Guest
+from tests.isolates.conformance.conftest import Guest, until
 
 # -- errors and output ----------------------------------------------------------------------------
 
@@ -88,6 +89,38 @@ async def test_a_limit_kills_with_its_own_error(
     assert not session.alive
     assert [type(death) for death in language.owner.deaths] == [error]
     assert await (await language.open()).call("add", (1, 2)) == 3
+
+
+@capability
+async def nothing() -> None: ...
+
+
+async def test_what_calls_leave_behind_has_the_time_of_a_stretch_in_all(language: Guest) -> None:
+    if language.image:
+        pytest.skip("it needs ten times the time, and its loop is Python's")
+    session = await language.open(limits={"cpu": 0.2})
+    await session.call("leave", (nothing,))
+    before = session._runner.cpu
+    await until(lambda: not session.alive)
+
+    (death,) = language.owner.deaths
+    assert isinstance(death, CpuLimit)
+    assert "left behind" in str(death)
+    assert session._runner.cpu - before > session.limits.cpu * 0.9
+    assert await (await language.open()).call("add", (1, 2)) == 3
+
+
+async def test_what_calls_leave_behind_has_its_time_again_with_each_call(language: Guest) -> None:
+    if language.image:
+        pytest.skip("it needs ten times the time, and its loop is Python's")
+    session = await language.open(limits={"cpu": 0.2})
+    await session.call("leave", (nothing,))
+    for _ in range(3):
+        await until(lambda: session._pump._left_behind > session.limits.cpu * 0.4)
+        assert await session.call("add", (1, 2)) == 3
+
+    assert session._runner.cpu > session.limits.cpu
+    assert session.alive
 
 
 async def test_memory_runs_out_inside_and_the_isolate_lives(language: Guest) -> None:

@@ -99,7 +99,7 @@ def test_facets_are_asked_for_in_the_middle_of_a_step() -> None:
     order = {
         "proto": [1, 1], "output": 1 << 24, "modules": {"main.js": SOURCE}, "code": {},
         "main": "main.js", "target": "Tool", "actor": True, "identity": {}, "props": None,
-        "env": None,
+        "env": None, "tops": [],
     }  # fmt: skip
     stub = {"$": ["r", 1, {"kind": "object", "name": "x", "methods": {}}]}
 

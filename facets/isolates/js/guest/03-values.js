@@ -121,10 +121,14 @@ const object = (v, blob, depth, path) => {
 };
 const ObjectPrototype = Object.prototype;
 
+// Where something stands in what stands at `path`; the host's `places.py` has the same paths.
+const inside = (path, key) => path === "arguments" ? "argument"
+  : path === "argument" ? "argument " + key
+  : path + "[" + (typeof key === "string" ? quote(key) : short(key)) + "]";
 const items = (v, blob, depth, path) => {
   let text = "[";
   for (let i = 0; i < v.length; i++) {
-    text += (i ? "," : "") + dumped(v[i], blob, depth, path + "[" + i + "]");
+    text += (i ? "," : "") + dumped(v[i], blob, depth, inside(path, i));
   }
   return text + "]";
 };
@@ -135,13 +139,13 @@ const fields = (v, blob, depth, path) => {
   if (hasOwn(v, "$")) {
     for (let i = 0; i < names.length; i++) {
       text = (i ? text + "," : "") + "[" + quote(names[i]) + "," +
-        dumped(v[names[i]], blob, depth, path + "." + names[i]) + "]";
+        dumped(v[names[i]], blob, depth, inside(path, names[i])) + "]";
     }
     return '{"$":["d",[' + text + "]]}";
   }
   for (let i = 0; i < names.length; i++) {
     text += (i ? "," : "") + quote(names[i]) + ":" +
-      dumped(v[names[i]], blob, depth, path + "." + names[i]);
+      dumped(v[names[i]], blob, depth, inside(path, names[i]));
   }
   return text + "}";
 };
@@ -179,15 +183,15 @@ maker(Moment, (v, blob, depth, path) => {
 maker(Table, (v, blob, depth, path) => {
   let text = "";
   mapEach(v, (value, key) => {
-    text += (text ? "," : "") + "[" + dumped(key, blob, depth, path + " key") + "," +
-      dumped(value, blob, depth, path + "[" + short(key) + "]") + "]";
+    text += (text ? "," : "") + "[" + dumped(key, blob, depth, inside(path, key)) + "," +
+      dumped(value, blob, depth, inside(path, key)) + "]";
   });
   return '{"$":["d",[' + text + "]]}";
 });
 maker(Group, (v, blob, depth, path) => {
   let text = "";
   setEach(v, (item) => {
-    text += (text ? "," : "") + dumped(item, blob, depth, path + "[" + short(item) + "]");
+    text += (text ? "," : "") + dumped(item, blob, depth, inside(path, item));
   });
   return '{"$":["e",[' + text + "]]}";
 });

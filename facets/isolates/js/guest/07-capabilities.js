@@ -42,16 +42,17 @@ const received = (tagged) => {
   // Nothing here may refer to the proxy, or counting references alone would not free it.
   const get = (_target, name, self) => {
     if (name === "toString") return () => text;
+    if (name === asyncIterator && about.kind === "stream") return () => items_(self_(), record, "", []);
     if (typeof name !== "string" || name[0] === "_") return undefined;
     if (name === "then" || name === "toJSON") return undefined;
     return (...args) => use(self, record, name, args);
   };
-  const self = () => deref(mapGet(handles, record.handle).weak);
+  const self_ = () => deref(mapGet(handles, record.handle).weak);
   const refused = () => { throw new WrongType(text + " is a reference; it cannot be changed"); };
   const made = new Both(about.kind === "function" ? () => {} : create(null), {
     __proto__: null,
     get: about.kind === "function" ? (_target, name) => (name === "name" ? about.name : undefined) : get,
-    apply: (_target, _this, args) => use(self(), record, "", args),
+    apply: (_target, _this, args) => use(self_(), record, "", args),
     set: refused, defineProperty: refused, deleteProperty: refused, setPrototypeOf: refused,
     getPrototypeOf: () => null, ownKeys: () => [], has: () => false,
     getOwnPropertyDescriptor: () => undefined, preventExtensions: () => false,
@@ -98,7 +99,7 @@ const begin_ = (record, method, args, waiting) => {
   }
   const last = args.length ? namedValues(args[args.length - 1]) : null;
   if (last !== null) args.length -= 1;
-  const text = dump([args, last ?? {}], outBlob, "args");
+  const text = dump([args, last ?? {}], outBlob, "arguments");
   lastAsked += 1;
   mapSet(asked, lastAsked, waiting);
   emit('["call",' + lastAsked + "," + record.handle + "," + quote(method) + "," +
@@ -165,6 +166,7 @@ const items_ = (capability, record, method, args) => {
     }
     const over = waiting.over;
     waiting.over = finished;
+    waiting.capability = null;
     over.error === undefined ? done({ value: undefined, done: true }) : failed(over.error);
   };
   const iterator = {
@@ -180,6 +182,7 @@ const items_ = (capability, record, method, args) => {
     return: (value) => {
       forget(id);
       waiting.over = finished;
+      waiting.capability = null;
       return native({ value, done: true });
     },
     [asyncIterator]() { return this; },
@@ -253,7 +256,7 @@ const reference = (value, blob, path) => {
     text += (i ? "," : "") + quote(methods[i]) + ":" + quote(one.about[methods[i]]);
   }
   return '{"$":["g",' + number_ + ',{"kind":"' +
-    (typeof value === "function" ? "function" : "object") + '","name":' + quote(nameOf(value)) +
+    formOf(value) + '","name":' + quote(nameOf(value)) +
     ',"methods":{' + text + "}}]}";
 };
 const isReference = (value) => {
@@ -262,6 +265,13 @@ const isReference = (value) => {
   for (let at = getPrototypeOf(value); at && at !== ObjectPrototype; at = getPrototypeOf(at)) {
     if (isMarked(marks, at)) return true;
   }
+  return isGenerator(value);
+};
+// An async generator always leaves as a stream.
+const isGenerator = (value) => {
+  for (let at = getPrototypeOf(value); at; at = getPrototypeOf(at)) {
+    if (at === AsyncGenerator) return true;
+  }
   return false;
 };
 const nameOf = (value) => {
@@ -269,8 +279,11 @@ const nameOf = (value) => {
   const name = from && read(from, "name");
   return typeof name === "string" && name ? slice(name, 0, 200) : typeof value;
 };
+const formOf = (value) =>
+  (typeof value === "function" ? "function" : isGenerator(value) ? "stream" : "object");
 const about = (value) => {
   if (typeof value === "function") return { __proto__: null, "": kindOf(value) ?? "call" };
+  if (isGenerator(value)) return { __proto__: null, "": "stream" };
   const made = { __proto__: null };
   for (let at = value; at && at !== ObjectPrototype; at = getPrototypeOf(at)) {
     const names = ownKeys(at);
@@ -307,6 +320,7 @@ const callExport = (to, args) => {
   if (one === undefined || one.about[to[1]] === undefined) {
     throw new WrongType("there is no method " + quote(to[1]));
   }
+  if (typeof one.value !== "function" && !to[1]) return one.value;
   return to[1] ? apply(one.value[to[1]], one.value, args) : apply(one.value, undefined, args);
 };
 const exportKind = (to) => mapGet(exports_, to[0])?.about[to[1]];

@@ -6,7 +6,7 @@ const ask_ = (service, args) => called(null, OWN, service, args);
 
 const ownNow = (service, args) => {
   const blob = new Blob(true);
-  return operate("own", quote(service) + "," + dump(args, blob, "args") + ",{}", blob);
+  return operate("own", quote(service) + "," + dump(args, blob, "argument") + ",{}", blob);
 };
 
 // A class and what its actor sees as `this.props`.

@@ -6,8 +6,20 @@ const sources = new Table();
 const facets = { __proto__: null, Actor, Row, Rows, errors: freeze(errors), sleep,
   capability, named, Start, fetch };
 
+// Modules of packages are the host's until they are imported; their names begin so.
+const PACKAGES = "npm:";
+let hosted = false;
+const hostFile = (parts) => {
+  const said = receive(ask('[0,0,"file",[' + parts + "]]"));
+  if (said[0]) return lift(said[1]);
+  throw build(lift(said[1]));
+};
+const inPackages = (from, wanted) =>
+  hosted ? hostFile('"find",' + quote(from) + "," + quote(wanted)) ?? undefined : undefined;
+
 // The module that `from` means by `wanted`, or undefined.
 const resolve = (from, wanted) => {
+  if (startsWith(from, PACKAGES)) return inPackages(from, wanted);
   if (wanted === OURS) return OURS;
   const relative = startsWith(wanted, "./") || startsWith(wanted, "../");
   const path = relative ? joinPath(from, wanted) : wanted;
@@ -21,7 +33,7 @@ const resolve = (from, wanted) => {
     const typed = slice(path, 0, -2) + "ts";
     if (mapHas(sources, typed)) return typed;
   }
-  return undefined;
+  return relative ? undefined : inPackages("", wanted);
 };
 
 const joinPath = (from, wanted) => {
@@ -46,7 +58,7 @@ const source = (name) => {
     }
     return text;
   }
-  const text = mapGet(sources, name);
+  const text = startsWith(name, PACKAGES) ? hostFile('"load",' + quote(name)) : mapGet(sources, name);
   if (endsWith(name, ".json")) return "export default JSON.parse(" + quote(text) + ");";
   if (endsWith(name, ".txt")) return "export default " + quote(text) + ";";
   return text || ";";
@@ -63,6 +75,7 @@ let answer;
 const boot = (message) => {
   const order = receive(message);
   longest = order.output;
+  hosted = order.tops.length > 0;
   if (order.proto[0] > PROTOCOL || order.proto[1] < PROTOCOL) {
     return '["err",{"type":"Protocol","message":"this guest speaks ' + PROTOCOL + '"}]';
   }

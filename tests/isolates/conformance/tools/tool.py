@@ -274,5 +274,12 @@ class Tool(Actor):
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
 
+    async def leave(self, cap):
+        async def use():
+            while True:
+                await cap()
+
+        self.left = asyncio.create_task(use())
+
     async def patient(self):
         await asyncio.Event().wait()

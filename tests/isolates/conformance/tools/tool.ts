@@ -206,5 +206,6 @@ export class Tool extends Actor {
   async large() { return "x".repeat(2 << 20); }
   async busy() { for (;;) this.sql("select 1"); }
   async stubborn() { for (;;) await null; }
+  async leave(cap: any) { void (async () => { for (;;) await cap(); })(); }
   async patient() { await new Promise(() => {}); }
 }

@@ -1,6 +1,7 @@
 """`@capability`: what code outside may be handed and call; the same decorator exists there."""
 
 import inspect
+import types
 
 MARK = "__facets_capability__"
 
@@ -31,7 +32,9 @@ def capability(marked):
 
 
 def is_marked(value):
-    """Whether the value leaves as a reference."""
+    """Whether the value leaves as a reference. An async generator always does."""
+    if type(value) is types.AsyncGeneratorType:
+        return True
     if inspect.isfunction(value):
         return MARK in value.__dict__
     return isinstance(value, Marked) or MARK in type(value).__dict__
@@ -39,6 +42,8 @@ def is_marked(value):
 
 def describe(value):
     """Kind, name and methods of something marked."""
+    if type(value) is types.AsyncGeneratorType:
+        return {"kind": "stream", "name": _name(value), "methods": {"": "stream"}}
     if inspect.isfunction(value) or isinstance(value, Marked):
         function = getattr(value, "function", value)
         return {"kind": "function", "name": _name(value), "methods": {"": _kind(function)}}

@@ -6,14 +6,14 @@ one message for all that went since the last pump.
 """
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from weakref import WeakValueDictionary
 
 from facets.capability import describe, is_marked
 from facets.errors import CapabilityRevoked
 from isolate import storage, values
 from isolate.failures import build
-from isolate.values import Refused, encode, lift
+from isolate.values import ARGUMENTS, Refused, encode, lift
 
 CREDIT = 16
 PENDING = 900
@@ -56,6 +56,34 @@ class Capability:
         outside = _current[0]
         if outside is not None and self._times:
             outside.dropped.append([self._handle, self._times])
+
+
+class Stream(AsyncIterator):
+    """An async generator of somebody outside. Iterate it; `aclose()` closes it there."""
+
+    __slots__ = ("__weakref__", "_capability", "_items")
+
+    def __init__(self, capability):
+        self._capability = capability
+        self._items = _current[0].stream(capability, "", (), {})
+
+    async def __anext__(self):
+        return await anext(self._items)
+
+    async def aclose(self):
+        await self._items.aclose()
+
+    def __reduce__(self):
+        raise TypeError(f"{self!r} is a reference; it cannot be stored or pickled")
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self):
+        return f"<stream of {self._capability._about['name']}>"
 
 
 class Reply(Coroutine):
@@ -122,6 +150,7 @@ class Outside:
         self._waiting = {}
         self._queue = deque()
         self._held = WeakValueDictionary()
+        self._streams = WeakValueDictionary()
         self._exports = {}
         self._numbers = {}
         self._last_export = 0
@@ -180,7 +209,7 @@ class Outside:
     def _ask(self, capability, method, args, kwargs, waits):
         if capability._revoked:
             raise CapabilityRevoked(f"{capability._about['name']} was revoked", method=method)
-        text = self._calls.lowered([("args", list(args)), ("kwargs", kwargs)])
+        text = self._calls.lowered([(ARGUMENTS, list(args)), (ARGUMENTS, kwargs)])
         self._last += 1
         call = self._last
         self._waiting[call] = waits
@@ -267,10 +296,17 @@ class Outside:
         if held is None:
             held = self._held[handle] = Capability(handle, tagged[2])
         held._times += 1
-        return held
+        if held._about["kind"] != "stream":
+            return held
+        stream = self._streams.get(handle)
+        if stream is None:
+            stream = self._streams[handle] = Stream(held)
+        return stream
 
     def reference(self, value):
         """The tagged value that stands for a capability or for something marked."""
+        if isinstance(value, Stream):
+            value = value._capability
         if isinstance(value, Capability):
             return {"$": ["r", value._handle]}
         number = self._numbers.get(id(value))
@@ -292,6 +328,8 @@ class Outside:
         kind = about["methods"].get(method)
         if kind is None:
             raise AttributeError(f"{about['name']} has no method {method!r}")
+        if about["kind"] == "stream":
+            return (lambda: value), True
         return (getattr(value, method) if method else value), kind == "stream"
 
 
@@ -308,7 +346,7 @@ def forget():
 
 def install():
     """Teach the codec about references."""
-    values._LOWER[Capability] = _reference
+    values._LOWER[Capability] = values._LOWER[Stream] = _reference
     values.is_marked = is_marked
     values.lower_marked = _reference
     values._LIFT["r"] = lambda x, blob: _current[0].received(x)

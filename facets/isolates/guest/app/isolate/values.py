@@ -13,6 +13,7 @@ from facets.rows import Row, Rows, row_type
 
 MAX_DEPTH = 128
 LONG = 4096
+ARGUMENTS = "argument"
 
 # The C parts of `json` directly: `dumps` builds a new encoder for each call and costs 3x.
 _scan = json.scanner.c_make_scanner(json.JSONDecoder())
@@ -261,23 +262,34 @@ def _locate(v, path, depth, probe):
         reason = str(refused)
     else:
         return None
-    for name, child in _children(v):
-        found = _locate(child, path + name, depth + 1, probe) if depth < MAX_DEPTH else None
+    for place, child in _children(v, path):
+        found = _locate(child, place, depth + 1, probe) if depth < MAX_DEPTH else None
         if found:
             return found
     return path, reason
 
 
-def _children(v):
-    if isinstance(v, dict):
-        yield from ((f"[{k!r}]"[:80], x) for k, x in v.items())
-        yield from ((f"[key {k!r}]"[:80], k) for k in v)
+def _children(v, path):
+    """What stands directly in it; the host's `places.py` has the same paths."""
+    if path == ARGUMENTS:
+        pairs = v.items() if isinstance(v, dict) else enumerate(v)
+        yield from ((f"{path} {name}", x) for name, x in pairs)
+    elif isinstance(v, dict):
+        yield from ((f"{path}[{_shown(k)}]", x) for k, x in v.items())
+        yield from ((f"{path}[key {_shown(k)}]", k) for k in v)
+    elif isinstance(v, tuple) and hasattr(v, "_fields"):
+        yield from ((f"{path}.{n}", x) for n, x in zip(v._fields, v, strict=False))
     elif isinstance(v, (list, tuple, collections.deque)):
-        yield from ((f"[{i}]", x) for i, x in enumerate(v))
+        yield from ((f"{path}[{i}]", x) for i, x in enumerate(v))
     elif isinstance(v, (set, frozenset)):
-        yield from ((f"[{x!r}]"[:80], x) for x in v)
+        yield from ((f"{path}[key {_shown(x)}]", x) for x in v)
     elif dataclasses.is_dataclass(v) and not isinstance(v, type):
-        yield from ((f".{f.name}", getattr(v, f.name)) for f in dataclasses.fields(v))
+        yield from ((f"{path}.{f.name}", getattr(v, f.name)) for f in dataclasses.fields(v))
+
+
+def _shown(key):
+    text = '"' + key.replace('"', '\\"') + '"' if type(key) is str else repr(key)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def receive(frame):
