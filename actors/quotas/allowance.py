@@ -181,7 +181,8 @@ class Allowance:
     def has_spent(self, meter: str, amount: float) -> None:
         """It was committed."""
         if self._read is not None:  # else it is part of what is read first
-            self._spent[meter] = self._spent.get(meter, 0) + amount
+            # Never below: of what is given back, some may have been spent before it was limited.
+            self._spent[meter] = max(0, self._spent.get(meter, 0) + amount)
 
     # -- telling ------------------------------------------------------------------------
 

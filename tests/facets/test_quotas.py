@@ -452,6 +452,26 @@ async def test_a_reservation_is_spent_at_once_and_gives_back_what_was_not_used(
     await run(runtime, story)
 
 
+async def test_a_reservation_whose_step_was_undone_gives_nothing_back(
+    runtime: LocalRuntime,
+) -> None:
+    class Careless(Worker, kind="Careless"):
+        async def reserve_in_vain(self) -> float:
+            with self.meters.reserve("usd", 5) as held:
+                self.kv["data"] = b"x" * 200_000
+                try:
+                    await asyncio.sleep(0)
+                except BytesQuota:
+                    held.settle(1)
+            return self.meters.left("usd")
+
+    async def story(lead: Lead) -> None:
+        start = Start(Careless, quota=Quota(bytes=100_000, meters={"usd": 10}))
+        assert await lead.facets.get("one", start).reserve_in_vain() == 9
+
+    await run(runtime, story)
+
+
 async def test_what_was_spent_survives_a_restart_a_restore_and_the_facets_end(
     state: Path,
 ) -> None:
