@@ -107,7 +107,7 @@ def run_all(
 
     `started` hears the name of each as it begins.
     """
-    from tests.benchmarks import cluster, growth, isolates, live, memory, rpc, storage  # noqa: F401
+    from tests.benchmarks import cluster, growth, isolates, live, memory, rpc, storage, trees  # noqa: F401
     from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
 
     return [
