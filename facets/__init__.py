@@ -29,6 +29,7 @@ from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
+from actors.shared import shared as shared
 from actors.stat import ActorStat as ActorStat
 from actors.stub import Stub as Stub
 from actors.supervision import Restart as Restart
@@ -106,6 +107,7 @@ __all__ = [
     "packages",
     "remaining",
     "replay",
+    "shared",
     "testing",
 ]
 __version__ = "0.1.0"
