@@ -124,7 +124,7 @@ def run_all(
 
     `started` hears the name of each as it begins.
     """
-    from tests.benchmarks import (  # noqa: F401 - all of these register
+    from tests.benchmarks import (  # noqa: F401
         cluster,
         growth,
         isolates,
@@ -133,6 +133,7 @@ def run_all(
         memory,
         rpc,
         storage,
+        timers,
         trees,
     )
     from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
