@@ -90,7 +90,7 @@ export class Tool extends Actor {
       case "streaming method": case "streaming function": return all(value(3));
       case "files": return value.read_text("/a");
       case "kv": return value.get("a");
-      case "sql": return (await value.query("select n from t"))[0].n;
+      case "sql": return (await value.query("select n from t")).at(0).n;
       default: return all(value);
     }
   }
