@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from storage.errors import StorageError
 from storage.limits import MAX_FRAMES
-from storage.syncing import sync_files
+from storage.syncing import sync_directories, sync_files
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -203,7 +203,7 @@ class Checkpointer:
         self._syncing, self.stuck = moved, not moved
         files = [one.database.path for one in moved if one.database.path is not None]
         folders = {path.parent for path, one in zip(files, moved, strict=True) if one.young}
-        self.background(lambda: self._sync(files, folders), self._synced)
+        self.background(lambda: self._end(moved, files, folders), self._synced)
 
     def _return(self, moved: list[_Dirty]) -> None:
         """These were not synced after all: they stay the oldest."""
@@ -233,12 +233,15 @@ class Checkpointer:
         del self._dirty[uid]
         return True
 
+    def _end(self, moved: list[_Dirty], files: list[Path], folders: set[Path]) -> None:
+        self._sync(files, folders)
+        for one in moved:
+            one.database.tidy()
+
     def _sync(self, files: list[Path], folders: set[Path]) -> None:
         sync_files(self._disk, files)
-        for folder in folders:
-            self._disk.sync_directory(folder)
         if folders:
-            self._disk.sync_directory(self._layout.databases)
+            sync_directories(self._disk, [*folders, self._layout.databases])
 
     def _synced(self, _: object, error: Exception | None) -> None:
         self.running = False

@@ -447,6 +447,8 @@ class Database:
             self.pages = path.stat().st_size // PAGE_SIZE
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
+        elif self._reader.stale:
+            self._reader.reset()
         self.has_file = True
         limits = self.limits if self.uid else CATALOGUE
         self._connection = Connection(path, self._reader, limits, self._store.disk.vfs)
@@ -479,15 +481,17 @@ class Database:
             if not self.held:
                 self.close()
 
-    def close(self) -> None:
-        """Close the connection; an open step is undone."""
+    def close(self, *, tidy: bool = True) -> None:
+        """Close the connection; an open step is undone. Without `tidy` that is still to be done."""
         self.rollback()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
             self._store.connections.closed(self)
             if self._reader is not None and not self.marks and not self.unkept:
-                self._reader.reset()
+                self._reader.stale = True
+                if tidy:
+                    self._reader.reset()
 
     @property
     def idle(self) -> bool:
@@ -540,7 +544,9 @@ class Database:
         return self.marks[-1].last - self.marks[0].first + 1 if self.marks else 0
 
     def backfill(self) -> None:
-        """Move every page from the -wal into the file; nothing is synced. Not in a step."""
+        """Move every page from the -wal into the file; nothing is synced. Not in a step.
+
+        `tidy` is to follow some time."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
@@ -548,7 +554,12 @@ class Database:
             self.marks = []
         finally:
             if not was_open:
-                self.close()
+                self.close(tidy=False)
+
+    def tidy(self) -> None:
+        """Give back the room of a -wal that nobody needs any more. On any thread."""
+        if self._reader is not None:
+            self._reader.reset()
 
     @property
     def tree(self) -> int:

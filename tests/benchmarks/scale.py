@@ -33,7 +33,9 @@ AWAKE = 10_000
 """Facets awake at once, at most."""
 SAMPLES = 200
 CROWD = 50
-"""Parents that fill themselves at once."""
+"""Parents that fill themselves, or are filled, at once."""
+FILLED = 10_000
+"""Facets that are made one by one; the rest are clones of parents with a hundred."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Stage:
 
     facets: int
     made: float
-    """A new facet with its first durable write, while thousands are made."""
+    """A new facet with its first durable write, while thousands are made; beyond `FILLED` a facet
+    of a parent that is cloned as a whole."""
     disk: float
     """KB of the directory a facet."""
     open_ms: float
@@ -171,6 +174,10 @@ class Scale:
         async def fill(parent: int) -> None:
             begin = max(self.facets - parent * BELOW, 0)
             async with room:
+                if parent * BELOW >= FILLED:
+                    source = f"trunk {self.rng.randrange(1, FILLED // BELOW)}"
+                    await runtime.clone(ScaleTrunk, source, f"trunk {parent}")
+                    return
                 await self.trunk(runtime, parent).fill(begin, min(facets - parent * BELOW, BELOW))
 
         first = self.facets // BELOW
