@@ -13,6 +13,7 @@ from actors.exclusive import Exclusive
 from actors.mailbox import MAILBOX, TURN, Mailbox
 from actors.quotas import charging
 from actors.quotas.allowance import admit_calls, hold
+from actors.shared import check_writing
 from actors.steps import _Suspended
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
@@ -33,9 +34,9 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
-        "dependency", "driven", "ended", "exclusive", "id", "idle_since", "lanes", "lent", "meters",
-        "node",
-        "on_end", "plain", "remote", "replicated", "seen", "start", "suspended", "transaction",
+        "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "lanes", "lent",
+        "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen", "start",
+        "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -71,6 +72,8 @@ class Activation:
         self.lent = 0
         """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()
+        self.reading = 0
+        """Shared methods under way."""
         self.broken: BaseException | None = None
         self.exclusive = Exclusive()
         self.transaction: Transaction | None = None
@@ -79,6 +82,8 @@ class Activation:
         """Told the reason when this incarnation ends."""
         self.idle_since: float | None = None
         """When the host first saw it idle; None if it was busy."""
+        self.errors = 0
+        """Methods and tasks that raised."""
         self.seen = 0
         """Calls that had begun when the host last looked."""
 
@@ -132,6 +137,8 @@ class Activation:
             raise call.activation.reason()
         if self.broken is not None:
             raise self.reason()
+        if self.reading:
+            check_writing(call)
         held = self.transaction if call is None else call.transaction
         if held is not None:
             held.check()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from actors.contract import HOOKS, Durability
 from actors.errors import NotActive, ReservedName
+from actors.shared import state_of
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -105,18 +106,18 @@ class Actor:
     @property
     def sql(self) -> Sql:
         """The private SQL database: `self.sql("select ...", value)`."""
-        return self._active().database.sql
+        return state_of(self._active()).sql
 
     @property
     def kv(self) -> Kv:
         """The private ordered key-value mapping, in the same database."""
-        return self._active().database.kv
+        return state_of(self._active()).kv
 
     @property
     def fs(self) -> Files:
         """The private file system, in the same database: a step that is undone takes its changes
         to files along."""
-        return self._active().database.fs
+        return state_of(self._active()).fs
 
     @property
     def storage(self) -> Storage:
@@ -148,7 +149,7 @@ class Actor:
         Nests. An exception that leaves the block undoes the block's writes only. It may not
         span an `await`: `TransactionAcrossAwait` is raised there.
         """
-        return self._active().database.transaction()
+        return state_of(self._active()).transaction()
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """A critical section: `async with self.exclusive():`.

@@ -22,6 +22,7 @@ from storage.files.resolver import register_resolver
 
 if TYPE_CHECKING:
     from actors.local import LocalRuntime
+    from actors.stat import ActorStat
 
 _END = object()
 
@@ -69,9 +70,28 @@ class BlockingRuntime:
         """Wipe an actor and all its facets."""
         self.run(self._runtime.delete, cls, name)
 
-    def clone(self, cls: type[Actor], source: str, target: str) -> None:
-        """Copy an actor and all its facets over another."""
-        self.run(self._runtime.clone, cls, source, target)
+    def stat(
+        self, cls: type[Actor], name: str, *, below: bool = False, rows: bool = False
+    ) -> ActorStat:
+        """What is known of an actor without waking it (see `LocalRuntime.stat`)."""
+        asked = partial(self._runtime.stat, cls, name, below=below, rows=rows)
+        return self.run(_called, asked)  # type: ignore[no-any-return]
+
+    def tree(self, cls: type[Actor], name: str) -> Any:
+        """An actor and its facets, in the order of their paths."""
+        return self.run(_called, self._runtime.tree, cls, name)
+
+    def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
+        """Give an actor another name."""
+        self.run(self._runtime.rename, cls, name, new_name)
+
+    def demote(self, cls: type[Actor], name: str, to: object, new_name: str) -> None:
+        """Make an actor a facet of another one, which is given as a stub."""
+        self.run(self._runtime.demote, cls, name, _plain(to), new_name)
+
+    def clone(self, cls: type[Actor], source: str, target: str, *, at: str | None = None) -> None:
+        """Copy an actor and all its facets over another, as of now or of a bookmark."""
+        self.run(partial(self._runtime.clone, at=at), cls, source, target)
 
     def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
         """Put an actor and all its facets back; the bookmark that leads back."""

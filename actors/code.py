@@ -167,7 +167,9 @@ class ObjectBody:
 
     def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Drive the method's coroutine."""
-        result = begin(call, getattr(self.actor, call.method)(*args, **kwargs))
+        method = getattr(self.actor, call.method)
+        # Without a test, `**kwargs` would make a dict for every call that has none.
+        result = begin(call, method(*args, **kwargs) if kwargs else method(*args))
         if type(result) in ATOMS:
             return result
         if type(result) is Waiting:

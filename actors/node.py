@@ -12,7 +12,7 @@ from actors.code import Start, Starter, as_start
 from actors.errors import ActorMoved, DepthExceeded, FacetAborted
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.steps import drive, finish
-from actors.supervision import broke, failed, permit, started
+from actors.supervision import broke, failed, forget, permit, started
 from actors.tasks import spawn
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended", "host",
+        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended",
+        "failure", "host",
         "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
     )  # fmt: skip
 
@@ -53,6 +54,8 @@ class Node:
         self.incarnation = 0
         """Counts breaks; a stub of an earlier one answers with `ended`."""
         self.ended: BaseException | None = None
+        self.failure: BaseException | None = None
+        """What the newest incarnation broke by, or its start, until the next one has started."""
 
     def child(self, name: str) -> Node:
         """The node of a facet; made on first use, without I/O."""
@@ -202,6 +205,7 @@ class Node:
 
     def _started(self, activation: Activation) -> Activation:
         self.activation = activation
+        self.failure = None
         self.host.woke(activation)
         if self.host.breakers:
             started(self, activation.start.restart)
@@ -222,6 +226,7 @@ class Node:
         """End for good: what was here is somewhere else."""
         self.abort(reason)
         self.start = None
+        forget(self)
         if self.parent is None:
             self.host.roots.pop((self.kind, self.name), None)
         else:

@@ -11,7 +11,8 @@ never is too late.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +64,22 @@ class TimerStats:
     """Due root actors, or facets below them, whose kind no class was registered for; by kind."""
     strangers: tuple[str, ...]
     """Due facets of which nothing says what they run: their parents' `on_facet_due` is to say."""
+
+    @classmethod
+    def of(cls, hosts: Sequence[TimerStats]) -> TimerStats:
+        """Those of several hosts together."""
+        unregistered: Counter[str] = Counter()
+        for one in hosts:
+            unregistered.update(one.unregistered)
+        return cls(
+            actors=sum(one.actors for one in hosts),
+            queued=sum(one.queued for one in hosts),
+            running=sum(one.running for one in hosts),
+            delivered=sum(one.delivered for one in hosts),
+            failed=sum(one.failed for one in hosts),
+            unregistered=dict(unregistered),
+            strangers=tuple(name for one in hosts for name in one.strangers),
+        )
 
 
 class Scheduler:

@@ -45,9 +45,12 @@ class Waiting:
 
 
 def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:
-    """Run the first step of `coroutine` as the code of `call`: its result, or a `Waiting`."""
+    """Run the first step of `coroutine` as the code of `call`: its result, or a `Waiting`.
+
+    In a context that is given, what is current stays so: it may be a part of `call`."""
+    enter = _go_on
     if context is None:
-        context = copy_context()
+        context, enter = copy_context(), _enter
     activation = call.activation
     database = activation.database
     if database.in_step:
@@ -55,7 +58,7 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
     outer, activation.driven = activation.driven, True
     # `step`, written out for the case that most calls are: one step and no suspension.
     try:
-        waiting = context.run(_enter, call, coroutine)
+        waiting = context.run(enter, call, coroutine)
         if database.in_step:
             waiting = step(activation, context, coroutine, partial(_already, waiting))
     except StopIteration as stop:
@@ -67,6 +70,7 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
             activation.commit()
         raise
     except BaseException:
+        activation.errors += 1
         if database.in_step:
             database.rollback()
         raise
@@ -84,6 +88,11 @@ def _enter(call: Call, coroutine: Resumable) -> Any:
     return coroutine.send(None)
 
 
+def _go_on(call: Call, coroutine: Resumable) -> Any:
+    del call  # it, or a part of it, is current already
+    return coroutine.send(None)
+
+
 async def drive(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:
     """Run `coroutine` to its end as the code of `call`; its result."""
     return await finish(begin(call, coroutine, context))
@@ -96,7 +105,9 @@ async def finish(result: Any) -> Any:
 
 async def drive_task(call: Call, coroutine: Resumable) -> Any:
     """Run a coroutine that became a task inside `call`, in the task's own context."""
-    return await drive(call, coroutine, copy_context())
+    context = copy_context()
+    context.run(CURRENT.set, call)
+    return await drive(call, coroutine, context)
 
 
 class _Suspended:
@@ -119,6 +130,7 @@ class _Suspended:
         try:
             return (yield from self._run())
         except BaseException:
+            activation.errors += 1
             if not self.aborted:
                 raise
             return self._convert()

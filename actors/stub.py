@@ -152,9 +152,9 @@ class Reply(Coroutine[Any, Any, Any]):
             target.dependency = source.dependency
         if source.remote > target.remote:
             target.remote = source.remote
-        target.begun += 1
+        begun = target.begun = target.begun + 1
         try:
-            if target.begun > target.allowed:
+            if begun > target.allowed:
                 yield from target.mailbox.enter().__await__()
             result = target.body.call(call, self._args, self._kwargs)
             if type(result) is Waiting:

@@ -130,7 +130,8 @@ async def _pause(clock: Clock, until: float) -> None:
 
 
 def broke(node: Node, error: BaseException) -> None:
-    """Tell the parent, if it runs."""
+    """Remember why, and tell the parent, if it runs."""
+    node.failure = error
     above = node.parent
     if above is not None and above.activation is not None:
         tell(above.activation, "on_facet_broken", node.name, error)
@@ -139,9 +140,9 @@ def broke(node: Node, error: BaseException) -> None:
 def failed(node: Node, error: BaseException, policy: Restart | None) -> None:
     """A facet did not start, or broke under a policy: see that it starts again, or not too soon."""
     host = node.host
+    broke(node, error)
     if node.parent is None:
         return
-    broke(node, error)
     now = host.clock.time()
     breaker = host.breakers.get(node.id)
     if breaker is None:
@@ -159,6 +160,13 @@ def started(node: Node, policy: Restart | None) -> None:
         breaker.open = False
         if policy is None:
             del node.host.breakers[node.id]
+
+
+def forget(node: Node) -> None:
+    """It is not there any more, nor is anybody below it: whoever comes has not failed yet."""
+    breakers = node.host.breakers
+    for name in [one for one in breakers if f"{one}/".startswith(f"{node.id}/")]:
+        del breakers[name]
 
 
 def _forget_old(breakers: dict[str, Breaker], now: float) -> None:

@@ -29,11 +29,12 @@ from actors.limits import TimerLimits as TimerLimits
 from actors.local import LocalRuntime as LocalRuntime
 from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
+from actors.shared import shared as shared
+from actors.stat import ActorStat as ActorStat
 from actors.stub import Stub as Stub
 from actors.supervision import Restart as Restart
 from facets import errors as errors
 from facets.actor import Actor as Actor
-from facets.children import FacetStat as FacetStat
 from storage.limits import FileLimits as FileLimits
 from storage.limits import HistoryLimits as HistoryLimits
 from storage.limits import JournalLimits as JournalLimits
@@ -43,6 +44,7 @@ from storage.rows import Rows as Rows
 
 if TYPE_CHECKING:
     from actors.ray.runtime import RayRuntime as RayRuntime
+    from actors.stat import Place as Place
     from actors.ticks import Backoff as Backoff
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
@@ -65,12 +67,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "ActorStat",
     "Backoff",
     "Capability",
     "Delivery",
     "Difference",
     "Egress",
-    "FacetStat",
     "FileLimits",
     "HistoryLimits",
     "Invocation",
@@ -79,6 +81,7 @@ __all__ = [
     "JournalLimits",
     "Limits",
     "LocalRuntime",
+    "Place",
     "Quota",
     "RayRuntime",
     "Recording",
@@ -104,6 +107,7 @@ __all__ = [
     "packages",
     "remaining",
     "replay",
+    "shared",
     "testing",
 ]
 __version__ = "0.1.0"
@@ -120,6 +124,7 @@ _LAZY = {
     "Invocation": "facets.isolates.invocation",
     "Isolate": "facets.isolates.isolate",
     "Limits": "facets.isolates.limits",
+    "Place": "actors.stat",
     "RayRuntime": "actors.ray.runtime",
     "Recording": "facets.isolates.recording",
     "Replayed": "facets.isolates.replaying",

@@ -30,6 +30,8 @@ app = typer.Typer(
 app.command()(state_commands.doctor)
 app.command()(state_commands.export)
 app.command()(state_commands.restore)
+app.command()(state_commands.tree)
+app.command()(state_commands.rename)
 app.command("import")(state_commands.import_)
 
 

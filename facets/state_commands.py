@@ -168,6 +168,50 @@ def import_(
         store.close()
 
 
+def tree(
+    directory: Directory,
+    kind: Annotated[str, typer.Argument(help="Only actors of this kind.")] = "",
+    name: Annotated[str, typer.Argument(help="Only this one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Show which actors there are, their facets below them, and the bytes of each."""
+    from storage import Store
+    from storage.sizes import subtree_sizes
+
+    store = Store.open(directory)
+    try:
+        for root in store.catalogue.roots(kind, name):
+            for path, size in subtree_sizes(store, store.root(root.kind, root.name)):
+                _show_place(root.kind, (root.name, *path), size, as_json=as_json)
+    finally:
+        store.close()
+
+
+def _show_place(kind: str, path: tuple[str, ...], size: int, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"kind": kind, "path": path, "size": size}))  # noqa: T201
+    else:
+        label = f"{kind} " if len(path) == 1 else "  " * (len(path) - 1)
+        print(f"{size:>12,}  {label}{path[-1]}")  # noqa: T201 - the output asked for
+
+
+def rename(
+    directory: Directory,
+    kind: Kind,
+    name: Name,
+    new_name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+) -> None:
+    """Give an actor another name; its data, its past and its facets stay what they are."""
+    from storage import Store
+    from storage.move import move
+
+    store = Store.open(directory)
+    try:
+        move(store, store.root(kind, name), None, kind, new_name)
+    finally:
+        store.close()
+
+
 def _show(report: Report) -> None:
     console = Console()
     table = Table(title=f"{report.root}: {'sound' if report.sound else 'NOT SOUND'}")

@@ -12,6 +12,7 @@ past of the one must look into the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storage.record import Entry, Place
@@ -67,6 +68,11 @@ with recursive tree(uid) as (
 select a.uid, a.parent, a.kind, a.name, a.generation, a.file, a.due
 from tree t join actors a on a.uid = t.uid
 """
+COUNT = """
+with recursive tree(uid) as (
+    values(?) union all select a.uid from tree t join actors a on a.parent = t.uid)
+select count(*) from tree
+"""
 HEIGHT = """
 with recursive tree(uid, level) as (
     values(?, 0) union all select a.uid, t.level + 1 from tree t join actors a on a.parent = t.uid)
@@ -101,6 +107,14 @@ class Row(NamedTuple):
     def entry(self, kind: int, tree: int, replaces: int = 0) -> Entry:
         """What a record says of it."""
         return Entry(kind, self.uid, self.generation, None, tree, self.place, replaces)
+
+
+def paths(rows: Sequence[Row]) -> dict[int, tuple[str, ...]]:
+    """By uid, the names that lead to each from the first; parents come before children."""
+    found: dict[int, tuple[str, ...]] = {rows[0].uid: ()}
+    for row in rows[1:]:
+        found[row.uid] = (*found[row.parent], row.name)
+    return found
 
 
 class Catalogue:
@@ -174,6 +188,11 @@ class Catalogue:
         query = "select name from actors where parent = ? and kind = ? order by name"
         return [row[0] for row in self.read(query, parent, kind)]
 
+    def roots(self, kind: str = "", name: str = "") -> list[Row]:
+        """Root actors by kind and name; of one kind, or of one name, if it is given."""
+        query = f"{_ROWS} where parent = 0 and ?1 in ('', kind) and ?2 in ('', name)"
+        return [Row(*row) for row in self.read(f"{query} order by kind, name", kind, name)]
+
     def subtree(self, uid: int) -> list[Row]:
         """The actor and all below it, parents before children."""
         return [Row(*row) for row in self.read(SUBTREE, uid)]
@@ -225,6 +244,10 @@ class Catalogue:
     def members(self, home: int) -> list[Row]:
         """The actors whose history is in this one."""
         return [Row(*row) for row in self.read(MEMBERS, home)]
+
+    def count_below(self, uid: int) -> int:
+        """Actors of a subtree, its top among them."""
+        return int(self.read(COUNT, uid)[0][0])
 
     def height(self, uid: int) -> int:
         """Levels below an actor."""

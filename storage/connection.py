@@ -32,7 +32,7 @@ from storage.refusals import Circumstances, translate
 
 _OWN = apsw.SQLITE_PREPARE_PERSISTENT
 """Marks the runtime's statements: the flag is part of the statement cache's key."""
-_SETUP = (
+SETUP = (
     "pragma locking_mode=exclusive; pragma synchronous=off; pragma temp_store=memory;"
     "pragma foreign_keys=on; pragma cell_size_check=on; pragma wal_autocheckpoint=0;"
 )
@@ -49,6 +49,9 @@ Result = tuple[tuple[str, ...], list[tuple[Any, ...]], int]
 
 class Connection:
     """An open database. Lives on one thread; every call is synchronous."""
+
+    flags = apsw.SQLITE_OPEN_READWRITE
+    setup = SETUP
 
     __slots__ = (
         "_begun", "_columns", "_confined", "_db", "_deadline", "_denied", "_hooked", "_narrow",
@@ -76,7 +79,7 @@ class Connection:
         """Bytes of a value, while a wide statement has them limited further."""
         self._columns: tuple[str, ...] = ()
         try:
-            self._db = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE, vfs or None)
+            self._db = apsw.Connection(str(path), self.flags, vfs or None)
         except apsw.Error as error:
             raise self._translate(error, "open") from error
         try:
@@ -92,7 +95,7 @@ class Connection:
         db, limits = self._db, self.limits
         # First: closed without it, after an error here, SQLite would move what is not durable.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        for _ in db.execute(_SETUP + f"pragma max_page_count={limits.database // PAGE_SIZE}"):
+        for _ in db.execute(self.setup + f"pragma max_page_count={limits.database // PAGE_SIZE}"):
             pass
         db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)

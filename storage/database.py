@@ -42,7 +42,8 @@ class Database:
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store",
-        "born", "charges", "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
+        "born", "charges", "commits",
+        "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
         "kv", "limits", "marks",
         "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
         "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
@@ -61,6 +62,8 @@ class Database:
         """Called before a step's transaction opens; may raise to refuse it."""
         self.owner: object = None
         """Who runs over it, for whoever finds the database first."""
+        self.commits = 0
+        """How many were kept in this process."""
         self.sequence = 0
         """The newest record of this database in this process."""
         self.limits = store.limits
@@ -329,6 +332,7 @@ class Database:
         reader = self._reader
         assert reader is not None  # noqa: S101 - it was committed
         self.unkept = self.rescheduled = False
+        self.commits += 1
         self.sequence = sequence
         self.marks.append(Mark(sequence, at, reader.first, reader.base, self.pages, began))
         self.pages = made.size

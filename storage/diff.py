@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from storage.catalogue import Row
+from storage.catalogue import Row, paths
 from storage.clone import Source
 from storage.layout import remove
 from storage.past import Past
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BATCH = 256
 Kind = Literal["actor", "table", "row", "key", "file"]
-Path_ = tuple[str, ...]
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Diff:
                 yield from self._of_actor(row, None, before[row.uid], None)
 
     def _of_actor(
-        self, was: Row | None, now: Row | None, before: Path_ | None, after: Path_ | None
+        self, was: Row | None, now: Row | None, before: Names | None, after: Names | None
     ) -> Iterator[Difference]:
         path = before if after is None else after
         assert path is not None  # noqa: S101 - it is on one side
@@ -182,11 +182,3 @@ class _Aside:
 
 def _side(store: Store, database: Database, bookmark: Bookmark | None) -> Held | Past:
     return Held(store, database) if bookmark is None else Past(store, database, bookmark)
-
-
-def paths(rows: list[Row]) -> dict[int, Path_]:
-    """By uid, the names that lead to each from the first; parents come before children."""
-    found: dict[int, Path_] = {rows[0].uid: ()}
-    for row in rows[1:]:
-        found[row.uid] = (*found[row.parent], row.name)
-    return found

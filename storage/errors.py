@@ -5,6 +5,7 @@
         ├── SqlError                  the statement failed; its step is still open
         │   ├── ConstraintError       a constraint refused the row
         │   ├── SqlDenied             the statement is not for actors (PermissionError)
+        │   ├── ReadOnly              a shared method wrote (PermissionError)
         │   ├── StatementTooLong      SQL text over its limit (ValueError)
         │   ├── StatementTooComplex   parameters, depth or patterns over a limit (ValueError)
         │   ├── ValueTooLarge         a value or row over its limit (ValueError)
@@ -118,6 +119,12 @@ class ConstraintError(SqlError):
 
 class SqlDenied(SqlError, PermissionError):
     """The statement uses something that belongs to the runtime (ATTACH, BEGIN, a PRAGMA ...)."""
+
+
+class ReadOnly(SqlError, PermissionError):
+    """A shared method sees one moment of its actor, and changes nothing."""
+
+    hint = "write in a method that is not shared"
 
 
 class StatementTooLong(SqlError, ValueError):

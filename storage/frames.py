@@ -157,6 +157,13 @@ def read_frames(fd: int, path: Path, first: int, last: int) -> tuple[dict[int, b
     return pages, size
 
 
+def numbers(fd: int, path: Path, first: int, last: int) -> dict[int, int]:
+    """Which of these frames has the newest image of each page."""
+    data = _read(fd, path, first, last)
+    starts = range(0, len(data), FRAME)
+    return {_NUMBERS.unpack_from(data, at)[0]: first + i for i, at in enumerate(starts)}
+
+
 def _read(fd: int, path: Path, first: int, last: int) -> bytes:
     want = (last - first + 1) * FRAME
     at = WAL_HEADER + (first - 1) * FRAME

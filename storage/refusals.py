@@ -13,6 +13,7 @@ from storage.errors import (
     DatabaseCorrupt,
     NotStorable,
     OutOfMemory,
+    ReadOnly,
     SqlDenied,
     SqlError,
     StatementTimeout,
@@ -81,6 +82,8 @@ def _of_sqlite(error: apsw.Error, query: str, met: Circumstances) -> Exception:
     match error:
         case apsw.AuthError():
             return _refused(met, said)
+        case apsw.ReadOnlyError():
+            return ReadOnly("a shared method cannot write", **said)
         case apsw.ConstraintError():
             return ConstraintError(str(error), **said)
         case apsw.TooBigError() if len(query.encode()) > limits.statement:

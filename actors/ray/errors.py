@@ -2,6 +2,7 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
@@ -21,6 +22,12 @@ class HostLost(ActorError):
     """
 
     hint = "call again if the method may run twice, or look at what it did"
+
+
+class OtherHost(ActorError, ValueError):
+    """Something that only one host can do was asked of two. Fields: `actor`, `other`."""
+
+    hint = "clone it, and delete the first one"
 
 
 class ClassUnknown(ActorError, LookupError):

@@ -12,16 +12,18 @@ import uuid
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from actors.errors import NotCopyable, RuntimeClosed
+from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
+from actors.ray.here import HERE
+from actors.ray.lending import Lending
 from actors.ray.outbox import Message, Outbox
 from actors.ray.shipping import ClassStore, Shipment
-from actors.ray.wire import dump, dump_error, exports, load
-from actors.stub import Stub
+from actors.ray.wire import Target, dump, dump_error, exports, load
 from storage.errors import StateInUse, StorageError
 from storage.objects import FolderStore, ObjectStore, open_store
 
@@ -30,9 +32,6 @@ AHEAD = 16
 
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
-
-_here: dict[str, Hosting] = {}
-"""What this process hosts, by the name of the runtime."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ class Hosting:
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
+        self._lending: Lending
         self._kinds: dict[str, type[Any]] = {}
 
     async def greet(self) -> Greeting:
@@ -116,6 +116,20 @@ class Hosting:
         self._know(self._classes.add(shipment))
         return await getattr(self._runtime, verb)(self._kind(shipment.kind), *args)
 
+    async def pack(self, shipment: Shipment, name: str) -> bytes:
+        """An actor and all its facets as of now, as the archive that an export writes."""
+        with TemporaryDirectory(prefix="facets-") as folder:
+            path = Path(folder) / "archive"
+            await self.perform(shipment, "export", name, path)
+            return await asyncio.to_thread(path.read_bytes)
+
+    async def unpack(self, shipment: Shipment, name: str, archive: bytes) -> None:
+        """Put what was packed in the place of an actor."""
+        with TemporaryDirectory(prefix="facets-") as folder:
+            path = Path(folder) / "archive"
+            await asyncio.to_thread(path.write_bytes, archive)
+            await self.perform(shipment, "import_", name, path)
+
     async def stats(self) -> Any:
         """What runs here."""
         await self._opened()
@@ -124,14 +138,21 @@ class Hosting:
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
-        _here.pop(self._plan.runtime, None)
-        exports.remove(self._export)
+        HERE.pop(self._plan.runtime, None)
+        exports.remove(self._lending.export)
         await self._runtime.close()
 
-    def local(self, kind: str, name: str) -> Any:
+    def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
-        if self._directory.owner(kind, name) != self._name:
+        kind, name, _, token = target
+        if self._directory.owner(kind, name) != self._name or (token and token != self._token):
             return None
+        return self._stub(target)
+
+    def _stub(self, target: Target) -> Any:
+        kind, name, lent, token = target
+        if lent:
+            return self._lending.find(lent, token)
         return self._runtime.get(self._kind(kind), name)
 
     # -- inside -------------------------------------------------------------------------
@@ -148,24 +169,12 @@ class Hosting:
             await asyncio.to_thread(_end, error)
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
-        _here[self._plan.runtime] = self
-        exports.append(self._export)
+        for cls in await asyncio.to_thread(self._classes.kept):
+            self._know(cls)  # timers may be due
+        HERE[self._plan.runtime] = self
+        self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
+        exports.append(self._lending.export)
         self._sweep()
-
-    def _export(self, stub: Stub) -> Any:
-        """What a stub of this host is anywhere else."""
-        from actors.ray.stub import ActorRef, RemoteStub
-
-        node = stub._node
-        if node.host is not self._runtime.host:
-            return None
-        if node.parent is not None:
-            raise NotCopyable(
-                f"the stub of {node.id} cannot leave the host: it is a facet's",
-                hint="pass the stub of the actor above, and let that call its facet",
-                path="",
-            )
-        return RemoteStub(ActorRef(self._plan.runtime, node.kind, node.name))
 
     def _sweep(self) -> None:
         """Forget callers that are gone, from time to time."""
@@ -219,11 +228,11 @@ class Hosting:
             task.get_loop().call_exception_handler(said)
 
     async def _answer(
-        self, outbox: Outbox, key: tuple[str, int], kind: str, name: str, method: str, data: bytes
+        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
     ) -> None:
         try:
             args, kwargs = load(data)
-            stub: Any = self._runtime.get(self._kind(kind), name)
+            stub = self._stub(target)
             result = await getattr(stub, method)(*args, **kwargs)
             outbox.post(("done", key[1], dump(result, "the result")))
         except asyncio.CancelledError:
@@ -233,12 +242,12 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(error)))
 
     async def _stream(
-        self, outbox: Outbox, key: tuple[str, int], kind: str, name: str, method: str, data: bytes
+        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             args, kwargs = load(data)
-            stub: Any = self._runtime.get(self._kind(kind), name)
+            stub = self._stub(target)
             items = aiter(getattr(stub, method)(*args, **kwargs))
             try:
                 async for item in items:
@@ -272,8 +281,3 @@ def _end(found: StateInUse) -> None:
             time.sleep(0.01)
     except (FileNotFoundError, ProcessLookupError):
         return
-
-
-def hosting(runtime: str) -> Hosting | None:
-    """What this process hosts of a runtime."""
-    return _here.get(runtime)

@@ -17,7 +17,7 @@ from typing import Any
 from actors.ray.errors import HostLost
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.shipping import Shipment
-from actors.ray.wire import load, load_error
+from actors.ray.wire import Target, load, load_error
 
 CALLER = uuid.uuid4().hex
 """This process, to hosts."""
@@ -62,19 +62,17 @@ class Link:
         """The host gets this class with the next call."""
         self._classes[shipment.kind] = shipment
 
-    async def call(self, kind: str, name: str, method: str, data: bytes) -> Any:
+    async def call(self, target: Target, method: str, data: bytes) -> Any:
         """Make a call; its result, or what it raised."""
-        call = self._begin("call", kind, name, method, data)
+        call = self._begin("call", target, method, data)
         try:
             return _result(await call.next())
         finally:
             self._end(call)
 
-    async def stream(
-        self, kind: str, name: str, method: str, data: bytes
-    ) -> AsyncGenerator[Any, None]:
+    async def stream(self, target: Target, method: str, data: bytes) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
-        call = self._begin("stream", kind, name, method, data)
+        call = self._begin("stream", target, method, data)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
@@ -84,10 +82,10 @@ class Link:
         finally:
             self._end(call)
 
-    def _begin(self, verb: str, kind: str, name: str, method: str, data: bytes) -> _Call:
-        call = _Call(next(_ids), self._loop, f"{kind}:{name}", method)
+    def _begin(self, verb: str, target: Target, method: str, data: bytes) -> _Call:
+        call = _Call(next(_ids), self._loop, f"{target[0]}:{target[1]}", method)
         self._waiting[call.number] = call
-        self._send((verb, call.number, kind, name, method, data))
+        self._send((verb, call.number, target, method, data))
         return call
 
     def _end(self, call: _Call) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import sys
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -17,11 +18,13 @@ from actors.errors import RuntimeClosed
 from actors.host import Stats
 from actors.names import check_name
 from actors.ray.directory import Directory, settle
-from actors.ray.errors import PythonDiffers
+from actors.ray.errors import OtherHost, PythonDiffers
 from actors.ray.hosting import Hosting, Plan
+from actors.ray.link import Link
 from actors.ray.router import NAMESPACE, Router, actor_name, handle, host_name, router
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
+from actors.scheduler import TimerStats
 
 A = TypeVar("A", bound=Actor)
 
@@ -103,7 +106,11 @@ class RayRuntime:
             scheduling_strategy="SPREAD",
             **self._resources,
         ).remote(self._plan, host, directory)
-        return await started.greet.remote()
+        while True:
+            try:
+                return await started.greet.remote()
+            except ray.exceptions.ActorUnavailableError:  # Ray is about to start it again
+                await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         """Let the hosts go on without this driver; end them if this runtime started Ray itself."""
@@ -153,23 +160,91 @@ class RayRuntime:
         """Wipe an actor and all its facets; durable when it returns. Calls in progress break."""
         await self._perform("delete", cls, name)
 
-    async def _perform(self, verb: str, cls: type[Actor], name: str, *args: Any) -> Any:
-        link = await self._open().link(cls.kind, name)
-        shipment = pack(cls)
-        return await link.handle.perform.remote(shipment, verb, name, *args)
+    async def clone(self, cls: type[Actor], source: str, target: str) -> None:
+        """Copy an actor and all its facets as of now over `target`, while they go on.
 
-    async def stats(self) -> dict[str, Stats]:
-        """What runs now, by host."""
+        Crash-atomic, and durable when it returns. What `target` was is gone. `NoState` if
+        `source` has never written. The two may live on different hosts.
+        """
+        here, there = await self._link(cls, source), await self._link(cls, check_name(target))
+        if here is there:
+            await self._perform("clone", cls, source, target)
+        else:
+            archive = here.handle.pack.remote(pack(cls), source)
+            await there.handle.unpack.remote(pack(cls), target, archive)
+
+    async def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
+        """Give an actor another name; `OtherHost` if that would live on another host."""
+        if await self._link(cls, name) is not await self._link(cls, check_name(new_name)):
+            raise OtherHost(
+                f"{cls.kind}:{new_name} lives on another host than {cls.kind}:{name}",
+                actor=name,
+                other=new_name,
+            )
+        await self._perform("rename", cls, name, new_name)
+
+    async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
+        """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
+        return str(await self._perform("bookmark_at", cls, name, when))
+
+    async def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
+        """Put an actor and all its facets back to what they were at `bookmark`; the bookmark that
+        leads back. As on a `LocalRuntime`."""
+        return str(await self._perform("restore", cls, name, bookmark))
+
+    async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
+        """Write an actor and all its facets as of now into one file on this machine."""
+        link = await self._link(cls, name)
+        await asyncio.to_thread(_write, Path(path), await link.handle.pack.remote(pack(cls), name))
+
+    async def import_(self, cls: type[Actor], name: str, path: str | Path) -> None:
+        """Put what `export` wrote in the place of actor `name`; `BadArchive` changes nothing."""
+        archive = await asyncio.to_thread(Path(path).read_bytes)
+        link = await self._link(cls, check_name(name))
+        await link.handle.unpack.remote(pack(cls), name, archive)
+
+    async def _link(self, cls: type[Actor], name: str) -> Link:
+        return await self._open().link(cls.kind, check_name(name))
+
+    async def _perform(self, verb: str, cls: type[Actor], name: str, *args: Any) -> Any:
+        link = await self._link(cls, name)
+        return await link.handle.perform.remote(pack(cls), verb, name, *args)
+
+    def stats(self) -> Stats:
+        """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
+        import ray
+
         self._open()
-        found = await asyncio.gather(
-            *[handle(self.name, host).stats.remote() for host in self._hosts]
-        )
-        return dict(zip(self._hosts, found, strict=True))
+        asked = [handle(self.name, host).stats.remote() for host in self._hosts]
+        return _together(dict(zip(self._hosts, ray.get(asked), strict=True)))
 
     def _open(self) -> Router:
         if self._router is None:
             raise RuntimeClosed("this runtime is not open", hint="use `async with RayRuntime(...)`")
         return self._router
+
+
+def _together(stats: dict[str, Stats]) -> Stats:
+    """The sums; what cannot be added by host."""
+    every = list(stats.values())
+    return Stats(
+        awake=sum(one.awake for one in every),
+        calls=sum(one.calls for one in every),
+        kinds={kind: label for one in every for kind, label in one.kinds.items()},
+        outdated=sum(one.outdated for one in every),
+        storage={host: one.storage for host, one in stats.items()},
+        timers=TimerStats.of([one.timers for one in every]),
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The file appears complete or not at all."""
+    new = path.with_name(path.name + ".part")
+    try:
+        new.write_bytes(data)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _check_python(greetings: list[Any]) -> None:

@@ -93,9 +93,16 @@ class ClassStore:
     def find(self, kind: str) -> type[Actor] | None:
         """The newest class of a kind that any host was sent."""
         try:
-            payload = self._store.get(_key(kind))
+            return self._load(_key(kind))
         except ObjectMissing:
             return None
+
+    def kept(self) -> list[type[Actor]]:
+        """Every class that any host was sent, the newest of each kind."""
+        return [self._load(key) for key in self._store.list(_PREFIX)]
+
+    def _load(self, key: str) -> type[Actor]:
+        payload = self._store.get(key)
         digest = hashlib.sha256(payload).hexdigest()
         if digest not in self._loaded:
             self._loaded[digest] = load(payload)

@@ -1,4 +1,4 @@
-"""References to actors of a cluster: they may be sent anywhere and stored."""
+"""References to actors of a cluster: they may be sent anywhere, and those of roots be stored."""
 
 from __future__ import annotations
 
@@ -7,20 +7,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.call import CURRENT
-from actors.ray.hosting import hosting
+from actors.ray.here import hosting
 from actors.ray.router import router
-from actors.ray.wire import dump
+from actors.ray.wire import Target, dump
 from actors.transaction import refuse
 from actors.values import pass_by_reference
 
 
 @dataclass(frozen=True)
 class ActorRef:
-    """An actor by name."""
+    """A root actor by its name, or a facet that its host remembers."""
 
     runtime: str
     kind: str
     name: str
+    path: tuple[str, ...] = ()
+    """From the root down to the facet."""
+    lent: int = 0
+    """What the host remembers the facet by."""
+    token: str = ""
+    """The incarnation of the host that does."""
+
+    def __str__(self) -> str:
+        return "/".join((f"{self.kind}:{self.name}", *self.path))
+
+    @property
+    def target(self) -> Target:
+        """What a message says of it."""
+        return (self.kind, self.name, self.lent, self.token)
 
 
 class RemoteStub:
@@ -52,7 +66,7 @@ class RemoteStub:
         return hash(self._ref)
 
     def __repr__(self) -> str:
-        return f"<stub of {self._ref.kind}:{self._ref.name}>"
+        return f"<stub of {self._ref}>"
 
     def __reduce__(self) -> Any:
         return arrived, (self._ref,)
@@ -61,7 +75,12 @@ class RemoteStub:
 def arrived(ref: ActorRef) -> Any:
     """A stub for a reference: the local one where its actor lives."""
     here = hosting(ref.runtime)
-    return (here and here.local(ref.kind, ref.name)) or RemoteStub(ref)
+    return (here and here.local(ref.target)) or RemoteStub(ref)
+
+
+def method_arrived(ref: ActorRef, name: str) -> Any:
+    """The same for a method of a stub."""
+    return getattr(arrived(ref), name)
 
 
 class RemoteMethod:
@@ -72,6 +91,20 @@ class RemoteMethod:
     def __init__(self, ref: ActorRef, name: str) -> None:
         self.ref = ref
         self.name = name
+
+    def __repr__(self) -> str:
+        return f"<method {self.name} of {self.ref}>"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, RemoteMethod):
+            return (self.ref, self.name) == (other.ref, other.name)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.ref, self.name))
+
+    def __reduce__(self) -> Any:
+        return method_arrived, (self.ref, self.name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteReply:
         """Make the call; it leaves when it is awaited or iterated."""
@@ -92,13 +125,13 @@ class RemoteReply(Coroutine[Any, Any, Any]):
         ref, method = self._method.ref, self._method.name
         await _left(ref)
         link = await router(ref.runtime).link(ref.kind, ref.name)
-        return await link.call(ref.kind, ref.name, method, self._data)
+        return await link.call(ref.target, method, self._data)
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
         link = await router(ref.runtime).link(ref.kind, ref.name)
-        items = link.stream(ref.kind, ref.name, method, self._data)
+        items = link.stream(ref.target, method, self._data)
         try:
             async for item in items:
                 yield item
@@ -134,10 +167,11 @@ async def _left(ref: ActorRef) -> None:
     caller = CURRENT.get()
     if caller is None:
         return
-    refuse(caller, f"calling {ref.kind}:{ref.name} on another host")
+    refuse(caller, f"calling {ref} on another host")
     source = caller.activation
     source.leave()
     await source.node.host.gate.passed(source.dependency, source.remote)
 
 
 pass_by_reference(RemoteStub)
+pass_by_reference(RemoteMethod)

@@ -7,9 +7,13 @@ that are bound again where they arrive.
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import fractions
 import io
 import pickle
 import traceback
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +21,19 @@ import cloudpickle  # type: ignore[import-untyped]  # it has no stubs
 
 from actors.errors import NotCopyable
 from actors.ray.errors import RemoteError
-from actors.stub import Stub
-from actors.values import ATOMS
+from actors.stub import Method, Stub
+from storage.rows import Row, Rows
 
-_PLAIN = ATOMS - {type, Stub}
-exports: list[Callable[[Stub], Any]] = []
-"""Asked in turn for a reference to a stub of this process that leaves it."""
+Target = tuple[str, str, int, str]
+"""Kind and name of a root; for a facet below it, a number and the incarnation that gave it."""
+
+_PLAIN = {
+    datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
+    decimal.Decimal, fractions.Fraction, uuid.UUID, Row, Rows,
+}  # fmt: skip
+"""Besides what pickle knows itself."""
+exports: list[Callable[[Stub | Method], Any]] = []
+"""Asked in turn for what a stub of this process, or a method of one, is anywhere else."""
 
 
 class _Special(Exception):
@@ -42,7 +53,7 @@ class _Any(cloudpickle.Pickler):  # type: ignore[misc]  # the same
     """Takes everything that cloudpickle takes, and stubs."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, Stub):
+        if isinstance(obj, Stub | Method):
             for export in exports:
                 reference = export(obj)
                 if reference is not None:

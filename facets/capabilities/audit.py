@@ -1,12 +1,12 @@
 """What the code in an actor's isolates did outside them: one row for each use of a capability.
 
 Rows are in the database of the actor whose `self.isolates` it is. The row is written before the
-code of a capability runs, as "running", and is told the outcome afterwards; where that code is
-the owner's own, both are part of its steps, and one commit with what it wrote; otherwise the
-outcome follows within a turn of the loop. So nothing that an
-isolate did survives a crash without its row, and what cannot be recorded does not run. A row
-that stays "running" is of a use that ended with its owner or its host. What a transaction undoes
-is recorded all the same.
+code of a capability runs, as "running", and is told the outcome afterwards. Where that code is
+the owner's own and writes, both are part of its steps, and one commit with what it wrote; otherwise
+the outcome follows within a turn of the loop, in one commit with those of the others. So nothing
+that an isolate did survives a crash without its row, and what cannot be recorded does not run. A
+row that stays "running" is of a use that ended with its owner or its host. What a transaction
+undoes is recorded all the same.
 """
 
 from __future__ import annotations
@@ -82,15 +82,16 @@ class Audit:
         self._last += 1
         return Entry(self, self._last, who, capability, method, digest(arguments))
 
-    def put(self, entry: Entry) -> None:
-        """Write the row in the owner's open step."""
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Write the rows in the owner's open step."""
         database = self.owner.database
         database.run_own(_TABLE)
-        database.run_own(_PUT, entry.row())
-        if entry.id % _SWEEP == 0 and entry.outcome == "running":
-            database.run_own("delete from _facets_audit where id <= ?", (entry.id - KEPT,))
-        if self.owner.transaction is not None:
-            self._doubt(self.owner.transaction, entry)
+        for entry in entries:
+            database.run_own(_PUT, entry.row())
+            if entry.id % _SWEEP == 0 and entry.outcome == "running":
+                database.run_own("delete from _facets_audit where id <= ?", (entry.id - KEPT,))
+            if self.owner.transaction is not None:
+                self._doubt(self.owner.transaction, entry)
 
     def begin(self, entries: Sequence[Entry]) -> None:
         """Write the rows of what is about to run, in a step of their own."""
@@ -113,12 +114,8 @@ class Audit:
             for entry in entries:
                 self._doubt(held, entry)  # nothing can be written before it is over
         else:
-            Context().run(self._alone, lambda: self._put_all(entries))
+            Context().run(self._alone, lambda: self.put(entries))
         self._over.clear()
-
-    def _put_all(self, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            self.put(entry)
 
     def _alone(self, work: Callable[[], T]) -> T:
         """Do something as a step of the owner. None of its own is open while a guest is heard."""
@@ -209,12 +206,14 @@ class Entry:
         return Used(*self.row())
 
     async def around(self, running: Coroutine[Any, Any, Any]) -> Any:
-        """Run the owner's own code, with the row as part of its first and its last step."""
+        """Run the owner's own code, with the row as part of its first step, and of its last if
+        that wrote something."""
         if not self.begun:
-            self._audit.put(self)
+            self._audit.put([self])
         result = await running
-        self._over("ok")
-        self._audit.put(self)
+        if self._audit.owner.database.in_step:
+            self._over("ok")
+            self._audit.put([self])
         return result
 
     def begin(self) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from facets.images import names
 from facets.images.errors import BuilderUnavailable, BuildFailed
 from facets.images.names import Built
-from facets.isolates import native
+from facets.isolates import native, sweeping
 from facets.isolates.folder import replace as put
 from facets.isolates.guest import build as guest
 from facets.packages import locking
@@ -69,6 +69,8 @@ def _build(wanted: Built, bundle: Bundle) -> Built:
         if not wanted.path.exists():
             _check_builder()
             put(wanted.path, _baked(wanted, bundle))
+            sweeping.sweep(wanted.path, wanted.path.parent.glob("*.wasm"), sweeping.IMAGES)
+        sweeping.use(wanted.path)
     built = replace(wanted, memory=image.load(wanted.path).smallest)
     names.keep(built)
     return built

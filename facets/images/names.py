@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facets.images.errors import ImageMissing
+from facets.isolates import sweeping
 from facets.isolates.folder import cache_folder, is_ours
 from facets.isolates.folder import replace as put
 from facets.isolates.guest import build as guest
@@ -78,7 +79,8 @@ def _read(name: str, path: Path) -> Built:
     except (ValueError, KeyError, TypeError, BadLock):
         raise _missing(name, "what is kept about image {} makes no sense") from None
     if said["guest"] != guest_hash() or not found.path.exists():
-        raise _missing(name, "image {} was built for another version")
+        raise _missing(name, "image {} was built for another version, or not used for long")
+    sweeping.use(found.path)
     return found
 
 

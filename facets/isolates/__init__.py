@@ -24,7 +24,7 @@
     languages   which guest runs what             js/       JavaScript and TypeScript
     native      native code, cached on disk       opening   a session for any language
     wasm/       raw WebAssembly                   science/  CPython with numpy and pandas
-    images      which guest code runs in
+    images      which guest code runs in      sweeping     caches on disk, kept to a size
 
 Importing this package imports neither wasmtime nor the guest.
 """

@@ -8,7 +8,7 @@
 KEY covers the WebAssembly, Wasmtime's version, the engine's configuration and the processor's
 features. A file that belongs to someone else, that others may write, or whose hash differs is
 never used: it is machine code that runs in this process. A crash while storing leaves nothing
-behind that would be taken for an image.
+behind that would be taken for an image. What is too much goes, as `sweeping` says.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from facets.isolates import sweeping
 from facets.isolates.folder import is_ours, replace
 
+RAW = "raw-"
+"""What names begin with of the native code of tools that are raw WebAssembly."""
 Progress = Callable[[str, float], None]
 """Called with a phase ("wait", "compile", "store", "load", "ready") and its seconds so far."""
 
@@ -53,17 +56,29 @@ def is_sound(target: Path) -> bool:
         if not (is_ours(target) and is_ours(stamp)):
             return False
         with target.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == stamp.read_text()
+            sound = hashlib.file_digest(file, "sha256").hexdigest() == stamp.read_text()
     except FileNotFoundError:
         return False
+    if sound:
+        sweeping.use(target)
+    return sound
 
 
 def store(target: Path, native: bytes, on_progress: Progress) -> None:
-    """Write the image, then its hash: an image without a hash is not used."""
+    """Write the image, then its hash: an image without a hash is not used. Others may go for it."""
     on_progress("store", 0.0)
     replace(target.with_suffix(".native.sha256"), b"")
     replace(target, native)
     replace(target.with_suffix(".native.sha256"), hashlib.sha256(native).hexdigest().encode())
+    raw = target.name.startswith(RAW)
+    files = [one for one in target.parent.glob("*.native") if one.name.startswith(RAW) == raw]
+    sweeping.sweep(target, files, sweeping.RAW if raw else sweeping.NATIVE, remove)
+
+
+def remove(target: Path) -> None:
+    """Forget an image; whoever has it mapped keeps it. Its lock stays: it may be held."""
+    target.unlink(missing_ok=True)
+    target.with_suffix(".native.sha256").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,7 +5,8 @@
     packages/locks/KEY.json        what a set of requirements was resolved to
 
 Any number of processes use it at once: a file appears whole or not at all, and those that write
-the same one write the same content, or, of a lock, one that is as good.
+the same one write the same content, or, of a lock, one that is as good. What is too much goes, as
+`isolates.sweeping` says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 from pathlib import Path
 from typing import final
 
+from facets.isolates import sweeping
 from facets.isolates.folder import cache_folder, is_ours, replace
 from facets.packages.errors import BadLock
 from facets.packages.pins import Lock
@@ -34,8 +36,8 @@ class Store:
 
     def put_wheel(self, content: bytes) -> None:
         """Keep this."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        replace(self._wheels / f"{sha256}.whl", content)
+        target = self._wheels / f"{hashlib.sha256(content).hexdigest()}.whl"
+        _keep(target, content, sweeping.WHEELS)
 
     def tarball(self, sha512: str) -> bytes | None:
         """The content with this hash; a file with another content is removed."""
@@ -43,20 +45,22 @@ class Store:
 
     def put_tarball(self, content: bytes) -> None:
         """Keep this."""
-        sha512 = hashlib.sha512(content).hexdigest()
-        replace(self._tarballs / f"{sha512}.tgz", content)
+        target = self._tarballs / f"{hashlib.sha512(content).hexdigest()}.tgz"
+        _keep(target, content, sweeping.TARBALLS)
 
     def lock(self, key: str) -> Lock | None:
         """What these requirements were resolved to; a lock that does not parse is none."""
         path = self._locks / f"{key}.json"
         try:
-            return Lock.parse(path.read_text()) if is_ours(path) else None
+            found = Lock.parse(path.read_text()) if is_ours(path) else None
         except (FileNotFoundError, UnicodeDecodeError, BadLock):
             return None
+        sweeping.use(path)
+        return found
 
     def put_lock(self, key: str, lock: Lock) -> None:
         """Keep what these requirements were resolved to."""
-        replace(self._locks / f"{key}.json", lock.dump().encode())
+        _keep(self._locks / f"{key}.json", lock.dump().encode(), sweeping.LOCKS)
 
 
 def _checked(path: Path, algorithm: str, expected: str) -> bytes | None:
@@ -65,6 +69,12 @@ def _checked(path: Path, algorithm: str, expected: str) -> bytes | None:
     except FileNotFoundError:
         return None
     if hashlib.new(algorithm, content).hexdigest() == expected:
+        sweeping.use(path)
         return content
     path.unlink(missing_ok=True)
     return None
+
+
+def _keep(target: Path, content: bytes, most: int) -> None:
+    replace(target, content)
+    sweeping.sweep(target, target.parent.glob(f"*{target.suffix}"), most)

@@ -81,6 +81,11 @@ class Slow(Actor):
         yield 1
         await self.forever()
 
+    async def lefts(self, other: Slow) -> AsyncIterator[float | None]:
+        with deadline(5):
+            for _ in range(3):
+                yield await other.left()
+
     async def keys(self) -> list[str]:
         return sorted(self.kv)
 
@@ -217,6 +222,12 @@ async def test_a_stream_ends_at_the_deadline(runtime: LocalRuntime, clock: Virtu
         await bounded()
     await late
     assert runtime.stats().calls == 0
+
+
+async def test_a_block_around_items_holds_between_them(runtime: LocalRuntime) -> None:
+    slow, other = runtime.get(Slow, "a"), runtime.get(Slow, "b")
+    assert [left async for left in slow.lefts(other)] == [5, 5, 5]
+    assert await other.left() is None
 
 
 async def test_a_cancellation_that_is_not_the_deadlines_stays_one(

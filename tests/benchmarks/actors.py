@@ -37,6 +37,10 @@ class Leaf(Actor):
     async def echo(self, n: int) -> int:
         return n
 
+    async def items(self, n: int) -> AsyncIterator[int]:
+        for i in range(n):
+            yield i
+
     async def insert(self, n: int) -> int:
         self.sql("insert into rows values (?)", n)
         return n
@@ -48,16 +52,17 @@ class Leaf(Actor):
 class Trunk(Actor):
     """A parent; `run` times the inside of an actor without a caller's share."""
 
-    async def run(self, work: str, n: int) -> Any:
-        return await WORK[work](self, n)
+    async def run(self, work: str, n: int, *more: Any) -> Any:
+        return await WORK[work](self, n, *more)
+
+    async def echo(self, n: int) -> int:
+        return n
 
 
-WORK: dict[str, Callable[[Trunk, int], Awaitable[Any]]] = {}
+WORK: dict[str, Callable[..., Awaitable[Any]]] = {}
 
 
-def inside(
-    function: Callable[[Trunk, int], Awaitable[Any]],
-) -> Callable[[Trunk, int], Awaitable[Any]]:
+def inside(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Register work that runs inside the parent."""
     if function.__name__ in WORK:
         raise ValueError(f"two works are called {function.__name__}")

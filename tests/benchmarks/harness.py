@@ -90,6 +90,23 @@ class Figure:
     against: str = ""
 
 
+@dataclass(frozen=True)
+class Rung:
+    """One subject of several: one call of `work` does `count` units."""
+
+    name: str
+    work: Work
+    count: int
+
+
+@dataclass
+class Ladder:
+    """Several subjects, timed in turn in the same rounds, and compared with the first."""
+
+    rungs: Sequence[Rung]
+    rounds: int = 15
+
+
 def benchmark(name: str, group: str = OWN) -> Callable[[Benchmark], Benchmark]:
     """Register a benchmark under the name that the table shows."""
 
@@ -107,28 +124,30 @@ def run_all(
 
     `started` hears the name of each as it begins.
     """
-    from tests.benchmarks import cluster, growth, isolates, live, memory, rpc, storage  # noqa: F401
+    from tests.benchmarks import cluster, growth, isolates, ladder, live, memory, rpc, storage  # noqa: F401
     from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
 
-    return [
-        asyncio.run(_run(name, made, started))
-        for its, name, made in BENCHMARKS
-        if its == group and only in name
-    ]
+    results: list[Result | Skipped] = []
+    for its, name, made in BENCHMARKS:
+        if its == group and only in name:
+            results += asyncio.run(_run(name, made, started))
+    return results
 
 
-async def _run(name: str, made: Benchmark, started: Callable[[str], object]) -> Result | Skipped:
+async def _run(
+    name: str, made: Benchmark, started: Callable[[str], object]
+) -> Sequence[Result | Skipped]:
     started(name)
     try:
         async with aclosing(made()) as benchmark:  # type: ignore[type-var]
             async for subject in benchmark:
-                return (
-                    _figure(name, subject)
-                    if isinstance(subject, Figure)
-                    else await _measure(name, subject)
-                )
+                if isinstance(subject, Ladder):
+                    return await _climb(name, subject)
+                if isinstance(subject, Figure):
+                    return [_figure(name, subject)]
+                return [await _measure(name, subject)]
     except Skip as reason:
-        return Skipped(name, str(reason))
+        return [Skipped(name, str(reason))]
     raise RuntimeError(f"{name} yielded nothing")
 
 
@@ -153,6 +172,29 @@ async def _measure(name: str, subject: Subject) -> Result:
     return Result(
         name, median, low, high, "us", statistics.median(references), subject.against, ratio
     )
+
+
+async def _climb(name: str, ladder: Ladder) -> list[Result]:
+    times: dict[str, list[float]] = {rung.name: [] for rung in ladder.rungs}
+    for rung in ladder.rungs:
+        await rung.work()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(ladder.rounds):
+            for rung in ladder.rungs:
+                times[rung.name].append(await _time(rung.work) / rung.count)
+            gc.collect(0)
+    finally:
+        gc.enable()
+    first = ladder.rungs[0].name
+    return [_rung(f"{name}: {rung}", its, first, times[first]) for rung, its in times.items()]
+
+
+def _rung(name: str, times: list[float], first: str, base: list[float]) -> Result:
+    low, median, high = statistics.quantiles(times, n=4)
+    ratio = statistics.median([a / b for a, b in zip(times, base, strict=True)])
+    return Result(name, median, low, high, "us", statistics.median(base), first, ratio)
 
 
 def _figure(name: str, figure: Figure) -> Result:

@@ -81,3 +81,29 @@ def test_both_sides_of_a_peer_row_do_the_same_work() -> None:
         assert works <= set(WORK), row.title
         theirs = {row.peer_work or row.work, *(work for work, _, _ in row.prepare)}
         assert {work for work in theirs if f"  {work}(n) {{" not in source} == set(), row.title
+
+
+def test_rungs_of_a_ladder_are_compared_with_the_first(registered: str) -> None:
+    order: list[str] = []
+
+    def lap(name: str, us: float) -> Any:
+        async def work() -> Lap:
+            order.append(name)
+            return Lap(us)
+
+        return work
+
+    @benchmark("ladder", registered)
+    async def ladder() -> AsyncIterator[harness.Ladder]:
+        rungs = [
+            harness.Rung("low", lap("low", 10.0), 5),
+            harness.Rung("high", lap("high", 60), 10),
+        ]
+        yield harness.Ladder(rungs, rounds=3)
+
+    low, high = run_all(group=registered)
+    assert isinstance(low, harness.Result)
+    assert isinstance(high, harness.Result)
+    assert (low.name, low.median, low.ratio) == ("ladder: low", 2.0, 1.0)
+    assert (high.name, high.median, high.ratio, high.against) == ("ladder: high", 6.0, 3.0, "low")
+    assert order == ["low", "high"] * 4  # in turn, after one for warming up

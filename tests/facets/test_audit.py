@@ -18,10 +18,12 @@ from facets.capabilities.audit import digest
 from facets.errors import CapabilityDenied
 
 TOOL = """
+import asyncio
 from facets import Actor
 class Tool(Actor):
     async def call(self, cap, *args): return await cap(*args)
     async def on(self, cap, method, *args): return await getattr(cap, method)(*args)
+    async def all(self, cap, n): return await asyncio.gather(*[cap(i) for i in range(n)])
     async def first(self, cap):
         async for item in cap(5): return item
     async def write(self, n): self.kv["n"] = n
@@ -59,6 +61,16 @@ class Lead(Actor):
         self.sql("insert into log values (?)", what)
         await asyncio.sleep(0)
         raise LookupError(what)
+
+    @facets.capability
+    async def echo(self, n: int) -> int:
+        return n
+
+    @facets.capability
+    async def odd(self, n: int) -> None:
+        self.sql("insert into log values (?)", str(n))
+        if n % 2:
+            raise LookupError(str(n))
 
     @facets.capability
     async def count(self, n: int) -> AsyncIterator[int]:
@@ -121,6 +133,42 @@ async def test_the_row_is_part_of_the_step_that_did_it(runtime: LocalRuntime) ->
         return after - before
 
     assert await run(runtime, story) == 1
+
+
+async def test_uses_of_one_turn_are_recorded_together(
+    runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    flush = audit.Audit.flush
+
+    def counting(self: audit.Audit) -> None:
+        kept.append(len(self._over))
+        flush(self)
+
+    monkeypatch.setattr(audit.Audit, "flush", counting)
+
+    async def story(lead: Lead) -> None:
+        written = await lead.tool().all(lead.echo, 50)
+        assert written == [*range(50)]
+        assert kept[0] == 50  # before the first of them runs
+        while len(kept) < 2:
+            await asyncio.sleep(0)
+        assert kept[1:] == [50]
+        assert [row[2] for row in lead.rows()] == ["ok"] * 50
+
+    await run(runtime, story)
+
+
+async def test_uses_of_one_turn_that_write_are_each_one_step(runtime: LocalRuntime) -> None:
+    async def story(lead: Lead) -> None:
+        with pytest.raises(LookupError):
+            await lead.tool().all(lead.odd, 3)
+        assert lead.sql("select what from log").all() == [("0",), ("2",)]
+        assert [row[2:] for row in lead.rows()] == [
+            ("ok", ""), ("failed", "LookupError"), ("ok", ""),
+        ]  # fmt: skip
+
+    await run(runtime, story)
 
 
 async def test_a_killed_isolate_leaves_its_row(runtime: LocalRuntime) -> None:

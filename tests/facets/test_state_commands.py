@@ -81,3 +81,22 @@ def said(state: Path) -> str | None:
     with LocalRuntime(state).blocking() as runtime:
         found: str | None = runtime.get(Note, "a").read()
         return found
+
+
+def test_the_actors_of_a_directory_are_listed_with_their_facets(kept: Path) -> None:
+    code, said = run("tree", kept, "--json")
+    assert code == 0
+    (found,) = [json.loads(line) for line in said.splitlines()]
+    assert (found["kind"], found["path"]) == ("Note", ["a"])
+    assert found["size"] > 0
+
+    assert "Note a" in run("tree", kept)[1]
+    assert run("tree", kept, "Other")[1] == ""
+
+
+def test_an_actor_gets_another_name(kept: Path) -> None:
+    assert run("rename", kept, "Note", "a", "b")[0] == 0
+
+    with LocalRuntime(kept).blocking() as runtime:
+        assert runtime.list(Note) == ["b"]
+        assert runtime.get(Note, "b").read() == "hello"

@@ -18,13 +18,12 @@ from facets.isolates.folder import cache_folder
 from facets.isolates.guest import build as guest_build
 from facets.isolates.pool import PAUSE
 from facets.packages import Lock
-from tests.isolates.conftest import guest as guest
 from tests.packages.conftest import forget
 from tests.packages.conftest import machine as machine
 from tests.packages.conftest import server as server
 from tests.packages.kit import Server
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("machine", "guest")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("machine", "own_cache")]
 FILES = {
     "pack/__init__.py": "from pack import inner\nimport random\ndrawn = random.random()\n",
     "pack/inner.py": "def twice(x):\n    return 2 * x\n\ndef fail():\n    raise ValueError('x')\n",

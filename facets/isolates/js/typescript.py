@@ -12,7 +12,7 @@ from collections import OrderedDict
 from types import MappingProxyType
 from typing import final
 
-from facets.isolates import image
+from facets.isolates import image, workers
 from facets.isolates.code import Code
 from facets.isolates.errors import IsolateDead, LoadError, ProtocolViolation
 from facets.isolates.instance import BOOT
@@ -23,6 +23,8 @@ from facets.isolates.runner import Runner
 
 MOST = 8 << 20
 """Characters of stripped code that are kept, the least recently used dropped first."""
+SHORT = 4096
+"""Characters whose lines are moved on the loop, in some 2 ms; 100,000 take 35."""
 _LIMITS = Limits(cpu=2.0, output=32 << 20)
 _lock = threading.Lock()
 _kept: OrderedDict[str, Code] = OrderedDict()
@@ -38,10 +40,17 @@ async def stripped(code: Code) -> Code:
     modules = dict(code.modules)
     for name, text in modules.items():
         if name.endswith((".ts", ".mts")) and text.strip():
-            modules[name] = aligned(await _strip(name, text), text)
+            modules[name] = await _aligned(await _strip(name, text), text)
     made = Code(MappingProxyType(modules), code.main, code.language)
     _keep(code.hash, made)
     return made
+
+
+async def _aligned(made: str, text: str) -> str:
+    if len(text) <= SHORT:
+        return aligned(made, text)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(workers.reader(), aligned, made, text)
 
 
 def _keep(key: str, code: Code) -> None:

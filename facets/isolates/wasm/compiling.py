@@ -1,7 +1,6 @@
 """From bytes to native code: in a process of its own, and only once for each content.
 
-    raw-KEY.native      in the cache that `native` describes; the least recently used go when
-                        there is more than `CACHED` of it
+    raw-KEY.native      in the cache that `native` describes
     raw-XX.lock         held while something whose KEY begins with XX is compiled
 
 A failure leaves nothing in the cache: the next load of the same bytes tries again.
@@ -11,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -31,8 +28,6 @@ PATIENCE = 120.0
 """Seconds that a compilation may take."""
 AT_ONCE = 2
 """Compilations of one process at the same time."""
-CACHED = 1 << 30
-"""Bytes of native code kept."""
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from {} import main; sys.exit(main())"
 )
@@ -61,25 +56,17 @@ def native_file(wasm: bytes) -> Path:
         with native.locked(target.with_name(f"{target.name[:6]}.native"), _quiet):
             if not native.is_sound(target):
                 native.store(target, _compile(wasm), _quiet)
-                _sweep(target)
-    with suppress(FileNotFoundError):
-        os.utime(target)
     return target
 
 
 def forget(wasm: bytes) -> None:
     """Compile it again when it is asked for next."""
-    _remove(_target(wasm))
+    native.remove(_target(wasm))
 
 
 def _target(wasm: bytes) -> Path:
     key = native.key(hashlib.sha256(wasm).hexdigest(), engine.CONFIG)
-    return cache_folder() / f"raw-{key}.native"
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_suffix(".native.sha256").unlink(missing_ok=True)
+    return cache_folder() / f"{native.RAW}{key}.native"
 
 
 def _compile(wasm: bytes) -> bytes:
@@ -123,22 +110,6 @@ def _too_slow() -> LoadError:
         hint="split large functions",
         type="CompileLimit",
     )
-
-
-def _sweep(newest: Path) -> None:
-    """Forget the least recently used; whoever has one of them mapped keeps it."""
-    found = []
-    for path in newest.parent.glob("raw-*.native"):
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            found.append((status.st_mtime, status.st_size, path))
-    size = sum(one for _, one, _ in found)
-    for _, one, path in sorted(found):
-        if size <= CACHED:
-            return
-        if path != newest:
-            size -= one
-            _remove(path)
 
 
 def _quiet(_phase: str, _seconds: float) -> None:

@@ -6,6 +6,7 @@ import posixpath
 from typing import final
 
 from facets.packages import limits
+from facets.packages.errors import BadTarball
 from facets.packages.kept import KEPT, Kept
 from facets.packages.npm import tarball
 from facets.packages.npm.fetching import Fetcher
@@ -24,6 +25,8 @@ class NpmBundle:
     def __init__(self, lock: Lock, packages: dict[str, Manifest]) -> None:
         self.lock = lock
         self._packages = packages
+        # All at once, on the thread that reads them: on a loop, a large file would hold it up.
+        self._common = {name: _common(one) for name, one in packages.items()}
         self.size = sum(len(text) for one in packages.values() for text in one.files.values())
 
     def find(self, importer: str, wanted: str) -> str | None:
@@ -49,26 +52,42 @@ class NpmBundle:
         if own is None or path not in own.files:
             raise FileNotFoundError(f"no module {name[:300]!r} in the packages of this isolate")
         text = own.files[path].decode("utf-8-sig", "replace")
-        if path.endswith(".json") or is_module(path, text, self._types(own, path)):
+        requiring = self._common[own.name].get(path)
+        if requiring is None:
             return text
-        if requires(text):
+        if requiring:
             raise ValueError(f"{path} is CommonJS, and requires other files while it runs")
         return wrapped(text)
-
-    def _types(self, own: Manifest, path: str) -> str:
-        """The `type` that the package.json nearest to a file says."""
-        folder = posixpath.dirname(path)
-        while folder:
-            content = own.files.get(f"{folder}/package.json")
-            if content is not None:
-                return str(tarball.manifest({"package.json": content}, own.name).get("type", ""))
-            folder = posixpath.dirname(folder)
-        return str(own.said.get("type", ""))
 
     def _split(self, name: str) -> tuple[Manifest | None, str]:
         """The package of a module, and its path in there."""
         owner, inside = package(name.removeprefix(ROOT)) if name.startswith(ROOT) else ("", "")
         return self._packages.get(owner), inside.removeprefix("./")
+
+
+def _common(of: Manifest) -> dict[str, bool]:
+    """The files of CommonJS, and whether they require others."""
+    found = {}
+    for path, content in of.files.items():
+        if not path.endswith(".json"):
+            text = content.decode("utf-8-sig", "replace")
+            if not is_module(path, text, _types(of, path)):
+                found[path] = requires(text)
+    return found
+
+
+def _types(of: Manifest, path: str) -> str:
+    """The `type` that the package.json nearest to a file says."""
+    folder = posixpath.dirname(path)
+    while folder:
+        content = of.files.get(f"{folder}/package.json")
+        if content is not None:
+            try:
+                return str(tarball.manifest({"package.json": content}, of.name).get("type", ""))
+            except BadTarball:  # packages have such files to test others with
+                return ""
+        folder = posixpath.dirname(folder)
+    return str(of.said.get("type", ""))
 
 
 def package(specifier: str) -> tuple[str, str]:

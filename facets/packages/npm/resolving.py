@@ -83,7 +83,7 @@ class Provider(AbstractProvider[Requirement, Candidate, str]):
             for one in known.every
             if one.version not in excluded and all(self._fits(one, each) for each in asked)
         ]
-        fits.sort(key=lambda one: (one.version != latest, one.deprecated))
+        fits.sort(key=lambda one: (one.deprecated, one.version != latest))
         return [Candidate(identifier, one) for one in fits]
 
     def is_satisfied_by(self, requirement: Requirement, candidate: Candidate) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from facets.isolates import native
+from facets.isolates import native, sweeping
 from facets.isolates.errors import LoadError
 from facets.isolates.wasm import compiling, modules
 from tests.isolates.wasm.conftest import Load, assembled
@@ -73,7 +73,7 @@ async def test_the_least_recently_used_goes_when_there_is_too_much(
     await load(ONE)
     [first] = cache.glob("raw-*.native")
     os.utime(first, (1, 1))
-    monkeypatch.setattr(compiling, "CACHED", first.stat().st_size)
+    monkeypatch.setattr(sweeping, "RAW", first.stat().st_size)
     session = await load(TWO)
 
     assert not first.exists()

@@ -85,6 +85,24 @@ export async function main(x) { return old.twice(x); }
     assert "npm:old/old.js:5" in caught.value.traceback
 
 
+async def test_the_nearest_package_json_says_what_the_files_of_a_folder_are(
+    registry: Registry, lead: Any
+) -> None:
+    registry.publish(
+        "pack",
+        files={
+            "index.js": "import old from './old/deep/a.js'; export default old.n;",
+            "old/package.json": '{"type": "commonjs"}',
+            "old/deep/a.js": "exports.n = 5;",
+            "test/package.json": "{",
+            "test/a.js": "",
+        },
+        main="index.js", type="module",
+    )  # fmt: skip
+    source = "import n from 'pack'; export async function main() { return n; }"
+    assert await lead.run(source, packages=["pack"]) == 5
+
+
 async def test_typescript_imports_packages_too(registry: Registry, lead: Any) -> None:
     registry.publish("pack", files={"index.js": "export const n = 7;"})
     source = """

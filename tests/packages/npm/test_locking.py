@@ -39,14 +39,16 @@ async def test_versions_are_chosen_as_npm_chooses_them(registry: Registry) -> No
         registry.publish("a", version)
     registry.publish("a", "3.0.0-beta.1", tag="next")
     registry.publish("old", "1.0.0")
-    registry.publish("old", "1.1.0", tag="other", said={"deprecated": "no more"})
+    registry.publish("old", "1.1.0", said={"deprecated": "no more"})
+    registry.publish("gone", "1.0.0", said={"deprecated": "no more"})
 
     assert await chosen("a") == ["a@2.0.0"]
     assert await chosen("a@^1.1") == ["a@1.10.0"]
     assert await chosen("a@1.2.x || 7") == ["a@1.2.0"]
     assert await chosen("a@next") == ["a@3.0.0-beta.1"]
     assert await chosen("a@*") == await chosen("a@>=1 <3") == ["a@2.0.0"]
-    assert await chosen("old@^1") == ["old@1.0.0"]
+    assert await chosen("old@^1") == await chosen("old") == ["old@1.0.0"]
+    assert await chosen("gone") == ["gone@1.0.0"]
 
 
 async def test_the_version_tagged_latest_comes_before_newer_ones(registry: Registry) -> None:

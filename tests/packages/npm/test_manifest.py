@@ -84,6 +84,8 @@ def test_internal_names_lead_to_files_and_to_other_packages() -> None:
         ("a.js", "const a=1;export{a as default};", "", True),
         ("a.js", "import*as a from'./b';", "commonjs", True),
         ("a.js", "import a,{b}from'./b';", "", True),
+        ("a.js", "import'./b'", "", True),
+        ("a.js", "/*! x */export{a}", "", True),
         ("a.js", "exports.a = 1; import('./b')", "", False),
         ("a.js", "const exportable = {}; exported.default = 1", "", False),
     ],
@@ -96,4 +98,5 @@ def test_a_file_is_an_es_module_by_ending_type_or_content(
 
 def test_a_file_that_requires_another_is_known_for_it() -> None:
     assert requires("var a = require('fs')")
-    assert not requires("var required = 1; acquire('x')")
+    assert requires("require ('fs')")
+    assert not requires("var required = 1; acquire('x'); a.require('x'); _require('x')")

@@ -1,0 +1,71 @@
+"""What every runtime must do, done on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+
+from actors.errors import ActorBroken
+from actors.host import Host
+from actors.ray.router import handle
+from actors.ray.runtime import RayRuntime
+from facets.testing.conformance import RuntimeConformance
+
+
+@pytest.fixture(scope="module")
+def root(ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("conformance") / "state"
+
+
+class TestRayRuntime(RuntimeConformance):
+    @pytest.fixture
+    async def runtime(self, root: Path) -> AsyncIterator[RayRuntime]:
+        async with RayRuntime(root, hosts=2) as runtime:
+            yield runtime
+            await on_hosts(runtime, wipe)
+
+    async def restart(self, runtime: Any) -> None:
+        await runtime.down()
+        await runtime.open()
+
+    async def crash(self, runtime: Any) -> None:
+        with suppress(RayActorError):
+            await on_hosts(runtime, lambda _: os._exit(9))
+        await runtime.close()
+        await runtime.open()
+
+    async def sleep(self, runtime: Any) -> None:
+        await on_hosts(runtime, sleep)
+
+
+async def on_hosts(runtime: RayRuntime, work: Callable[[Host], None]) -> None:
+    """Run a function on the loop of each host."""
+
+    def run(hosting: Any) -> None:
+        async def call() -> None:
+            work(hosting._runtime.host)
+
+        asyncio.run_coroutine_threadsafe(call(), hosting._runtime._host.loop).result()
+
+    handles = [handle(runtime.name, name) for name in ("host-0", "host-1")]
+    await asyncio.gather(*[one.__ray_call__.remote(run) for one in handles])
+
+
+def sleep(host: Host) -> None:
+    for activation in sorted(host.awake, key=lambda one: -one.node.depth):
+        activation.node.sleep()
+
+
+def wipe(host: Host) -> None:
+    for node in list(host.roots.values()):
+        node.abort(ActorBroken("the next test begins"))
+    for kind, name in host.store.catalogue.read("select kind, name from actors where parent = 0"):
+        if kind in host.classes:
+            host.store.root(kind, name).delete()
