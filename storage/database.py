@@ -41,13 +41,10 @@ class Database:
 
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
-        "_store",
-        "born", "charges", "commits",
-        "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
-        "kv", "limits", "marks",
-        "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
-        "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
-        "unkept",
+        "_store", "born", "charges", "commits", "deferred", "due", "generation", "has_file", "held",
+        "in_step", "kind", "kv", "limits", "marks", "migrations", "name", "next_due", "on_begin",
+        "owner", "pages", "parent", "path", "rescheduled", "row", "schedule", "sequence", "sql",
+        "told", "transaction_depth", "uid", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -451,8 +448,7 @@ class Database:
             self.pages = path.stat().st_size // PAGE_SIZE
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
-        elif self._reader.stale:
-            self._reader.reset()
+        self._reader.reset()
         self.has_file = True
         limits = self.limits if self.uid else CATALOGUE
         self._connection = Connection(path, self._reader, limits, self._store.disk.vfs)
@@ -485,8 +481,12 @@ class Database:
             if not self.held:
                 self.close()
 
-    def close(self, *, tidy: bool = True) -> None:
-        """Close the connection; an open step is undone. Without `tidy` that is still to be done."""
+    def close(self) -> None:
+        """Close the connection; an open step is undone."""
+        self._disconnect()
+        self.tidy()
+
+    def _disconnect(self) -> None:
         self.rollback()
         if self._connection is not None:
             self._connection.close()
@@ -494,8 +494,11 @@ class Database:
             self._store.connections.closed(self)
             if self._reader is not None and not self.marks and not self.unkept:
                 self._reader.stale = True
-                if tidy:
-                    self._reader.reset()
+
+    def tidy(self) -> None:
+        """Give back the room of a -wal that nobody needs any more. On any thread."""
+        if self._reader is not None:
+            self._reader.reset()
 
     @property
     def idle(self) -> bool:
@@ -548,9 +551,7 @@ class Database:
         return self.marks[-1].last - self.marks[0].first + 1 if self.marks else 0
 
     def backfill(self) -> None:
-        """Move every page from the -wal into the file; nothing is synced. Not in a step.
-
-        `tidy` is to follow some time."""
+        """Move every page from the -wal into the file, unsynced; `tidy` is left. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
@@ -558,12 +559,7 @@ class Database:
             self.marks = []
         finally:
             if not was_open:
-                self.close(tidy=False)
-
-    def tidy(self) -> None:
-        """Give back the room of a -wal that nobody needs any more. On any thread."""
-        if self._reader is not None:
-            self._reader.reset()
+                self._disconnect()
 
     @property
     def tree(self) -> int:
