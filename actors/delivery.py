@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from actors.deadline import deadline, outside_terms
@@ -67,17 +66,14 @@ def aside(database: Database) -> Iterator[Schedule]:
         database.on_begin = begin
 
 
-def finish(schedule: Schedule, number: int, now: int) -> None:
-    """A delivery of the timer is done: forget it, or go on to the next tick."""
-    entry = schedule.find(number)
-    if entry is None or entry.due is None:
-        return
+def finish(schedule: Schedule, entry: Entry, now: int) -> None:
+    """A delivery is done: forget the timer, or go on to its next tick. Nothing happens if it was
+    cancelled, replaced or moved on meanwhile."""
     rule = rule_of(entry.rule)
     if rule is None:
-        schedule.remove(number)
+        schedule.done(entry)
     else:
-        tick = rule.after(entry.planned, now)
-        schedule.put(entry._replace(due=tick, planned=tick, attempt=0, error=None))
+        schedule.tick(entry, rule.after(entry.planned, now))
 
 
 def fail(
@@ -98,19 +94,8 @@ def fail(
         schedule.put(found._replace(due=None))
     else:
         schedule.add(found._replace(name=None, due=None, rule=None))
-        finish(schedule, found.id, now)
+        finish(schedule, found, now)
     schedule.trim(limits.dead)
-
-
-def finisher(database: Database, entry: Entry, now: Callable[[], int]) -> Callable[[], None]:
-    """What a method's last step does besides."""
-    return partial(_finish, database, entry, now)
-
-
-def _finish(database: Database, entry: Entry, now: Callable[[], int]) -> None:
-    found = database.schedule.find(entry.id)
-    if found is not None and found.planned == entry.planned:
-        finish(database.schedule, entry.id, now())
 
 
 def _said(error: BaseException) -> str:

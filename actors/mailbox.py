@@ -1,7 +1,7 @@
-"""How many calls one actor begins in one turn of the event loop, and how many it has at all.
+"""How many calls one actor runs in one turn of the event loop, and how many it has at all.
 
 An actor that is called by thousands of tasks at once would otherwise run all of them before
-anything else gets its turn. Here the first calls of a turn begin at once, and the rest wait in
+anything else gets its turn. Here the first of a turn begin, or go on, at once, and the rest wait in
 their order for the next turns, while the calls of other actors go past them. A call costs one
 comparison for it: of how many have begun with how many may begin without asking.
 """
@@ -19,9 +19,20 @@ if TYPE_CHECKING:
     from actors.activation import Activation
 
 TURN = 256
-"""Calls that an actor begins in one turn of the loop."""
+"""Calls that an actor begins, or goes on with, in one turn of the loop."""
 MAILBOX = 10_000
 """Calls that an actor may have under way, if its class does not say."""
+
+
+def full(actor: str, waiting: int, limit: int) -> Busy:
+    """Why a call was refused."""
+    return Busy(
+        f"{actor} has {waiting} calls under way, and takes no more",
+        hint="try again later, or raise the bound: class X(Actor, mailbox=...)",
+        actor=actor,
+        waiting=waiting,
+        limit=limit,
+    )
 
 
 class Mailbox:
@@ -42,14 +53,12 @@ class Mailbox:
         `Busy` if the actor has as many calls as it may."""
         one = self._activation
         if one.calls > one.capacity:
-            raise Busy(
-                f"{one.id} has {one.capacity} calls under way, and takes no more",
-                hint="try again later, or raise the bound: class X(Actor, mailbox=...)",
-                actor=one.id,
-                waiting=one.calls - 1,
-                limit=one.capacity,
-            )
-        if self._waiting or one.begun > self._since + TURN:
+            raise full(one.id, one.calls - 1, one.capacity)
+        await self.turn()
+
+    async def turn(self) -> None:
+        """Return when the actor has a turn left for what counts as begun already."""
+        if self._waiting or self._activation.begun > self._since + TURN:
             await self._next_turn()
         else:
             self._allow()

@@ -31,7 +31,7 @@ class Node:
     __slots__ = (
         "__weakref__", "activation", "allowances", "children", "database", "depth", "ended",
         "failure", "host",
-        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping",
+        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,8 @@ class Node:
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
         self.stopping: asyncio.Task[None] | None = None
+        self.waiting = 0
+        """Calls that wait for the start."""
         self.incarnation = 0
         """Counts breaks; a stub of an earlier one answers with `ended`."""
         self.ended: BaseException | None = None

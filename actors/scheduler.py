@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors import delivery
+from actors.activation import Activation
 from actors.agenda import HEAD, Agenda
 from actors.errors import ActorBroken, FacetDeleted
 from actors.starts import OWN, found_again, keep_starts, kept_starts
@@ -28,7 +29,6 @@ from actors.ticks import SECOND
 from actors.turns import Turns
 
 if TYPE_CHECKING:
-    from actors.activation import Activation
     from actors.clock import Alarm
     from actors.host import Host
     from actors.node import Node
@@ -244,45 +244,38 @@ class Scheduler:
         return nullcontext() if hold is None else hold()
 
     async def _deliver(self, uid: int) -> None:
-        path = self._store.catalogue.path(uid)
-        if not path:
-            return
-        database = self._store.databases.at(path[-1])
-        if self._host.store.congested:
-            await self._host.gate.room()
-        entry = await self._first(database, uid)
-        if entry is None:
-            return
-        try:
-            target = await self._reach(path, database)
-        except Exception as error:
-            if self._host.refused is not None:
-                raise
-            await self._fail(database, uid, entry, error)
-            return
+        database = self._store.databases.live.get(uid)
+        target = None if database is None else _awake(database)
         if target is None:
-            return
+            target = await self._wake(uid)
+            if target is None:
+                return
+        if self._store.congested:
+            await self._host.gate.room()
         await target.admit(None)
-        entry = await self._first(database, uid, take=True)
+        entry = await self._take(target, uid)
         if entry is not None:
             await self._run(target, uid, entry)
 
-    async def _first(self, database: Database, uid: int, *, take: bool = False) -> Entry | None:
-        """The timer to deliver now, which is under way from now on if `take`; None if there is
-        none. The agenda hears what is next."""
+    async def _take(self, target: Activation, uid: int) -> Entry | None:
+        """The timer to deliver now, which is under way from now on; None if there is none. The
+        agenda hears what is next."""
+        database = target.database
         await delivery.quiet(database)
-        if database.uid != uid:
-            return None  # it was deleted, and another may have its place
+        if target.broken is not None:
+            raise target.reason()
         running = self._running.get(uid, ())
-        with delivery.aside(database) as schedule:
-            entry = schedule.first(running)
-            if entry is None or (entry.due or 0) > self._now() + EARLY:
-                self._come_again(database, uid, entry)
-                return None
-            if take:
-                self._running.setdefault(uid, set()).add(entry.id)
-                self._come_again(database, uid, schedule.first(self._running[uid]))
+        found = [*database.schedule.ahead(running), None, None]
+        entry = found[0]
+        if entry is None or not self._is_due(entry):
+            self._come_again(database, uid, entry)
+            return None
+        self._running.setdefault(uid, set()).add(entry.id)
+        self._come_again(database, uid, found[1])
         return entry
+
+    def _is_due(self, entry: Entry) -> bool:
+        return entry.due is not None and entry.due <= self._now() + EARLY
 
     def _come_again(self, database: Database, uid: int, entry: Entry | None) -> None:
         """Look after the actor again when this is due."""
@@ -296,7 +289,7 @@ class Scheduler:
         database = target.database
         self.arm()
         try:
-            done = delivery.finisher(database, entry, self._now)
+            done = partial(self._finish, database, entry)
             await delivery.run(target, uid, entry, done)
             if target.body.own_steps:
                 await delivery.quiet(database)
@@ -314,9 +307,10 @@ class Scheduler:
             self._delivered += 1
         finally:
             self._over(uid, entry.id)
-        if database.uid == uid:
-            await self._first(database, uid)  # when to come again
         await self._host.gate.passed(target.dependency, target.remote)
+
+    def _finish(self, database: Database, entry: Entry) -> None:
+        delivery.finish(database.schedule, entry, self._now())
 
     def _over(self, uid: int, number: int) -> None:
         running = self._running[uid]
@@ -333,6 +327,28 @@ class Scheduler:
             delivery.fail(schedule, uid, entry, error, self._now(), self._limits)
 
     # -- waking ---------------------------------------------------------------------------
+
+    async def _wake(self, uid: int) -> Activation | None:
+        """Wake an actor that has a timer due. That it cannot start is a failed delivery."""
+        path = self._store.catalogue.path(uid)
+        if not path:
+            return None
+        database = self._store.databases.at(path[-1])
+        await delivery.quiet(database)
+        if database.uid != uid:
+            return None  # it was deleted, and another may have its place
+        with delivery.aside(database) as schedule:
+            entry = next(iter(schedule.ahead(self._running.get(uid, ()))), None)
+        if entry is None or not self._is_due(entry):
+            self._come_again(database, uid, entry)
+            return None
+        try:
+            return await self._reach(path, database)
+        except Exception as error:
+            if self._host.refused is not None:
+                raise
+            await self._fail(database, uid, entry, error)
+            return None
 
     async def _reach(self, path: list[Row], database: Database) -> Activation | None:
         """Wake an actor, after all above it; None if it is not known what one of them runs."""
@@ -390,3 +406,11 @@ class Scheduler:
             await asyncio.wait(self._visits)
         if self._host.store.failed is None:
             self.agenda.correct()
+
+
+def _awake(database: Database) -> Activation | None:
+    """Who runs over a database."""
+    owner = database.owner
+    if isinstance(owner, Activation) and owner.node.activation is owner:
+        return owner if owner.database is database else None
+    return None

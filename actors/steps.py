@@ -148,6 +148,11 @@ class _Suspended:
             try:
                 value = yield waiting
                 resume = partial(coroutine.send, value)
+                # Going on is like a call that begins while another ends: both take a turn.
+                activation.ended += 1
+                begun = activation.begun = activation.begun + 1
+                if begun > activation.allowed:
+                    yield from activation.mailbox.turn().__await__()
             except BaseException as error:
                 resume = partial(coroutine.throw, error)
                 if held is not None and _is_for_later(error, held, self.task):

@@ -13,6 +13,7 @@ from actors.call import CURRENT, Call
 from actors.contract import parameters
 from actors.deadline import outside_terms
 from actors.errors import EffectInTransaction, NotCopyable
+from actors.mailbox import MAILBOX, full
 from actors.node import Node
 from actors.steps import Waiting
 from actors.streams import Stream, lend
@@ -316,4 +317,12 @@ async def _woken(method: Method) -> Activation:
     node = method._node
     if method._incarnation != node.incarnation and node.parent is not None:
         raise node.ended or asyncio.InvalidStateError(f"{node.id} has ended")
-    return node.activation or await node.wake()
+    if node.activation is not None:
+        return node.activation
+    if node.waiting >= MAILBOX:
+        raise full(node.id, node.waiting, MAILBOX)
+    node.waiting += 1
+    try:
+        return await node.wake()
+    finally:
+        node.waiting -= 1

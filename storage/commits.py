@@ -65,7 +65,8 @@ class Commits:
             raise
         for one in newborn:
             one.born = True
-        began(self._store, [one for one in added if one not in newborn], sequence)
+        if added:
+            began(self._store, [one for one in added if one not in newborn], sequence)
         for one in hastened:
             one.due = one.next_due
         for one, made in changes:

@@ -156,7 +156,7 @@ class Database:
         if connection is None or not connection.writes:
             return 0, 0
         pages: int = connection.own("pragma page_count")[0][0]
-        return (pages - self.pages) * PAGE_SIZE, int(not self.born)
+        return (pages - self.pages * self.born) * PAGE_SIZE, int(not self.born)
 
     def look(self) -> None:
         """Learn from the catalogue, once, whether there is state."""

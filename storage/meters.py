@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Charge = tuple["Database", str, float]
 """Of whom, on which meter, how much more."""
 _OWN = "create table if not exists _facets_meters(meter text primary key, spent) without rowid"
+_RESERVED = (
+    "create table if not exists _facets_reservations(id integer primary key, meter text, amount)"
+)
 _HAS_OWN = "select 1 from sqlite_schema where name = '_facets_meters'"
 _SPENT = "select spent from _facets_meters where meter = ?"
 _SUMS = (
@@ -28,19 +31,38 @@ _SUMS = (
 
 def spent_by(database: Database, meter: str) -> float:
     """What an actor spent itself, in all steps up to the newest, if that is undecided; else 0."""
-    if database.in_step:
-        database.run_own(_OWN)
-        rows = database.run_own(_SPENT, (meter,))
-    elif database.undecided and database.peek(_HAS_OWN):
-        rows = database.peek(_SPENT, (meter,))
-    else:
+    ask = database.run_own if database.in_step else database.peek
+    if not database.undecided or not ask(_HAS_OWN):
         return 0
+    rows = ask(_SPENT, (meter,))
     return rows[0][0] if rows else 0
 
 
 def spend(database: Database, meter: str, total: float) -> None:
     """What it spent is `total` from this step on."""
+    database.run_own(_OWN)
     database.run_own("insert or replace into _facets_meters values (?, ?)", (meter, total))
+
+
+def reserve(database: Database, number: int, meter: str, amount: float) -> None:
+    """Some of what was spent in this step is a reservation of this number."""
+    database.run_own(_RESERVED)
+    row = (number, meter, amount)
+    database.run_own("insert or replace into _facets_reservations values (?, ?, ?)", row)
+
+
+def release(database: Database, number: int) -> tuple[str, float] | None:
+    """A reservation is over: what it was; None if there is none, as its step was undone."""
+    database.run_own(_RESERVED)
+    query = "delete from _facets_reservations where id = ? returning meter, amount"
+    rows = database.run_own(query, (number,))
+    return rows[0] if rows else None
+
+
+def release_all(database: Database) -> None:
+    """Those of an incarnation that has ended: nobody can settle them."""
+    database.run_own(_RESERVED)
+    database.run_own("delete from _facets_reservations")
 
 
 def charge(catalogue: Catalogue, charges: Iterable[Charge]) -> None:
@@ -49,8 +71,8 @@ def charge(catalogue: Catalogue, charges: Iterable[Charge]) -> None:
     database.run_own(_SUMS)
     for one, meter, more in charges:
         database.run_own(
-            "insert into meters values (?, ?, ?)"
-            "on conflict do update set spent = spent + excluded.spent",
+            "insert into meters values (?, ?, max(0, ?3))"
+            "on conflict do update set spent = max(0, spent + ?3)",
             (one.take_uid(), meter, more),
         )
 

@@ -33,6 +33,7 @@ create table _facets_timers(
 _INDEX = "create index _facets_timers_due on _facets_timers(due) where due is not null"
 EXISTS = "select 1 from sqlite_schema where name = '_facets_timers'"
 NEXT = "select due from _facets_timers where due is not null order by due limit 1"
+_AHEAD = "where due is not null order by due, id limit ?"
 _COLUMNS = "id, name, due, planned, method, arguments, rule, retry, attempt, error"
 
 
@@ -129,11 +130,37 @@ class Schedule:
             )
             self._write(query, over)
 
-    def first(self, but: Collection[int] = ()) -> Entry | None:
-        """The next one to be delivered of those that are not among `but`."""
-        query = "where due is not null order by due, id limit ?"
-        found = [one for one in self._read(query, len(but) + 1) if one.id not in but]
+    def first(self) -> Entry | None:
+        """The next one to be delivered."""
+        found = self._read("where due is not null order by due, id limit 1")
         return found[0] if found else None
+
+    def ahead(self, but: Collection[int] = ()) -> list[Entry]:
+        """The next two to be delivered that are not among `but`; as of the newest commit if no
+        step is open, and then without one."""
+        database = self._database
+        if database.in_step or not self._ready:
+            rows = self._read(_AHEAD, len(but) + 2)
+        else:
+            query = f"select {_COLUMNS} from _facets_timers {_AHEAD}"  # noqa: S608
+            rows = [Entry(*row) for row in database.peek(query, (len(but) + 2,))]
+        return [one for one in rows if one.id not in but][:2]
+
+    def done(self, entry: Entry) -> bool:
+        """Remove a timer if it is still as it was when this delivery of it began; whether so."""
+        if not self._is_there():
+            return False
+        query = "delete from _facets_timers where id = ? and planned = ? and due is not null"
+        return bool(self._write(f"{query} returning id", entry.id, entry.planned))
+
+    def tick(self, entry: Entry, planned: int) -> None:
+        """Move a timer on to its next tick, under the same condition."""
+        if self._is_there():
+            query = (
+                "update _facets_timers set due = ?1, planned = ?1, attempt = 0, error = null "
+                "where id = ?2 and planned = ?3 and due is not null"
+            )
+            self._write(query, planned, entry.id, entry.planned)
 
     def next(self, connection: Connection) -> int | None:
         """When the first one is due, as the open transaction of this connection has it."""

@@ -80,7 +80,7 @@ class Admitting:
         """Count it in all allowances, or in none."""
         entered = self._node.allowances
         for one in entered:
-            one.admit()
+            one.admit(computes=self.own_steps)
         for one in entered:
             one.enter()
         return entered

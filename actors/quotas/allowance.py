@@ -77,9 +77,11 @@ class Allowance:
 
     # -- calls --------------------------------------------------------------------------
 
-    def admit(self) -> None:
-        """Raise if one more call is too much; nothing is counted yet."""
+    def admit(self, *, computes: bool) -> None:
+        """Raise if one more call is too much; nothing is counted yet. `computes`: in a sandbox."""
         quota = self.quota
+        if computes and quota.cpu is not None and self.cpu_left() <= 0:
+            raise self.no_cpu()
         if quota.concurrent is not None and self.calls >= quota.concurrent:
             raise self._crossed(ConcurrentQuota, "concurrent", self.calls, quota.concurrent, 1)
         if quota.rate is not None:
@@ -112,7 +114,7 @@ class Allowance:
         """The error of whoever wants some while none is left."""
         most = self.quota.cpu or 0.0
         over = -min(self.cpu_left(), 0.0)
-        wait = (over + most * 0.01) * CPU_WINDOW / most if most else math.inf
+        wait = (over + most * 0.1) * CPU_WINDOW / most if most else math.inf
         return self._crossed(CpuQuota, "cpu", most + over, most, 0, retry_after=wait)
 
     # -- storage ------------------------------------------------------------------------
@@ -179,7 +181,8 @@ class Allowance:
     def has_spent(self, meter: str, amount: float) -> None:
         """It was committed."""
         if self._read is not None:  # else it is part of what is read first
-            self._spent[meter] = self._spent.get(meter, 0) + amount
+            # Never below: of what is given back, some may have been spent before it was limited.
+            self._spent[meter] = max(0, self._spent.get(meter, 0) + amount)
 
     # -- telling ------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class RateQuota(QuotaExceeded):
 
 
 class CpuQuota(QuotaExceeded):
-    """Too much processor time of sandboxes. Field: `retry_after`, seconds until some is left."""
+    """Too much processor time of sandboxes. Field: `retry_after`, seconds until a tenth is left."""
 
     hint = "call again after `retry_after` seconds, or raise Quota(cpu=...)"
     retry_after: float

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from random import getrandbits
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from storage.meters import spend, spent_by
+from storage.meters import release, release_all, reserve, spend, spent_by
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -21,12 +22,14 @@ class Meters:
     that spends writes two databases in one record: its own, and the catalogue.
     """
 
-    __slots__ = ("_activation", "_before")
+    __slots__ = ("_activation", "_before", "_reservations")
 
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
         self._before: dict[str, float] = {}
         """Meters that the open step spent, with what was spent before it."""
+        self._reservations: set[int] = set()
+        """Numbers of those that can be settled."""
 
     def spend(self, meter: str, amount: float) -> None:
         """Spend some of it; `MeterQuota` if that is more than is left, and nothing is spent."""
@@ -49,6 +52,32 @@ class Meters:
         or an error half-way, nobody knows what was used, and a limit on money must not.
         """
         return Reservation(self, _name(meter), _amount(amount))
+
+    def hold(self, meter: str, amount: float) -> int:
+        """Spend it as a reservation, which has this number until the incarnation ends.
+
+        It is a row of the actor's own, so that one whose step was undone gives nothing back.
+        """
+        self._spend(_name(meter), _amount(amount))
+        database = self._activation.database
+        if not self._reservations:
+            release_all(database)
+        # No number is that of another incarnation, whose rows a restore may bring back.
+        number = getrandbits(53)
+        self._reservations.add(number)
+        reserve(database, number, meter, amount)
+        return number
+
+    def settle(self, number: int, meter: str, used: float) -> None:
+        """So much of that reservation was used."""
+        used = _amount(used)
+        if number not in self._reservations:
+            raise ValueError("there is no such reservation")
+        found = release(self._activation.database, number)
+        if found is not None and found[0] != meter:
+            raise ValueError(f"the reservation is one of {found[0]!r}")
+        self._spend(meter, used - (0 if found is None else found[1]))
+        self._reservations.discard(number)
 
     def _spend(self, meter: str, amount: float) -> None:
         held = [one for one in self._activation.node.allowances if meter in one.quota.meters]
@@ -97,18 +126,17 @@ class Meters:
 class Reservation:
     """Some of a meter, spent before it is known how much is used."""
 
-    __slots__ = ("_held", "_meter", "_meters", "amount")
+    __slots__ = ("_meter", "_meters", "_number", "amount")
 
     def __init__(self, meters: Meters, meter: str, amount: float) -> None:
         self._meters = meters
         self._meter = meter
-        self._held = False
+        self._number: int | None = None
         self.amount = amount
         """What of it is spent; what was used, once that is settled."""
 
     def __enter__(self) -> Reservation:
-        self._meters._spend(self._meter, self.amount)
-        self._held = True
+        self._number = self._meters.hold(self._meter, self.amount)
         return self
 
     def __exit__(
@@ -117,7 +145,7 @@ class Reservation:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._held = False
+        self._number = None
 
     def settle(self, used: float) -> None:
         """So much was used: the rest is given back, as part of this step. Inside the block, once.
@@ -125,10 +153,10 @@ class Reservation:
         More than was reserved is spent as well: `MeterQuota` if it is more than is left, and
         all of what was reserved stays spent.
         """
-        if not self._held:
+        if self._number is None:
             raise RuntimeError("a reservation is settled once, inside its block")
-        self._meters._spend(self._meter, _amount(used) - self.amount)
-        self._held, self.amount = False, used
+        self._meters.settle(self._number, self._meter, used)
+        self._number, self.amount = None, used
 
 
 def _name(meter: str) -> str:

@@ -33,7 +33,8 @@ class Quota:
     """Calls in a second; a second's worth of them, and always one, may come at once."""
     cpu: float | None = None
     """Seconds of processor time of sandboxes in a minute: what is used is forgiven steadily, so
-    that it is all there again after `CPU_WINDOW`. In memory; a new process begins with all."""
+    that it is all there again after `CPU_WINDOW`. When nothing is left, isolates that compute are
+    killed, and calls to others refused. In memory; a new process begins with all."""
     meters: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.fetching import Fetching
+from facets.isolates.metering import IsolateMeters
 from facets.isolates.nested import NestedFacets
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
@@ -45,6 +46,7 @@ class IsolateBody:
         self.contract: Contract
         self.own: Own | None = Own()
         NestedFacets(activation, code).offer(self.own)
+        self._meters = IsolateMeters(activation)
         self._timers = IsolateTimers(activation)
         self._timers.offer(self.own)
         isolate = code.isolate
@@ -162,6 +164,8 @@ class IsolateBody:
         """One storage operation of the guest's open step."""
         outer, self._activation.driven = self._activation.driven, True
         try:
+            if op == "meters":
+                return self._meters.operate(*args)
             if op == "timers":
                 return self._timers.operate(*args)
             return _OPERATIONS[op](self._activation.database, *args)

@@ -7,7 +7,8 @@
     t tuple   e set   f frozenset   d dict with other keys than strings   R Rows   w Row
     i large int (hex)   n nan, inf   c complex   D Decimal   u UUID   o record
     dt datetime   da date   ti time   td timedelta   N, F, S arrays (see `science.arrays`)
-    b bytes, B bytearray (attached, as latin-1)   s text over 4 KiB (attached)
+    b bytes, B bytearray (attached, if they are ASCII)   x bytes, X bytearray (attached, as base64:
+    UTF-8 of any others takes an interpreter ten times as long)   s text over 4 KiB (attached)
     r capability of the host   g export of the guest (both need a `References`; `grants`)
 
 An enum travels as its value, a subclass of a builtin as that builtin, a dataclass, struct or model
@@ -20,6 +21,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+from binascii import a2b_base64, b2a_base64
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -129,13 +131,13 @@ class Blob:
     def __init__(self, references: References | None = None, arrays: bool = False) -> None:
         self.arrays = arrays
         """Whether the other side knows arrays and data frames."""
-        self.parts: list[str] = []
+        self.parts: list[str | bytes] = []
         self.size = 0
         self.references = references
         """None where only data may cross."""
 
-    def attach(self, text: str, tag: str) -> dict[str, Any]:
-        """Append `text`; the tagged value that stands for it."""
+    def attach(self, text: str | bytes, tag: str) -> dict[str, Any]:
+        """Append text, or bytes of ASCII; the tagged value that stands for it."""
         at = self.size
         self.size += len(text)
         self.parts.append(text)
@@ -179,7 +181,8 @@ def pack(header: object, blob: Blob | None = None) -> bytes:
     data = raw(header)
     if blob is None or not blob.parts:
         return data
-    return b"".join((data, b"\n", "".join(blob.parts).encode()))
+    parts = [part if type(part) is bytes else part.encode() for part in blob.parts]  # type: ignore[union-attr]
+    return b"".join((data, b"\n", *parts))
 
 
 def unpack(
@@ -297,8 +300,21 @@ def _listed(tag: str) -> _Lower:
     return lambda v, blob, depth: {"$": [tag, _items(v, blob, depth)]}
 
 
-def _attached(tag: str) -> _Lower:
-    return lambda v, blob, depth: blob.attach(bytes(v).decode("latin-1"), tag)
+def _bytes(v: bytes, blob: Blob, depth: int) -> Any:
+    if v.isascii():
+        return blob.attach(v, "b")
+    return blob.attach(b2a_base64(v, newline=False), "x")
+
+
+def _bytearray(v: bytearray, blob: Blob, depth: int) -> Any:
+    if v.isascii():
+        return blob.attach(bytes(v), "B")
+    return blob.attach(b2a_base64(v, newline=False), "X")
+
+
+def _view(v: memoryview, blob: Blob, depth: int) -> Any:
+    data = v if v.c_contiguous else v.tobytes()
+    return blob.attach(b2a_base64(data, newline=False), "x")
 
 
 def _as(base: Callable[[Any], Any]) -> _Lower:
@@ -311,9 +327,9 @@ _LOWER: dict[type, _Lower] = {
     tuple: _listed("t"),
     set: _listed("e"),
     frozenset: _listed("f"),
-    bytes: _attached("b"),
-    bytearray: _attached("B"),
-    memoryview: _attached("b"),
+    bytes: _bytes,
+    bytearray: _bytearray,
+    memoryview: _view,
     dt.datetime: _tagged("dt", dt.datetime.isoformat),
     dt.date: _tagged("da", dt.date.isoformat),
     dt.time: _tagged("ti", dt.time.isoformat),
@@ -517,6 +533,8 @@ _LIFT: dict[str, Callable[[list[Any], Tail, int], Any]] = {
     "n": lambda x, blob, depth: float(x[1]),
     "b": lambda x, blob, depth: _span(x, blob).encode("latin-1"),
     "B": lambda x, blob, depth: bytearray(_span(x, blob), "latin-1"),
+    "x": lambda x, blob, depth: a2b_base64(_span(x, blob), strict_mode=True),
+    "X": lambda x, blob, depth: bytearray(a2b_base64(_span(x, blob), strict_mode=True)),
     "s": lambda x, blob, depth: _span(x, blob),
     "dt": lambda x, blob, depth: dt.datetime.fromisoformat(x[1]),
     "da": lambda x, blob, depth: dt.date.fromisoformat(x[1]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
 from actors.tasks import spawn
+from facets.isolates.cputime import check_cpu
 from facets.isolates.errors import IsolateClosed, IsolateDead, IsolateError
 from facets.isolates.fetching import Fetching
 from facets.isolates.limits import Limits
@@ -57,6 +58,7 @@ class Entrypoint:
         return call
 
     async def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        check_cpu(self._isolate.owner)
         session = await self._open()
         call = CURRENT.get()
         if call is not None:

@@ -20,6 +20,7 @@
             ├── HostMemoryLimit   it took too much of the host's memory
             ├── CpuLimit          it computed too long without a pause, or without a call
             │                     (TimeoutError)
+            ├── OutOfCpu          the quota of an actor it works for is used up (CpuQuota)
             ├── WallLimit         a call took too long (TimeoutError)
             ├── CallLimit         it made too many calls to the host
             ├── OutputLimit       a message it sent is too large
@@ -36,6 +37,7 @@ good health. `MemoryError` and `RecursionError` that the interpreter survives ar
 from __future__ import annotations
 
 from actors.errors import NotCopyable
+from actors.quotas.errors import CpuQuota
 from storage.errors import FacetsError
 
 
@@ -166,6 +168,11 @@ class GuestAborted(IsolateDead):
 
     Field: `trap`, what WebAssembly said.
     """
+
+
+class OutOfCpu(IsolateDead, CpuQuota):
+    """It computed while the quota of an actor that it works for was used up. A call that begins
+    then is refused with `CpuQuota`, and kills nothing."""
 
 
 class ProtocolViolation(IsolateDead):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 from facets.isolates.calling import Calls
 from facets.isolates.calls import Pending
 from facets.isolates.codec import MALFORMED, Blob, pack
+from facets.isolates.cputime import cpu_time
 from facets.isolates.deaths import too_long_behind, why_trapped
 from facets.isolates.errors import IsolateDead, ProtocolViolation
 from facets.isolates.exports import Exports
@@ -91,6 +92,7 @@ class Pump:
         self.instance, self.runner, self._clock, self._seat = mint(
             found, limits, oversight, self, lambda: self.post(["tick"])
         )
+        self.runner.budget = cpu_time(services.home)
         self._meter = oversight.meter
         self.calls = calls = Calls(self, limits.wall)
         self._inbox = Inbox()

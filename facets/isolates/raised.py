@@ -14,6 +14,7 @@ from typing import Any
 
 import actors.errors
 import storage.errors
+from actors.quotas import errors as quotas
 from facets.capabilities import errors as capabilities
 from facets.egress import errors as egress
 from facets.isolates.errors import GuestError, NotTransferable
@@ -51,6 +52,10 @@ _OURS: dict[str, type[Exception]] = {
         storage.errors.StorageError,
         storage.errors.TransactionAcrossAwait,
         actors.errors.ExclusiveReentered,
+        quotas.QuotaExceeded,
+        quotas.BytesQuota,
+        quotas.DatabasesQuota,
+        quotas.MeterQuota,
         capabilities.CapabilityError,
         capabilities.CapabilityDenied,
         capabilities.CapabilityRevoked,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OPERATIONS = frozenset({
     "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
-    "timers",
+    "timers", "meters",
 })  # fmt: skip
 FILE = "file"
 """Not storage and of no step: a question to `files`."""

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from facets.isolates.cputime import CpuTime
 from facets.isolates.deaths import too_long
 from facets.isolates.errors import IsolateDead
 from facets.isolates.instance import BOOT, Parked, Trapped
@@ -76,7 +77,7 @@ class Runner:
 
     __slots__ = (
         "_allowed", "_instance", "_last", "_limit", "_loop", "_on_thread", "_owner", "_stopped",
-        "_timer", "busy", "cpu",
+        "_timer", "budget", "busy", "cpu",
     )  # fmt: skip
 
     def __init__(self, instance: Fiber, owner: Owner, cpu: float) -> None:
@@ -86,6 +87,8 @@ class Runner:
         self._limit = cpu
         self.cpu = 0.0
         """Seconds that the guest has computed since it was minted."""
+        self.budget: CpuTime | None = None
+        """What its actor may use; None if it works for none."""
         self._last = cpu
         """What `cpu` may become before the uninterrupted stretch is too long."""
         self._allowed = SLICE
@@ -97,10 +100,26 @@ class Runner:
     def start(self, export: int, message: bytes) -> None:
         """Begin a call and run its first slice; it may be over when this returns."""
         self.busy = True
-        self._last = self.cpu + self._limit
+        if not self._allow():
+            self._owner.fell(self._too_long())
+            return
         self._allowed = LOADING if export == BOOT else SLICE
         self._instance.begin(export, message)
         self._advance()
+
+    def _allow(self) -> bool:
+        """A stretch begins: how long it may be; whether it may be at all."""
+        self._last = self.cpu + self._limit
+        if self.budget is None:
+            return True
+        left = self.budget.left(self.cpu)
+        self._last = min(self._last, self.cpu + left)
+        return left > 0
+
+    def _too_long(self) -> IsolateDead:
+        if self.budget is not None and self.budget.left(self.cpu) <= 0:
+            return self.budget.over() or too_long(self._limit)
+        return too_long(self._limit)
 
     def stop(self) -> None:
         """Kill: free the instance as soon as nothing runs in it. Idempotent."""
@@ -148,6 +167,8 @@ class Runner:
             self._owner.fell(instance.fault or error)
             return
         self.busy = False
+        if self.budget is not None:
+            self.budget.left(self.cpu)
         self._owner.finished(answer)
 
     def _unpark(self) -> bool:
@@ -157,7 +178,7 @@ class Runner:
         if parked is None:
             return True
         if parked.message is None:
-            self._last = self.cpu + self._limit
+            self._allow()
             self._timer = self._loop.call_later(max(0.0, min(parked.seconds, 1e8)), self._woken)
             return False
         try:
@@ -170,7 +191,7 @@ class Runner:
         if self._stopped:
             return False
         if answer is None:
-            self._last = self.cpu + self._limit
+            self._allow()
             return False
         instance.resume(answer)
         return True
@@ -196,7 +217,7 @@ class Runner:
         if self._stopped:
             self._instance.close()
         elif self.cpu > self._last:
-            self._owner.fell(too_long(self._limit))
+            self._owner.fell(self._too_long())
         elif self._instance.parked is not None:
             if self._unpark():
                 self._advance()

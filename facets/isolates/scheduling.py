@@ -34,7 +34,10 @@ class IsolateTimers:
         if verb == "done":
             (number,) = args
             now = round(self._activation.node.host.clock.now() * SECOND)
-            finish(self._activation.database.schedule, number, now)
+            schedule = self._activation.database.schedule
+            entry = schedule.find(number)
+            if entry is not None:
+                finish(schedule, entry, now)
             return None
         if verb in ADDING:
             when, method, given, named = args

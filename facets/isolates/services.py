@@ -70,6 +70,10 @@ class Services(Protocol):
                           ["cancel", [id or name], {}]   ["revive" "forget", [id], {}]    bool
                           ["list" "dead", [], {}]      [[a Timer's fields ..]]
                           ["done", [id], {}]           None; what the last step of its delivery says
+            meters        ["spend", meter, amount]     None
+                          ["left", meter]              a number; None for infinite
+                          ["hold", meter, amount]      the number of the reservation
+                          ["settle", number, meter, used]   None
             begin, release, rollback_to   []           None; a savepoint, innermost first
         """
 

@@ -84,6 +84,28 @@ async def test_a_full_mailbox_refuses_at_once_and_says_how_full(
     assert [await small.passed() for _ in range(10)] == [1] * 10
 
 
+async def test_calls_that_wait_for_a_start_are_bounded_too(
+    runtime: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = asyncio.Event()
+
+    class Late(Echo):
+        async def on_start(self) -> None:
+            await ready.wait()
+
+    monkeypatch.setattr("actors.stub.MAILBOX", 5)
+    late = runtime.get(Late, "a")
+    waiting = [asyncio.create_task(late.echo(i)) for i in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy):
+        await late.echo(5)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    waiting[0] = asyncio.create_task(late.echo(0))
+    ready.set()
+    assert await asyncio.gather(*waiting) == list(range(5))
+
+
 async def test_calls_that_end_make_room_without_end(runtime: LocalRuntime) -> None:
     class One(Echo, mailbox=1):
         pass
@@ -115,6 +137,34 @@ async def test_a_hot_actor_begins_so_many_calls_in_a_turn_while_others_go_on(
     await asyncio.gather(*others, *crowd)
 
     assert max(order.index(f"cool {i}") for i in range(5)) <= TURN + 5
+    assert order.count("hot") == 10 * TURN
+
+
+async def test_calls_of_a_hot_actor_that_all_may_go_on_take_turns_as_well(
+    runtime: LocalRuntime,
+) -> None:
+    hot, cool = runtime.get(Door, "hot"), runtime.get(Echo, "cool")
+    await cool.echo(0)
+    order: list[str] = []
+
+    async def passed() -> None:
+        await hot.passed()
+        order.append("hot")
+
+    async def cool_calls() -> None:
+        for _ in range(5):
+            order.append(str(await cool.echo("cool")))
+            await asyncio.sleep(0)
+
+    crowd = [asyncio.create_task(passed()) for _ in range(10 * TURN)]
+    while runtime.stats().calls < 10 * TURN:
+        await asyncio.sleep(0)
+    await hot.open()
+    await asyncio.gather(cool_calls(), *crowd)
+
+    between = [order[: at + 1].count("hot") for at, name in enumerate(order) if name == "cool"]
+    assert len(between) == 5
+    assert between[-1] <= 6 * TURN
     assert order.count("hot") == 10 * TURN
 
 

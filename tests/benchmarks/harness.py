@@ -124,7 +124,18 @@ def run_all(
 
     `started` hears the name of each as it begins.
     """
-    from tests.benchmarks import cluster, growth, isolates, ladder, live, memory, rpc, storage  # noqa: F401
+    from tests.benchmarks import (  # noqa: F401
+        cluster,
+        growth,
+        isolates,
+        ladder,
+        live,
+        memory,
+        rpc,
+        storage,
+        timers,
+        trees,
+    )
     from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
 
     results: list[Result | Skipped] = []

@@ -17,6 +17,7 @@ from typing import Any, final
 from actors.errors import NoSuchMethod, NotCallable
 from facets.isolates.calls import MethodInfo, Pending
 from facets.isolates.code import Code
+from facets.isolates.cputime import cpu_time
 from facets.isolates.deaths import again, too_late
 from facets.isolates.errors import CpuLimit, GuestAborted, IsolateClosed, IsolateDead, LoadError
 from facets.isolates.instance import BOOT, PUMP, Trapped
@@ -60,6 +61,7 @@ class WasmSession:
         self._seat = oversight.seat(limits)
         self._guest = Guest(found.engine, limits.memory, limits.output)
         self._runner = Runner(self._guest, self, limits.cpu)
+        self._runner.budget = cpu_time(services.home)
         self._meter = oversight.meter
         if self._meter is not None:
             self._meter.runner = self._runner

@@ -38,7 +38,8 @@ const TREE = {
   EgressError: ["EgressDenied", "EgressTimeout", "EgressFailed", "EgressTooLarge", "EgressBudget"],
   EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
   ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable", "BadTimer",
-    "TimerLimit"],
+    "TimerLimit", "QuotaExceeded"],
+  QuotaExceeded: ["MeterQuota", "BytesQuota", "DatabasesQuota"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };

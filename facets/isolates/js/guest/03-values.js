@@ -164,7 +164,7 @@ const record = (v, proto, blob, depth, path) => {
   return '{"$":["o",' + quote(name) + ",{" + text + "}]}";
 };
 
-const bytes = (v, blob) => blob.attach(toLatin(encode64(v)), "b");
+const bytes = (v, blob) => blob.attach(encode64(v), "x");
 const view = (v) => new Bytes(bufferOf(v), offsetOf(v), sizeOf(v));
 const MAKERS = new Table();
 const maker = (type, make) => mapSet(MAKERS, type.prototype, make);
@@ -276,6 +276,8 @@ const LIFT = {
   n: (x) => (x[1] === "nan" ? NaN : x[1] === "inf" ? Infinity : x[1] === "-inf" ? -Infinity : +x[1]),
   b: (x) => fromBase64(fromLatin(span(x))),
   B: (x) => fromBase64(fromLatin(span(x))),
+  x: (x) => fromBase64(span(x)),
+  X: (x) => fromBase64(span(x)),
   s: span,
   dt: (x) => new Moment(matches(/[+-]\d\d:\d\d$|Z$/, x[1]) ? x[1] : x[1] + "Z"),
   da: kept((x) => x[1]),

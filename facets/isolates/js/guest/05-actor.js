@@ -1,6 +1,6 @@
 // The base class of actors, and sections that calls enter one at a time.
 const RESERVED = ["id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers",
-  "facets", "isolates", "exclusive", "transaction", "durability"];
+  "facets", "isolates", "meters", "exclusive", "transaction", "durability"];
 let attributes = null;
 let lock = null;
 
@@ -18,6 +18,7 @@ class Actor {
   get fs() { return fs; }
   get facets() { return children; }
   get timers() { return later; }
+  get meters() { return meters; }
   // A savepoint: undone if the function throws. It may not wait.
   transaction(work) { return transaction(work); }
   // Run an async function when no other call is in such a section.

@@ -42,7 +42,9 @@ const received = (tagged) => {
   // Nothing here may refer to the proxy, or counting references alone would not free it.
   const get = (_target, name, self) => {
     if (name === "toString") return () => text;
-    if (name === asyncIterator && about.kind === "stream") return () => items_(self_(), record, "", []);
+    if (about.kind === "stream") {
+      return name === asyncIterator ? () => items_(self_(), record, "", []) : undefined;
+    }
     if (typeof name !== "string" || name[0] === "_") return undefined;
     if (name === "then" || name === "toJSON") return undefined;
     return (...args) => use(self, record, name, args);

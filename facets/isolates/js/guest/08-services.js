@@ -116,6 +116,28 @@ const later = freeze({
   },
 });
 
+// -- meters ----------------------------------------------------------------------------------------
+
+const metersNow = (verb, args) => {
+  const blob = new Blob();
+  let parts = quote(verb);
+  for (let i = 0; i < args.length; i++) parts += "," + stored(args[i], blob, "meters");
+  return operate("meters", parts, blob);
+};
+// What this actor spends, under its own quota and all those above it.
+const meters = freeze({
+  __proto__: null,
+  // Spend some of it; MeterQuota if that is more than is left.
+  spend: (meter, amount) => metersNow("spend", [meter, amount]),
+  // What may still be spent; Infinity without a limit.
+  left: (meter) => metersNow("left", [meter]) ?? Infinity,
+  // For what is known only afterwards: all of it is spent until `settle(used)` gives back the rest.
+  reserve: (meter, amount) => {
+    const number = metersNow("hold", [meter, amount]);
+    return freeze({ __proto__: null, settle: (used) => metersNow("settle", [number, meter, used]) });
+  },
+});
+
 // -- requests --------------------------------------------------------------------------------------
 
 // Headers by name in any case, in order. What is repeated is joined with ", ".

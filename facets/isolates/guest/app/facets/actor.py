@@ -3,12 +3,13 @@
 from facets.children import Facets
 from facets.exclusive import Exclusive
 from facets.files import Files
+from facets.meters import Meters
 from facets.storage import Kv, Sql, transaction
 from facets.timers import Timers
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
-    "isolates", "exclusive", "transaction", "durability",
+    "isolates", "meters", "exclusive", "transaction", "durability",
 })  # fmt: skip
 
 
@@ -22,6 +23,7 @@ class Actor:
     sql = Sql()
     kv = Kv()
     fs = Files()
+    meters = Meters()
     facets = Facets()
 
     def __init_subclass__(cls, *, kind=None, **kwargs):

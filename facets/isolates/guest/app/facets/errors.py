@@ -241,6 +241,22 @@ class TimerLimit(ActorError):
     """A timer is over a limit. Fields: `limit`, its name, and `most`."""
 
 
+class QuotaExceeded(ActorError):
+    """More than a quota allows. Fields: `owner`, `quota`, `limit`, `used`, `asked`."""
+
+
+class MeterQuota(QuotaExceeded):
+    """More of a meter would be spent than may be."""
+
+
+class BytesQuota(QuotaExceeded, StorageFull):
+    """The databases would take too many bytes; the step was undone."""
+
+
+class DatabasesQuota(QuotaExceeded, StorageFull):
+    """Too many actors would have a database; the step was undone."""
+
+
 class ExclusiveReentered(FacetsError, RuntimeError):
     """A call chain entered an exclusive section that it already holds."""
 

@@ -7,6 +7,7 @@ import decimal
 import enum
 import json
 import uuid
+from binascii import a2b_base64, b2a_base64
 
 from facets.errors import NotTransferable
 from facets.rows import Row, Rows, row_type
@@ -189,8 +190,15 @@ def _list(tag):
     return lambda v, blob, depth: {"$": [tag, _items(v, blob, depth)]}
 
 
-def _bytes(tag):
-    return lambda v, blob, depth: blob.attach(bytes(v).decode("latin-1"), tag)
+def _bytes(ascii, coded):
+    def attach(v, blob, depth):
+        if type(v) is memoryview:
+            v = bytes(v)
+        if v.isascii():
+            return blob.attach(v.decode("ascii"), ascii)
+        return blob.attach(b2a_base64(v, newline=False).decode("ascii"), coded)
+
+    return attach
 
 
 _LOWER = {
@@ -199,9 +207,9 @@ _LOWER = {
     tuple: _list("t"),
     set: _list("e"),
     frozenset: _list("f"),
-    bytes: _bytes("b"),
-    bytearray: _bytes("B"),
-    memoryview: _bytes("b"),
+    bytes: _bytes("b", "x"),
+    bytearray: _bytes("B", "X"),
+    memoryview: _bytes("b", "x"),
     datetime.datetime: _tagged("dt", datetime.datetime.isoformat),
     datetime.date: _tagged("da", datetime.date.isoformat),
     datetime.time: _tagged("ti", datetime.time.isoformat),
@@ -328,6 +336,8 @@ _LIFT = {
     "n": lambda x, blob: float(x[1]),
     "b": lambda x, blob: _span(x, blob).encode("latin-1"),
     "B": lambda x, blob: bytearray(_span(x, blob), "latin-1"),
+    "x": lambda x, blob: a2b_base64(_span(x, blob)),
+    "X": lambda x, blob: bytearray(a2b_base64(_span(x, blob))),
     "s": _span,
     "dt": lambda x, blob: datetime.datetime.fromisoformat(x[1]),
     "da": lambda x, blob: datetime.date.fromisoformat(x[1]),
