@@ -256,14 +256,14 @@ def plant(root: Path, first: int, last: int) -> None:
     layout.path(0).with_name("catalogue.db-wal").unlink(missing_ok=True)
     catalogue = apsw.Connection(str(layout.path(0)))
     model = "select uid, (select kind from actors where parent = 0) from actors where file limit 1"
-    uid, kind = catalogue.execute(model).fetchone()
+    ((uid, kind),) = catalogue.execute(model)
     image = layout.path(uid).read_bytes()
     row = "insert into actors(parent, kind, name, file) values (?, ?, ?, ?) returning uid"
     with catalogue:
         for number in range(first, last):
-            (above,) = catalogue.execute(row, (0, kind, f"trunk {number}", 0)).fetchone()
+            ((above,),) = catalogue.execute(row, (0, kind, f"trunk {number}", 0))
             for name in range(BELOW):
-                (uid,) = catalogue.execute(row, (above, "", str(name), 1)).fetchone()
+                ((uid,),) = catalogue.execute(row, (above, "", str(name), 1))
                 layout.path(uid).parent.mkdir(exist_ok=True)
                 layout.path(uid).write_bytes(image)
     catalogue.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
