@@ -12,7 +12,7 @@ from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
 from actors.mailbox import MAILBOX, TURN, Mailbox
 from actors.quotas import charging
-from actors.quotas.allowance import admit_calls, hold
+from actors.quotas.allowance import enforce, hold
 from actors.shared import check_writing
 from actors.steps import _Suspended
 from actors.tracing import Traced
@@ -130,7 +130,7 @@ class Activation:
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
         self.database.owner = self
-        admit_calls(self)
+        enforce(self)
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""

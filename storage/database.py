@@ -43,8 +43,8 @@ class Database:
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
         "_store", "born", "charges", "commits", "deferred", "due", "generation", "has_file", "held",
         "in_step", "kind", "kv", "limits", "marks", "migrations", "name", "next_due", "on_begin",
-        "owner", "pages", "parent", "path", "rescheduled", "row", "schedule", "sequence", "sql",
-        "told", "transaction_depth", "uid", "unkept",
+        "owner", "pages", "parent", "path", "rescheduled", "row", "schedule", "sequence",
+        "spills", "sql", "told", "transaction_depth", "uid", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -67,6 +67,8 @@ class Database:
         """What this database may hold, and one statement do; `limit` changes it."""
         self.charges: Sequence[Charge] = ()
         """What the commit that is being made adds to the catalogue's sums of meters."""
+        self.spills = True
+        """Large files may leave it for the object store, where nobody counts them."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""
@@ -144,11 +146,9 @@ class Database:
     def size(self) -> int:
         """Bytes of the database; 0 without one, and before its first commit."""
         self.look()
-        if not self.born:
-            return 0
-        if not self.pages and self.path is not None and self.path.exists():
+        if self.born and not self.pages and self.path is not None and self.path.exists():
             self.pages = self.path.stat().st_size // PAGE_SIZE
-        return self.pages * PAGE_SIZE
+        return self.pages * PAGE_SIZE if self.born else 0
 
     def growth(self) -> tuple[int, int]:
         """Bytes that the open step adds to the database, and 1 if it is its first commit."""
