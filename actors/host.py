@@ -339,6 +339,12 @@ class Host:
                 slept += 1
         return slept
 
+    def rest(self, activation: Activation) -> None:
+        """Put an actor to sleep now, unless it or one below it is in use."""
+        node = activation.node
+        if node.activation is activation and not activation.busy and not _has_awake(node):
+            node.sleep()
+
     def _schedule_sweep(self) -> None:
         """Rounds follow each other closely only while somebody is awake."""
         if self._timer is not None:
