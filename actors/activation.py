@@ -12,9 +12,10 @@ from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
 from actors.mailbox import MAILBOX, TURN, Mailbox
 from actors.quotas import charging
-from actors.quotas.allowance import admit_calls, hold
+from actors.quotas.allowance import enforce, hold
 from actors.shared import check_writing
 from actors.steps import _Suspended
+from actors.tracing import Traced
 from storage.errors import FacetsError, StorageError, TransactionAcrossAwait
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class Activation:
 
     def bind(self, body: Body) -> None:
         """Give the activation its body; from here its steps reach the database."""
-        self.body = body
+        tracer = self.node.host.tracer
+        self.body = body if tracer is None else Traced(body, tracer)
         self.replicated = self.node.host.replicates(body.contract.durability)
         if self.replicated:
             self.remote = self.database.sequence
@@ -128,7 +130,7 @@ class Activation:
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
         self.database.owner = self
-        admit_calls(self)
+        enforce(self)
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""

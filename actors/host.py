@@ -28,6 +28,7 @@ from actors.node import Node
 from actors.quotas.quota import Quota
 from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
+from actors.tracing import find_tracer
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
@@ -99,6 +100,7 @@ class Host:
         self.loop = asyncio.get_running_loop()
         self.options = options
         self.clock = options.clock
+        self.tracer = find_tracer()
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
@@ -336,6 +338,12 @@ class Host:
                 activation.node.sleep()
                 slept += 1
         return slept
+
+    def rest(self, activation: Activation) -> None:
+        """Put an actor to sleep now, unless it or one below it is in use."""
+        node = activation.node
+        if node.activation is activation and not activation.busy and not _has_awake(node):
+            node.sleep()
 
     def _schedule_sweep(self) -> None:
         """Rounds follow each other closely only while somebody is awake."""

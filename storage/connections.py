@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def busy(self) -> Iterator[Database]:
+        """Those with something written that is neither kept nor undone."""
+        return (one for one in self._open.values() if one.in_step or one.deferred)
 
     def create(self, path: Path) -> None:
         """A new file; whatever a dead process left under that name is replaced."""

@@ -46,8 +46,8 @@ class Database:
         "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
         "kv", "limits", "marks",
         "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
-        "rescheduled", "row", "schedule", "sequence", "sql", "told", "transaction_depth", "uid",
-        "unkept",
+        "rescheduled", "row", "schedule", "sequence", "spills", "sql", "told", "transaction_depth",
+        "uid", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -70,6 +70,8 @@ class Database:
         """What this database may hold, and one statement do; `limit` changes it."""
         self.charges: Sequence[Charge] = ()
         """What the commit that is being made adds to the catalogue's sums of meters."""
+        self.spills = True
+        """Large files may leave it for the object store, where nobody counts them."""
         self.in_step = False
         self.transaction_depth = 0
         """Open `with transaction():` blocks."""

@@ -111,6 +111,11 @@ class Graft:
         if self._made:
             sync_folders(store.disk, self._made)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Bytes of the files that `work` made, and how many there are."""
+        return sum([path.stat().st_size for path in self._made]), len(self._made)
+
     def finish(self) -> int:
         """Put the subtree in place; the sequence of the record that says so."""
         try:

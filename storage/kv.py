@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from storage.errors import NotStorable
+from storage.errors import NotStorable, ResultTooLarge
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -21,6 +21,11 @@ _DELETE = "delete from _facets_kv where key = ? returning 1"
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 _LAST = 0x10FFFF
+_CONTAINER = 72
+"""Bytes of memory that an empty list or dict takes; encoded, it is one byte."""
+_MARKS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
+"""What such a byte may be. Others are, too, in texts and bytes."""
+_FEW = 1000
 
 
 class Kv(MutableMapping[str, Any]):
@@ -32,8 +37,8 @@ class Kv(MutableMapping[str, Any]):
 
     Writes belong to the current step like those of `sql`. Every method that writes changes all it
     was asked to, or nothing. A key or value that cannot be kept is `NotStorable`, one over the
-    limit `ValueTooLarge`. What reads many keys at once (`list`, iteration) is under the limits of
-    a statement: `TooManyRows`, `ResultTooLarge`.
+    limit `ValueTooLarge`. What reads many keys at once (`list`, `get_many`, iteration) is under the
+    limits of a statement: `TooManyRows`, `ResultTooLarge`.
     """
 
     __slots__ = ("_database", "_ready")
@@ -95,12 +100,22 @@ class Kv(MutableMapping[str, Any]):
         query = f"select key, value from _facets_kv where {' and '.join(conditions)} order by key"  # noqa: S608
         query += " desc" if reverse else ""
         rows = self._read(query + " limit ?", (*values, -1 if limit is None else limit))
-        return [(row[0], _decode(row[1])) for row in rows]
+        return builtins.list(self._decoded(rows))
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of those keys that are there."""
-        found = {key: self._read(_SELECT, (_key(key),)) for key in keys}
-        return {key: _decode(rows[0][0]) for key, rows in found.items() if rows}
+        found = ((key, self._read(_SELECT, (_key(key),))) for key in dict.fromkeys(keys))
+        return dict(self._decoded((key, rows[0][0]) for key, rows in found if rows))
+
+    def _decoded(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, Any]]:
+        """Keys and values, which together take no more memory than rows may."""
+        limit = room = self._database.limits.result
+        for key, raw in rows:
+            value = _decode(raw)
+            room -= len(raw) + _CONTAINER * _containers(raw, value, room // _CONTAINER)
+            if room < 0:
+                raise ResultTooLarge(f"the values take more than {limit} bytes", limit=limit)
+            yield key, value
 
     def update(self, values: Any = (), /, **named: Any) -> None:
         """Set several keys; all of them can be kept, or none is changed."""
@@ -145,6 +160,22 @@ class Kv(MutableMapping[str, Any]):
         if not self._is_ready():
             self._database.run_own(_TABLE)
             self._ready = True
+
+
+def _containers(raw: bytes, value: Any, most: int) -> int:
+    """How many lists and dicts there are in a value, counted if they may matter, up to `most`."""
+    possible = len(raw) - len(raw.translate(None, _MARKS))
+    if possible <= _FEW:
+        return possible
+    found, waiting = 0, [value]
+    while waiting and found <= most:
+        one = waiting.pop()
+        if type(one) is dict:
+            one = [*one.values()]
+        if type(one) is list:
+            found += 1
+            waiting += [x for x in one if type(x) is list or type(x) is dict]
+    return found
 
 
 def _key(key: object) -> str:

@@ -27,7 +27,8 @@ def move(store: Store, database: Database, above: Database | None, kind: str, na
     `NoState` if it was never written, `NameTaken` if there is somebody, `BelowItself`.
     """
     target = check_move(store, database, above, kind, name)
-    if any(one.in_step or one.deferred for one in database.family()):
+    # Not all below it that are in memory, which may be many: only few have a step open.
+    if any(one is database for busy in store.connections.busy() for one in ancestry(busy)):
         raise StorageError(
             f"{database.name!r} cannot be moved while a step of it, or below it, is open"
         )

@@ -143,7 +143,11 @@ class Allowance:
         quota = self.quota
         if quota.bytes is not None and growth > 0 and self.bytes + growth > quota.bytes:
             raise self._crossed(BytesQuota, "bytes", self.bytes, quota.bytes, growth)
-        if quota.databases is not None and newborn and self.databases + newborn > quota.databases:
+        if (
+            quota.databases is not None
+            and newborn > 0
+            and self.databases + newborn > quota.databases
+        ):
             raise self._crossed(
                 DatabasesQuota, "databases", self.databases, quota.databases, newborn
             )
@@ -252,7 +256,7 @@ def _inherit(node: Node, own: tuple[Allowance, ...]) -> None:
     above = () if node.parent is None else node.parent.allowances
     node.allowances = (*own, *above)
     if node.activation is not None:
-        admit_calls(node.activation)
+        enforce(node.activation)
     for child in list(node.children.values()):
         _inherit(child, tuple([one for one in child.allowances if one.node is child]))
 
@@ -262,10 +266,33 @@ def usage(node: Node) -> dict[str, Usage]:
     return next((one.usage() for one in node.allowances if one.node is node), {})
 
 
-def admit_calls(activation: Activation) -> None:
-    """Have the calls of an activation counted, if an allowance holds for it."""
-    if activation.node.allowances and type(activation.body) is not Admitting:
-        activation.body = Admitting(activation.body, activation.node)
+def enforce(activation: Activation) -> None:
+    """Have the calls of an activation counted, and its files, if an allowance holds for it."""
+    allowances = activation.node.allowances
+    activation.database.spills = True
+    if allowances:
+        activation.database.spills = all(one.quota.bytes is None for one in allowances)
+        if type(activation.body) is not Admitting:
+            activation.body = Admitting(activation.body, activation.node)
+
+
+def check_room(place: Node, size: int, count: int) -> None:
+    """Raise if so many bytes and databases are too much in the place of a node and all below."""
+    held = () if place.parent is None else place.parent.allowances
+    if held:
+        old, fewer = sizes(place.host.store, place.database)
+        for one in held:
+            one.check_storage(size - old, count - fewer)
+
+
+def check_arrival(node: Node, above: Node) -> None:
+    """Raise if a node and all below it are too much for a place that it is to be moved to."""
+    leaves = () if node.parent is None else node.parent.allowances
+    held = [one for one in above.allowances if one not in leaves]
+    if held:
+        arriving = sizes(node.host.store, node.database)
+        for one in held:
+            one.check_storage(*arriving)
 
 
 def _same(one: float, other: float) -> bool:

@@ -126,9 +126,18 @@ class References(Protocol):
 class Blob:
     """The attachments of one frame."""
 
-    __slots__ = ("arrays", "parts", "references", "size")
+    __slots__ = ("arrays", "left", "parts", "pause", "references", "size")
 
-    def __init__(self, references: References | None = None, arrays: bool = False) -> None:
+    def __init__(
+        self,
+        references: References | None = None,
+        arrays: bool = False,
+        pause: Callable[[], None] | None = None,
+        left: int = 0,
+    ) -> None:
+        self.left = left
+        """Containers to lower before `pause` is called, again and again; if 0, it never is."""
+        self.pause = pause
         self.arrays = arrays
         """Whether the other side knows arrays and data frames."""
         self.parts: list[str | bytes] = []
@@ -244,6 +253,9 @@ def _lower(v: Any, blob: Blob, depth: int) -> Any:
     if kind in _SINGLE:
         return v
     make = _LOWER.get(kind) or _other(v)
+    blob.left -= 1
+    if not blob.left:
+        _pause(blob)
     if depth >= MAX_DEPTH:
         raise _Refused(f"nested deeper than {MAX_DEPTH}")
     return make(v, blob, depth + 1)
@@ -251,7 +263,11 @@ def _lower(v: Any, blob: Blob, depth: int) -> Any:
 
 def _items(v: Iterable[Any], blob: Blob, depth: int) -> list[Any]:
     return [
-        x if (t := type(x)) in _SINGLE or (t is str and len(x) <= LONG) else _lower(x, blob, depth)
+        x
+        if (t := type(x)) in _SINGLE
+        or (t is int and -SAFE < x < SAFE)
+        or (t is str and len(x) <= LONG)
+        else _lower(x, blob, depth)
         for x in v
     ]
 
@@ -440,7 +456,7 @@ def _lift(v: Any, blob: Tail, depth: int) -> Any:
     return _LIFT[tagged[0]](tagged, blob, depth + 1)
 
 
-def _pause(blob: Tail) -> None:
+def _pause(blob: Blob | Tail) -> None:
     blob.left = PAUSE
     if blob.pause is not None:
         blob.pause()

@@ -101,7 +101,9 @@ class Pump:
         self.grants = grants = Grants(exports, services.own, services.giver)
         self._reader = Reader(grants, limits.host)
         self.waiting = Waiting(grants, services, limits.output, self.runner.answer)
-        self.steps = Steps(services, actor, calls.lost, files, grants, self._own, self._wait_own)
+        self.steps = Steps(
+            services, actor, calls.lost, files, grants, self._own, self._wait_own, self._late
+        )
         self.serving = Serving(self, grants, services, limits.output)
         self._hearer = Hearing(
             calls, self.serving, self.steps, grants, self._clock, limits, self._meter
@@ -225,6 +227,15 @@ class Pump:
             return
         if answer is not None:
             self.runner.answer(answer)
+
+    def _late(self, make: Callable[[Callable[[], None]], bytes]) -> None:
+        """The answer to an operation is long: it is made on the thread as well."""
+        self._aside = Aside(make, self._made)
+
+    def _made(self, aside: Aside) -> None:
+        if self.dead is None:
+            self.runner.cpu += aside.seconds
+            self.runner.answer(aside.result())
 
     def finished(self, answer: bytes) -> None:
         """The pump returned. Its step is committed before it is heard."""

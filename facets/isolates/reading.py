@@ -97,7 +97,7 @@ def _lift_message(message: list[Any], tail: Tail) -> None:
 
 
 class Aside:
-    """Something that is read on a thread. `then` is called on the loop when it is over."""
+    """Something that is read or made on a thread. `then` is called on the loop when it is over."""
 
     __slots__ = ("_loop", "_outcome", "_read", "over", "seconds")
 

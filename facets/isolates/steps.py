@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from facets.isolates.codec import Blob, References, lower, pack
+from facets.isolates.codec import PAUSE, Blob, References, lower, pack
 from facets.isolates.errors import CallLimit, IsolateDead, NotTransferable, ProtocolViolation
 from facets.isolates.files import Answers
 from facets.isolates.reading import FILE, Operation
@@ -19,6 +19,9 @@ from facets.isolates.services import Services
 from storage.errors import FacetsError
 
 OwnCall = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], Any]
+SHORT = 4096
+"""Containers in a result of storage that are made ready on the loop; more take milliseconds."""
+Late = Callable[[Callable[[Callable[[], None]], bytes]], None]
 Wait = Callable[[int, str, "tuple[Any, ...]", "dict[str, Any]"], "bytes | None"]
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -27,8 +30,8 @@ class Steps:
     """The open step of one isolate."""
 
     __slots__ = (
-        "_calls", "_failed", "_files", "_open", "_own", "_references", "_services", "_stores",
-        "_wait", "allowed", "lost", "served",
+        "_calls", "_failed", "_files", "_late", "_open", "_own", "_references", "_services",
+        "_stores", "_wait", "allowed", "lost", "served",
     )  # fmt: skip
 
     def __init__(
@@ -40,11 +43,14 @@ class Steps:
         references: References | None = None,
         own: OwnCall | None = None,
         wait: Wait | None = None,
+        late: Late | None = None,
     ) -> None:
         self._services = services
         self._references = references
         self._own = own
         """Runs one of the runtime's own services for a call of this number."""
+        self._late = late
+        """Makes an answer that is long somewhere else, and gives it to the guest."""
         self._wait = wait
         """Begins one that takes time; its answer, if it is there at once."""
         self._stores = stores
@@ -77,11 +83,20 @@ class Steps:
             if op == FILE:
                 return pack([True, lower(self._files.serve(args), blob, op)], blob)
             self._enter(step, call)
-            return pack([True, lower(self._services.storage(op, args), blob, op)], blob)
+            return self._packed(op, self._services.storage(op, args))
         except IsolateDead:
             raise
         except Exception as error:
             return _refusal(error)
+
+    def _packed(self, op: str, value: object) -> bytes | None:
+        if self._late is None:
+            return _packed(op, value, Blob())
+        try:
+            return _packed(op, value, Blob(pause=_stop, left=SHORT))
+        except _Long:  # it is nobody else's, and only data: it can be read on any thread
+            self._late(lambda pause: _packed_or_refused(op, value, pause))
+            return None
 
     def _serve_own(self, call: int, args: list[Any]) -> bytes | None:
         name, positional, named = _service(args)
@@ -140,6 +155,25 @@ class Steps:
             self._open = None
             self._calls = set()
             self._services.rollback()
+
+
+class _Long(Exception):
+    pass
+
+
+def _stop() -> None:
+    raise _Long
+
+
+def _packed(op: str, value: object, blob: Blob) -> bytes:
+    return pack([True, lower(value, blob, op)], blob)
+
+
+def _packed_or_refused(op: str, value: object, pause: Callable[[], None]) -> bytes:
+    try:
+        return _packed(op, value, Blob(pause=pause, left=PAUSE))
+    except NotTransferable as error:
+        return _refusal(error)
 
 
 def _service(args: list[Any]) -> tuple[str, tuple[Any, ...], dict[str, Any]]:

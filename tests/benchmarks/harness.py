@@ -134,6 +134,7 @@ def run_all(
         rpc,
         storage,
         timers,
+        trees,
     )
     from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
 

@@ -41,6 +41,10 @@ class Tool(Actor):
         self.kv["before"] = 1
         self.kv["much"] = much()
         self.kv["after"] = 1
+    async def read(self): return len(self.kv["much"])
+    async def refused(self):
+        try: self.kv["much"]
+        except BaseException as error: return type(error).__name__
     async def service(self, cap): return await asyncio.gather(cap(much()), cap(2), cap(much()))
     async def lie(self):
         capabilities._current[0]._calls.out.append('["ok",7,[' + "[]," * 100_000 + '{"$":[]}]]')
@@ -113,6 +117,32 @@ async def test_the_loop_and_other_isolates_go_on_while_a_message_is_read(
         assert result == (COUNT if what == "argument" else [(i,) for i in range(COUNT)])
     assert threading.get_ident() not in held.threads
     assert held.pauses > COUNT // PAUSE
+
+
+async def test_they_go_on_while_a_long_result_of_storage_is_made_ready(
+    start: Open, owner: Owner, held: Held
+) -> None:
+    owner._kv_set("much", [(i,) for i in range(COUNT)])
+    session, other = await start(TOOL), await start(TOOL, services=Owner())
+    call = asyncio.ensure_future(session.call("read"))
+    await held.reading()
+
+    assert await other.call("small") == "small"
+    assert not call.done()
+    held.go_on.set()
+    assert await call == COUNT
+    assert threading.get_ident() not in held.threads
+    assert held.pauses >= COUNT // PAUSE
+    assert owner.events == ["kv", "commit"]
+
+
+async def test_a_long_result_that_cannot_cross_is_refused_as_a_short_one_is(
+    start: Open, owner: Owner
+) -> None:
+    owner._kv_set("much", [*([()] * COUNT), Owner])
+    session = await start(TOOL)
+
+    assert await session.call("refused") == "NotStorable"
 
 
 async def test_a_step_with_a_long_operation_in_it_is_one_commit(

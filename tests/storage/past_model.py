@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from storage import Store
-from storage.clone import clone
+from storage.clone import PastClone, clone
 from storage.compact import Compaction
 from storage.database import Database
 from storage.errors import BookmarkGone, NoState, StorageError
@@ -200,6 +200,28 @@ class Past:
             return made
 
         self._start(Started(clone(self.store, self.database(source), onto), target, after))
+
+    def start_past_clone(self, source: Place, target: Place, at: int) -> None:
+        mark, then = self.marks[at]
+        life, onto = self.state[source].life, self.database(target)
+        stood = next((one for one, actor in then.items() if actor.life == life), None)
+        if stood is None:
+            return
+        copied = subtree(then, stood)
+
+        def after(now: State) -> State | None:
+            target = self.where(onto)
+            if target is None:
+                return None
+            made = without(now, target)
+            for end in range(1, len(target)):
+                made.setdefault(target[:end], Actor(next(self.lives), None))
+            for place, one in copied.items():
+                made[target + place[len(stood) :]] = Actor(next(self.lives), one.rows)
+            return made
+
+        job = PastClone(self.store, self.database(source), onto, mark)
+        self._start(Started(job, target, after))
 
     def start_compact(self, place: Place) -> None:
         actor = self.state[place]

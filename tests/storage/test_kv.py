@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from storage import Database, StorageLimits, Store
-from storage.errors import NotStorable, TooManyRows, ValueTooLarge
+from storage.errors import NotStorable, ResultTooLarge, TooManyRows, ValueTooLarge
 from tests.storage.scratch import scratch
 
 # Few letters, so that prefixes meet; among them the ends of each length of UTF-8.
@@ -432,3 +432,28 @@ class Mapping(RuleBasedStateMachine):
 
 TestMapping = Mapping.TestCase
 TestMapping.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize("read", ["list", "get_many"])
+@pytest.mark.parametrize("value", [[[]] * 5000, [{}] * 5000, [{"a": [[]]}] * 2000, b"x" * 150_000])
+def test_many_values_are_read_only_if_there_is_memory_for_them(
+    database: Database, read: str, value: Any
+) -> None:
+    database.limit(StorageLimits(result=1 << 20))
+    keys = [f"k{i}" for i in range(8)]
+    database.kv.update(dict.fromkeys(keys, value))
+    database.commit()
+    reading = database.kv.list if read == "list" else lambda: database.kv.get_many(keys)
+
+    with pytest.raises(ResultTooLarge):
+        reading()
+    assert database.kv["k7"] == value
+    assert len(database.kv.list(limit=1)) == 1
+
+
+def test_text_takes_no_more_memory_than_it_has_bytes(database: Database) -> None:
+    database.limit(StorageLimits(result=1 << 20))
+    texts = {f"k{i}": chr(0x410 + i) * 50_000 for i in range(8)}
+    database.kv.update(texts)
+
+    assert dict(database.kv.list()) == database.kv.get_many(texts) == texts

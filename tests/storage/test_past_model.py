@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.storage.past_model import FAR, Past, Place, below
 from tests.storage.scratch import scratch
 
 PLACES: list[Place] = [("a",), ("b",), ("a", "x"), ("a", "y"), ("a", "x", "p"), ("b", "x")]
-JOBS = ["clone", "compact", "restore"]
+JOBS = ["clone", "past clone", "compact", "restore"]
 SIZES = st.sampled_from([10, 3000, 9000])
 DEATHS = st.sampled_from([0, 1, 2, 3, 5, 8, 12, 20, FAR])
 RECOVERIES = st.sampled_from([FAR, FAR, 1, 3, 6, 10])
@@ -30,6 +31,10 @@ def _small_segments() -> Any:
         patch.setattr("storage.segment.STEP", 64 << 10)
         patch.setattr("storage.journal.STEP", 64 << 10)
         yield
+
+
+def at_most(sized: Sized) -> st.SearchStrategy[int]:
+    return st.integers(0, len(sized) - 1)
 
 
 class Lives(RuleBasedStateMachine):
@@ -74,14 +79,18 @@ class Lives(RuleBasedStateMachine):
             there = [one for one in free if not below(one, place)]
             if there:
                 past.move(place, data.draw(st.sampled_from(there)))
+        elif act == "past clone" and alive and past.marks and len(past.state) < 25:
+            source, target = self.one(data), data.draw(st.sampled_from(PLACES))
+            if source != target:
+                past.start_past_clone(source, target, data.draw(at_most(past.marks)))
         elif act == "compact" and alive:
             place = self.one(data)
             if past.state[place].rows is not None:
                 past.start_compact(place)
         elif act == "restore" and alive and past.marks:
-            past.start_restore(self.one(data), data.draw(st.integers(0, len(past.marks) - 1)))
+            past.start_restore(self.one(data), data.draw(at_most(past.marks)))
         elif act in ("finish", "cancel") and past.jobs:
-            getattr(past, act)(data.draw(st.integers(0, len(past.jobs) - 1)))
+            getattr(past, act)(data.draw(at_most(past.jobs)))
 
     @rule(data=st.data(), act=st.sampled_from(["put", "put", "delete", "move", "mark", "run"]))
     def write(self, data: st.DataObject, act: str) -> None:
