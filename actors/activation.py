@@ -12,7 +12,7 @@ from actors.errors import ActorBroken
 from actors.exclusive import Exclusive
 from actors.mailbox import MAILBOX, TURN, Mailbox
 from actors.quotas import charging
-from actors.quotas.allowance import admit_calls, hold
+from actors.quotas.allowance import enforce, hold
 from actors.shared import check_writing
 from actors.steps import _Suspended
 from actors.tracing import Traced
@@ -36,8 +36,8 @@ class Activation:
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
         "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "lanes", "lent",
-        "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen", "start",
-        "suspended", "transaction",
+        "looked", "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen",
+        "start", "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -73,6 +73,8 @@ class Activation:
         self.lent = 0
         """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()
+        self.looked = False
+        """A shared method ran."""
         self.reading = 0
         """Shared methods under way."""
         self.broken: BaseException | None = None
@@ -130,7 +132,7 @@ class Activation:
         self.database.migrations = body.contract.migrations
         self.database.on_begin = self.begin
         self.database.owner = self
-        admit_calls(self)
+        enforce(self)
 
     def begin(self) -> None:
         """Called by the database before a step's transaction opens."""

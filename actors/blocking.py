@@ -23,6 +23,7 @@ from storage.files.resolver import register_resolver
 if TYPE_CHECKING:
     from actors.local import LocalRuntime
     from actors.stat import ActorStat
+    from storage.diff import Difference
 
 _END = object()
 
@@ -93,6 +94,16 @@ class BlockingRuntime:
         """Copy an actor and all its facets over another, as of now or of a bookmark."""
         self.run(partial(self._runtime.clone, at=at), cls, source, target)
 
+    def diff(
+        self, cls: type[Actor], name: str, other: str | None = None, **moments: str
+    ) -> Iterator[Difference]:
+        """What differs between two actors or two moments (see `LocalRuntime.diff`)."""
+
+        async def begin() -> Any:
+            return self._runtime.diff(cls, name, other, **moments)
+
+        yield from self.iterate(begin)
+
     def restore(self, cls: type[Actor], name: str, bookmark: str) -> str:
         """Put an actor and all its facets back; the bookmark that leads back."""
         return self.run(self._runtime.restore, cls, name, bookmark)  # type: ignore[no-any-return]
@@ -133,6 +144,19 @@ class BlockingRuntime:
             return await self._runtime.host.on_files(kind, name, method, *args, **kwargs)
 
         return self.run(call)
+
+    def iterate(self, begin: Callable[[], Coroutine[Any, Any, Any]]) -> Iterator[Any]:
+        """The items of an asynchronous generator that is made on the loop's thread."""
+
+        async def following(items: Any) -> Any:
+            return await anext(items, _END)
+
+        items = self.run(begin)
+        try:
+            while (item := self.run(following, items)) is not _END:
+                yield item
+        finally:
+            self.run(items.aclose)
 
     def run(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
         """Run a coroutine function on the loop's thread; its result."""
@@ -192,15 +216,7 @@ class BlockingStub:
         async def begin() -> Any:
             return aiter(getattr(self._stub, method)(*args, **kwargs))
 
-        async def following(items: Any) -> Any:
-            return await anext(items, _END)
-
-        items = self._runtime.run(begin)
-        try:
-            while (item := self._runtime.run(following, items)) is not _END:
-                yield item
-        finally:
-            self._runtime.run(items.aclose)
+        yield from self._runtime.iterate(begin)
 
     def __repr__(self) -> str:
         return repr(self._stub)

@@ -8,6 +8,7 @@ from actors.call import CURRENT
 from actors.errors import DepthExceeded, OtherRuntime
 from actors.names import MAX_DEPTH, check_name, facet_id, root_id
 from actors.node import Node, moved
+from actors.quotas.allowance import check_arrival
 from actors.stub import Stub
 from actors.transaction import refuse
 from storage.errors import NameTaken
@@ -32,6 +33,8 @@ def move_node(node: Node, above: Node | None, kind: str, name: str) -> int:
     if there is not None and there is not node and _is_awake(there):
         raise NameTaken(f"{there.id} is running", name=name)
     check_move(host.store, node.database, place, kind, name)
+    if above is not None:
+        check_arrival(node, above)
     to = root_id(kind, name) if above is None else facet_id(above.id, name)
     node.leave(moved(node.id, to))
     sequence = move(host.store, node.database, place, kind, name)

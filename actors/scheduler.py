@@ -235,8 +235,9 @@ class Scheduler:
             except Exception as error:
                 if self._closed or self._host.refused is not None:
                     return  # what is due is so again when the directory is opened
-                self.agenda.expect(uid, self._now() + AGAIN * SECOND)
-                if not isinstance(error, ActorBroken):
+                broken = isinstance(error, ActorBroken)  # it ended meanwhile: the next one, soon
+                self.agenda.expect(uid, self._now() + (0 if broken else AGAIN * SECOND))
+                if not broken:
                     raise
 
     def _hold(self) -> AbstractContextManager[Any]:
@@ -245,17 +246,19 @@ class Scheduler:
 
     async def _deliver(self, uid: int) -> None:
         database = self._store.databases.live.get(uid)
-        target = None if database is None else _awake(database)
+        awake = None if database is None else _awake(database)
+        target = awake or await self._wake(uid)
         if target is None:
-            target = await self._wake(uid)
-            if target is None:
-                return
+            return
         if self._store.congested:
             await self._host.gate.room()
         await target.admit(None)
         entry = await self._take(target, uid)
         if entry is not None:
             await self._run(target, uid, entry)
+            if awake is None and len(self._turns) >= self._limits.concurrent:
+                # So many are due that they cannot all stay awake until they are idle.
+                self._host.rest(target)
 
     async def _take(self, target: Activation, uid: int) -> Entry | None:
         """The timer to deliver now, which is under way from now on; None if there is none. The

@@ -42,8 +42,8 @@ class ActorStat:
     """What it ended by, if it is broken."""
     calls: int
     """In progress, or waiting to begin."""
-    served: int
-    """Calls that began."""
+    turns: int
+    """How often its code was entered: for a call, or when one went on after it had waited."""
     errors: int
     """Methods and tasks that raised."""
     commits: int
@@ -94,7 +94,7 @@ def stat(node: Node, *, below: bool = False, rows: bool = False) -> ActorStat:
         code=None if activation is None else activation.start.code.label,
         failure=node.failure,
         calls=0 if activation is None else activation.calls,
-        served=0 if activation is None else activation.begun,
+        turns=0 if activation is None else activation.begun,
         errors=0 if activation is None else activation.errors,
         commits=database.commits,
         size=database.size(),

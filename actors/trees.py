@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.call import CURRENT
 from actors.errors import ActorBroken, ActorRestored
+from actors.quotas.allowance import check_room
 from actors.transaction import refuse
 from storage.errors import StorageError
 
@@ -175,6 +176,7 @@ async def _put(target: Node, graft: Graft | PastClone) -> None:
     with host.job():
         try:
             await host.aside(graft.work)
+            check_room(target, *graft.size)
             target.abort(ActorBroken(f"{target.id} was replaced"))
         except BaseException:
             graft.cancel()

@@ -237,6 +237,11 @@ class Catalogue:
         """Actors of `other` came below those of `home`; part of the open step."""
         self.database.run_own("insert or ignore into links values (?, ?)", (home, other))
 
+    def unlink(self, home: int) -> list[int]:
+        """Nobody looks into this history any more; those it led to. Part of the open step."""
+        query = "delete from links where home = ? returning other"
+        return [row[0] for row in self.database.run_own(query, (home,))]
+
     def linked(self, home: int) -> list[int]:
         """All histories with a part in the past of this one, itself among them."""
         return [row[0] for row in self.read(LINKED, home)]

@@ -83,6 +83,12 @@ class PastClone:
         self._graft = Graft(self._store, target, scions)
         self._graft.work()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Bytes of the files that `work` made, and how many there are."""
+        assert self._graft is not None  # noqa: S101 - `work` comes first
+        return self._graft.size
+
     def finish(self) -> int:
         """Put it in place; the sequence of the record that says so."""
         assert self._graft is not None  # noqa: S101 - `work` comes first

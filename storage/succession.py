@@ -46,8 +46,15 @@ def homes_of(store: Store, rows: Sequence[Row]) -> dict[int, int]:
 
 
 def over(store: Store, homes: Iterable[int]) -> list[int]:
-    """Histories that nobody needs any more, now that a whole tree with part in these is gone."""
-    return [home for home in sorted(set(homes)) if store.catalogue.is_over(home)]
+    """Histories that nobody needs any more, now that a whole tree with part in these is gone; part
+    of the catalogue's open step, which forgets what they led to."""
+    waiting, found = sorted(set(homes)), list[int]()
+    while waiting:
+        home = waiting.pop()
+        if home not in found and store.catalogue.is_over(home):
+            found.append(home)
+            waiting += store.catalogue.unlink(home)  # nobody else may have led to those
+    return found
 
 
 def replaced(
@@ -61,7 +68,8 @@ def replaced(
     """Record `sequence` put `new` in the place of `old`; `homes` says whose histories they are in.
     Files that nobody has any more are removed when the record is durable and history has what they
     held. Histories that are `forgotten` go as well."""
-    for home in dict.fromkeys(homes[row.uid] for row in (*(row for row, _ in old), *new)):
+    parts = (homes[row.uid] for row in (*(row for row, _ in old), *new))
+    for home in dict.fromkeys((*parts, *forgotten)):
         ends = [one for one in old if homes[one[0].uid] == home]
         begins = [row for row in new if homes[row.uid] == home]
         mark = bookmark(store.epoch, sequence, now())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.node import Node
     from actors.quotas.meters import Meters
+    from storage import Database
 
 
 class Usage(NamedTuple):
@@ -143,13 +146,17 @@ class Allowance:
         quota = self.quota
         if quota.bytes is not None and growth > 0 and self.bytes + growth > quota.bytes:
             raise self._crossed(BytesQuota, "bytes", self.bytes, quota.bytes, growth)
-        if quota.databases is not None and newborn and self.databases + newborn > quota.databases:
+        if (
+            quota.databases is not None
+            and newborn > 0
+            and self.databases + newborn > quota.databases
+        ):
             raise self._crossed(
                 DatabasesQuota, "databases", self.databases, quota.databases, newborn
             )
 
     def stored(self, growth: int, newborn: int) -> None:
-        """It was committed."""
+        """So much more was committed, by whomever: the runtime writes to databases as well."""
         if self._counted is not None:
             self._bytes += growth
             self._databases += newborn
@@ -245,14 +252,30 @@ def hold(node: Node, quota: Quota | None) -> None:
     else:
         own.quota = quota
         held = (own,)
+    host = node.host
+    host.allowances.pop(node.database, None)
+    for one in held:
+        host.allowances[node.database] = one
+        host.store.commits.on_growth = partial(_grown, host.allowances)
     _inherit(node, held)
+
+
+def _grown(
+    allowances: Mapping[Database, Allowance], database: Database, growth: int, newborn: int
+) -> None:
+    above: Database | None = database
+    while above is not None:
+        held = allowances.get(above)
+        if held is not None:
+            held.stored(growth, newborn)
+        above = above.parent
 
 
 def _inherit(node: Node, own: tuple[Allowance, ...]) -> None:
     above = () if node.parent is None else node.parent.allowances
     node.allowances = (*own, *above)
     if node.activation is not None:
-        admit_calls(node.activation)
+        enforce(node.activation)
     for child in list(node.children.values()):
         _inherit(child, tuple([one for one in child.allowances if one.node is child]))
 
@@ -262,10 +285,33 @@ def usage(node: Node) -> dict[str, Usage]:
     return next((one.usage() for one in node.allowances if one.node is node), {})
 
 
-def admit_calls(activation: Activation) -> None:
-    """Have the calls of an activation counted, if an allowance holds for it."""
-    if activation.node.allowances and type(activation.body) is not Admitting:
-        activation.body = Admitting(activation.body, activation.node)
+def enforce(activation: Activation) -> None:
+    """Have the calls of an activation counted, and its files, if an allowance holds for it."""
+    allowances = activation.node.allowances
+    activation.database.spills = True
+    if allowances:
+        activation.database.spills = all(one.quota.bytes is None for one in allowances)
+        if type(activation.body) is not Admitting:
+            activation.body = Admitting(activation.body, activation.node)
+
+
+def check_room(place: Node, size: int, count: int) -> None:
+    """Raise if so many bytes and databases are too much in the place of a node and all below."""
+    held = () if place.parent is None else place.parent.allowances
+    if held:
+        old, fewer = sizes(place.host.store, place.database)
+        for one in held:
+            one.check_storage(size - old, count - fewer)
+
+
+def check_arrival(node: Node, above: Node) -> None:
+    """Raise if a node and all below it are too much for a place that it is to be moved to."""
+    leaves = () if node.parent is None else node.parent.allowances
+    held = [one for one in above.allowances if one not in leaves]
+    if held:
+        arriving = sizes(node.host.store, node.database)
+        for one in held:
+            one.check_storage(*arriving)
 
 
 def _same(one: float, other: float) -> bool:

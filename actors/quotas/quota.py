@@ -24,7 +24,9 @@ class Quota:
     """
 
     bytes: int | None = None
-    """Of all databases. Looked at when a step that makes one larger is committed."""
+    """Of all databases. Looked at when a step that makes one larger is committed, and when a
+    clone, an import or a move brings some. Files of an actor with such a quota stay in its
+    database, however large, and so they count."""
     databases: int | None = None
     """Actors that have ever written, the owner included."""
     concurrent: int | None = None

@@ -58,8 +58,8 @@ class Chunks:
 
     @property
     def spills(self) -> bool:
-        """Whether there is a store for large contents."""
-        return self._objects is not None
+        """Whether large contents go to a store of their own."""
+        return self._objects is not None and self._tables.database.spills
 
     def intern(self, data: Buffer, *, as_object: bool) -> int:
         """The number of the chunk with this content, which is kept if it is new.

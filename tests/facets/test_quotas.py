@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -175,6 +176,84 @@ async def test_a_facet_cannot_give_more_than_it_has(runtime: LocalRuntime) -> No
         with pytest.raises(BytesQuota) as caught:
             await one.hand(150_000)
         assert caught.value.owner == "Lead:a/one"
+
+    await run(runtime, story)
+
+
+async def test_large_files_count(runtime: LocalRuntime) -> None:
+    class Keeper(Worker, kind="Keeper"):
+        async def write(self, size: int) -> None:
+            self.fs.write("/large", Random(size).randbytes(size))
+
+        async def stream(self, size: int) -> None:
+            async def pieces() -> Any:
+                for n in range(size >> 16):
+                    yield Random(n).randbytes(1 << 16)
+
+            await self.fs.write_stream("/streamed", pieces())
+
+    async def story(lead: Lead) -> None:
+        one = lead.facets.get("one", Start(Keeper, quota=Quota(bytes=6 << 20)))
+        for method in ("write", "stream"):
+            await getattr(one, method)(2 << 20)
+            with pytest.raises(BytesQuota):
+                await getattr(one, method)(12 << 20)
+            assert 2 << 20 <= lead.facets.stat("one").usage["bytes"].used <= 6 << 20
+
+    await run(runtime, story)
+
+
+async def test_what_is_written_without_the_actor_counts_as_well(state: Path) -> None:
+    async with LocalRuntime(state, quota=Quota(bytes=200_000)) as runtime:
+        one = runtime.get(Worker, "a")
+        await one.keep(10_000)
+        before = runtime.host.root(Worker, "a").allowances[0].bytes
+        await runtime.host.on_files("Worker", "a", "write", "/x", Random(0).randbytes(100_000))
+        assert runtime.host.root(Worker, "a").allowances[0].bytes > before + 100_000
+        with pytest.raises(BytesQuota):
+            await one.split("b", "keep", 90_000)
+
+
+async def test_what_a_clone_an_import_or_a_move_brings_counts(
+    runtime: LocalRuntime, tmp_path: Path
+) -> None:
+    class Copier(Worker, kind="Copier"):
+        async def clone(self, source: str, target: str) -> None:
+            await self.facets.clone(source, target)
+
+        async def bring(self, path: str) -> None:
+            await self.facets.import_("imported", path)
+
+        async def names(self) -> list[str]:
+            return self.facets.list()
+
+    async def story(lead: Lead) -> None:
+        quota = Quota(bytes=250_000, databases=3)
+        one = lead.facets.get("one", Start(Copier, quota=quota))
+        await one.split("a", "keep", 100_000)
+        await one.clone("a", "b")
+        with pytest.raises(BytesQuota):
+            await one.clone("a", "c")
+        await one.clone("a", "b")
+        await lead.facets.get("outside", Worker).keep(100_000)
+        await lead.facets.export("outside", tmp_path / "file")
+        with pytest.raises(BytesQuota):
+            await one.bring(str(tmp_path / "file"))
+        with pytest.raises(BytesQuota):
+            lead.facets.move("outside", one, "moved")
+        assert await one.names() == ["a", "b"]
+        await one.drop("a")
+        await one.drop("b")
+        lead.facets.move("outside", one, "moved")
+        assert lead.facets.stat("one").usage["databases"].used == 1
+        for name in "xyz":
+            if name == "z":
+                with pytest.raises(DatabasesQuota):
+                    await one.split(name, "keep", 1)
+            else:
+                await one.split(name, "keep", 1)
+        with pytest.raises(DatabasesQuota):
+            await one.clone("x", "z")
 
     await run(runtime, story)
 

@@ -77,7 +77,7 @@ async def test_counters_are_of_calls_errors_and_commits(box: Box) -> None:
 
     after = await box.stat("a")
 
-    assert (after.served - before.served, after.errors, after.commits) == (3, 2, 2)
+    assert (after.turns - before.turns, after.errors, after.commits) == (4, 2, 2)
     assert (after.state, after.calls, after.failure) == ("running", 0, None)
     assert after.written is not None
 
@@ -162,6 +162,10 @@ def test_plain_code_asks_and_moves_as_well(state: Path) -> None:
         found = runtime.stat(Box, "k", below=True)
         assert found.below is not None
         assert found.below.actors == 1
+        then = runtime.bookmark()
+        runtime.get(Box, "k").put("y")
+        (change,) = runtime.diff(Box, "k", at=then)
+        assert (change.old, change.new) == ({"value": "x"}, {"value": "y"})
         runtime.rename(Box, "k", "z")
         runtime.demote(Box, "z", runtime.get(Box, "top"), "k")
         assert [one.path for one in runtime.tree(Box, "top")] == [(), ("k",)]

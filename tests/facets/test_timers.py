@@ -422,3 +422,18 @@ async def test_timers_go_where_their_actor_goes(runtime: LocalRuntime, clock: Vi
     await root.manage("rename", "b", "moved")
     await clock.run(11)
     assert sorted(one for one, _, _ in LOG) == ["TimersRoot:a/moved", "TimersRoot:a/moved/c"]
+
+
+async def test_a_crowd_that_is_due_at_once_is_not_awake_at_once(
+    narrow: LocalRuntime, clock: VirtualClock
+) -> None:
+    clock.patience = 20
+    names = [f"a{n}" for n in range(40)]
+    for name in names:
+        await narrow.get(Root, name).schedule("after", 1000, "ring", name)
+    await asleep(narrow, clock)
+    await clock.run(501)
+    assert sorted(what for _, what, _ in LOG) == sorted(names)
+    assert narrow.stats().awake <= 8
+    for name in names:
+        assert await narrow.get(Root, name).rings() == 1

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from storage import Store
+from storage.doctor import examine
 from storage.errors import BelowItself, MovedMeanwhile, NameTaken, NoState, StorageError
 from storage.history import Archive
 from storage.move import move
+from storage.objects import open_store
 from storage.restore import Restore
 from tests.storage.kit import crashed, put, read
 from tests.storage.past_model import FAR, Past, Place
@@ -154,6 +156,52 @@ def test_the_history_of_a_deleted_tree_stays_while_a_part_of_it_lives(store: Sto
     store.sync()
 
     assert home not in histories(store)
+
+
+def test_a_history_that_led_to_another_takes_it_along(store: Store) -> None:
+    one, two = store.root("K", "a"), store.root("K", "b")
+    put(one.child("x"), 1)
+    put(two, 2)
+    home = one.take_uid()
+    move(store, one.child("x"), two, "", "x")
+    one.delete()
+    store.sync()
+    assert home in histories(store)
+
+    two.delete()
+    store.sync()
+
+    assert histories(store) == set()
+
+
+def test_a_doctor_finds_nothing_odd_in_histories_that_moved(store: Store) -> None:
+    one, two = store.root("K", "a"), store.root("K", "b")
+    put(one.child("x"), 1)
+    put(one.child("y"), 1)
+    put(two, 2)
+    move(store, one.child("x"), two, "", "x")
+    move(store, one.child("y"), None, "K", "y")
+    one.delete()
+    store.close()
+
+    assert examine(store.directory).findings == ()
+
+
+def test_a_move_reaches_the_replica(tmp_path: Path) -> None:
+    replica = open_store(f"file://{tmp_path}/replica")
+    store = Store.open(tmp_path / "state", replica=replica)
+    put(store.root("K", "a").child("x").child("deep"), 1)
+    move(store, store.root("K", "a").child("x"), None, "K", "z")
+    store.close()
+
+    again = Store.open(tmp_path / "other", replica=replica)
+    try:
+        assert again.names("K") == ["a", "z"]
+        assert read(again.root("K", "z").child("deep")) == 1
+        (row,) = again.catalogue.roots("K", "a")
+        assert again.root("K", "z").tree == row.uid
+    finally:
+        again.close()
 
 
 def histories(store: Store) -> set[int]:
