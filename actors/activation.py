@@ -36,8 +36,8 @@ class Activation:
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
         "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "lanes", "lent",
-        "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen", "start",
-        "suspended", "transaction",
+        "looked", "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen",
+        "start", "suspended", "transaction",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -73,6 +73,8 @@ class Activation:
         self.lent = 0
         """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()
+        self.looked = False
+        """A shared method ran."""
         self.reading = 0
         """Shared methods under way."""
         self.broken: BaseException | None = None

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from actors.activation import Activation
 from actors.actor import Actor
@@ -34,8 +34,9 @@ from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
 
 if TYPE_CHECKING:
+    from actors.quotas.allowance import Allowance
     from actors.supervision import Breaker
-    from storage import Store
+    from storage import Database, Store
     from storage.disk import Disk
     from storage.objects import ObjectStore
     from storage.sweep import Sweep
@@ -104,6 +105,8 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.allowances: WeakKeyDictionary[Database, Allowance] = WeakKeyDictionary()
+        """Quotas in force, by the database of their owner."""
         self.breakers: dict[str, Breaker] = {}
         """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}

@@ -46,9 +46,12 @@ class Reading(Part):
 
 def _still(activation: Activation) -> Still:
     # Here: most programs have no use for it.
-    from storage.still import is_ready, still
+    from storage.still import is_ready, let_go, still
 
     database = activation.database
+    if not activation.looked:
+        activation.looked = True
+        activation.on_end.append(lambda _: let_go(database))
     if not is_ready(database):
         database.begin()
         activation.commit()

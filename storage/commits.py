@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from storage import record
@@ -12,6 +12,7 @@ from storage.database import Database
 from storage.databases import ancestry
 from storage.errors import StorageFull
 from storage.frames import Commit
+from storage.limits import PAGE_SIZE
 from storage.meters import Charge, charge
 from storage.record import Entry
 from storage.succession import began
@@ -33,6 +34,8 @@ class Commits:
         self._checkpointer = checkpointer
         self.reshaped: Counter[int] = Counter()
         """How often something was deleted or put in place, by the uid of the root."""
+        self.on_growth: Callable[[Database, int, int], None] | None = None
+        """Told of each commit: how many bytes a database grew, and 1 if it is new."""
 
     def keep(self, changed: Sequence[Change]) -> int:
         """Queue one record of commits that SQLite has made; or take all of them back.
@@ -70,6 +73,9 @@ class Commits:
         for one in hastened:
             one.due = one.next_due
         for one, made in changes:
+            if self.on_growth is not None:
+                before = 0 if one in newborn else one.pages
+                self.on_growth(one, (made.size - before) * PAGE_SIZE, int(one in newborn))
             one.kept(sequence, at, made, began=one in added)
             self._checkpointer.wrote(one, sequence, one in newborn)
         for one in rescheduled:

@@ -10,10 +10,10 @@ database is held: only a checkpoint would change them, and new commits go behind
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import OrderedDict
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import apsw
@@ -22,10 +22,12 @@ from storage.connection import SETUP, Connection
 from storage.database import Database
 from storage.frames import FRAME, WAL_HEADER, FrameReader, numbers
 from storage.limits import PAGE_SIZE
-from storage.snapshot import cut
+from storage.snapshot import Cut, cut
 
 _VFS = "facets-still"
-_moments = count(1)
+_stamps = count(1)
+KEPT = 64
+"""Databases of which the newest still is kept: a connection and two descriptors each."""
 
 
 class Still(Database):
@@ -35,21 +37,20 @@ class Still(Database):
     journal keeps what is newer. For the thread of the store.
     """
 
-    __slots__ = ("_glass", "_of", "moment", "users")
+    __slots__ = ("_of", "glass", "moment", "users")
 
-    def __init__(self, of: Database, glass: Glass, moment: tuple[int, int, int]) -> None:
+    def __init__(self, of: Database, glass: Glass, moment: Moment) -> None:
         super().__init__(of._store, of.parent, of.kind, of.name)
         self.uid, self.generation, self.limits = of.uid, of.generation, of.limits
         self.row = self.born = self.has_file = self._known = True
         self._of = of
-        self._glass = glass
+        self.glass = glass
         self.moment = moment
-        """Uid, generation and newest record of the database."""
         self.users = 0
 
     def begin(self) -> None:
         """There is nothing to begin: every statement sees the same."""
-        self._connection = self._glass.connection
+        self._connection = self.glass.connection
         self.in_step = True
 
     def _lost(self, error: Exception) -> None:
@@ -60,7 +61,7 @@ class Still(Database):
         self.users -= 1
         if not self.users:
             self._of.held -= 1
-            _pools[self._of].give_back(self, self._glass)
+            _pools[self._of].give_back(self)
 
 
 def still(database: Database) -> Still:
@@ -68,6 +69,7 @@ def still(database: Database) -> Still:
     pool = _pools.get(database)
     if pool is None:
         pool = _pools[database] = _Pool()
+    _idle.pop(pool, None)
     found = pool.take(database)
     if not found.users:
         database.held += 1
@@ -83,61 +85,139 @@ def is_ready(database: Database) -> bool:
     )
 
 
-class _Pool:
-    """The stills of one database, and a connection for the next one."""
+def let_go(database: Database) -> None:
+    """Close what is kept for the next still; those that are open stay."""
+    pool = _pools.pop(database, None)
+    if pool is not None:
+        _idle.pop(pool, None)
+        pool.end()
+        if pool.users:
+            _pools[database] = pool
 
-    __slots__ = ("_idle", "_newest")
+
+class Moment(NamedTuple):
+    """What a database held: it does again if all of this is the same."""
+
+    uid: int
+    generation: int
+    sequence: int
+    """Of its newest record."""
+    since: int
+    """Of the oldest record that its file lacks; 0 if it has all. It tells one -wal from the next,
+    which begins at the same place."""
+
+    @property
+    def wal(self) -> tuple[int, int, int]:
+        """The same for moments whose frames stand in one -wal, one behind the other."""
+        return self.uid, self.generation, self.since
+
+
+class _Pool:
+    """The stills of one database. The newest is kept for those that come in the same moment, and
+    its connection for those that come in the next."""
+
+    __slots__ = ("_ended", "_newest", "_spare", "users")
 
     def __init__(self) -> None:
-        self._idle: Glass | None = None
         self._newest: Still | None = None
+        self._spare: Glass | None = None
+        self._ended = False
+        self.users = 0
+        """Stills that are open."""
 
     def take(self, database: Database) -> Still:
-        moment = database.uid or 0, database.generation, database.sequence
-        if self._newest is not None and self._newest.moment == moment:
-            return self._newest
-        glass, self._idle = self._idle, None
-        pages = Pages(database)
-        if glass is None or glass.limits != database.limits:
-            glass = Glass(pages, database)
-        else:
-            glass.show(pages)
-        self._newest = Still(database, glass, moment)
-        return self._newest
+        self._ended = False
+        one = cut(database)
+        since = database.marks[0].sequence if database.marks else 0
+        moment = Moment(database.uid or 0, database.generation, database.sequence, since)
+        newest = self._newest
+        if newest is None or newest.moment != moment:
+            pages = Pages(one, moment, None if newest is None else newest.glass.pages)
+            self._newest = newest = Still(database, self._glass(pages, database), moment)
+        if not newest.users:
+            self.users += 1
+        return newest
 
-    def give_back(self, one: Still, glass: Glass) -> None:
-        if self._newest is one:
-            self._newest = None
-        glass.pages.close()
-        if self._idle is None:
-            self._idle = glass
+    def _glass(self, pages: Pages, database: Database) -> Glass:
+        old = self._newest
+        if old is not None and not old.users:
+            glass: Glass | None = old.glass
         else:
+            glass, self._spare = self._spare, None
+        if glass is not None and glass.limits == database.limits:
+            glass.show(pages)
+            return glass
+        if glass is not None:
             glass.close()
+        return Glass(pages, database)
+
+    def give_back(self, one: Still) -> None:
+        """Its last user closed it."""
+        self.users -= 1
+        if one is not self._newest:
+            if self._spare is None:
+                self._spare = one.glass
+                one.glass.pages.close()
+            else:
+                one.glass.close()
+        if self._ended:
+            self.end()
+        elif not self.users:
+            _idle[self] = None
+            if len(_idle) > KEPT:
+                _idle.popitem(last=False)[0].end()
+
+    def end(self) -> None:
+        """Close what nobody has open; the rest when it is given back."""
+        self._ended = self.users > 0
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+        if self._newest is not None and not self._newest.users:
+            self._newest.glass.close()
+            self._newest = None
 
 
 _pools: WeakKeyDictionary[Database, _Pool] = WeakKeyDictionary()
+_idle: OrderedDict[_Pool, None] = OrderedDict()
+"""Those that nobody uses; the one not used for longest first."""
 
 
 class Pages:
     """The pages of one moment."""
 
-    __slots__ = ("_file", "_frames", "_moment", "_wal", "size")
+    __slots__ = ("_file", "_frames", "_last", "_stamp", "_wal", "moment", "size")
 
-    def __init__(self, database: Database) -> None:
-        one = cut(database)
+    def __init__(self, one: Cut, moment: Moment, before: Pages | None = None) -> None:
         self.size = one.size * PAGE_SIZE
-        self._moment = (next(_moments) & 0xFFFFFFFF).to_bytes(4, "big")
-        self._frames: Mapping[int, int] = {}
+        self.moment = moment
+        self._stamp = (next(_stamps) & 0xFFFFFFFF).to_bytes(4, "big")
+        self._frames: dict[int, int] = {}
+        """In which frame a page stands."""
+        self._last = 0
+        """The newest frame that was looked at."""
         self._wal = -1
         self._file = os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
         if one.frames is not None:
             try:
                 wal = one.path.with_name(one.path.name + "-wal")
                 self._wal = os.open(wal, os.O_RDONLY | os.O_CLOEXEC)
-                self._frames = numbers(self._wal, wal, *one.frames)
+                self._find(wal, one.frames, before)
             except BaseException:
                 self.close()
                 raise
+
+    def _find(self, wal: Path, frames: tuple[int, int], before: Pages | None) -> None:
+        """Look where the pages are; what an earlier moment has found is not looked for again."""
+        first, last = frames
+        if before is not None and before.moment.wal == self.moment.wal:
+            self._frames, first = before._frames.copy(), before._last + 1
+        self._last = last
+        if first <= last:
+            self._frames |= numbers(self._wal, wal, first, last)
+
+    def __del__(self) -> None:
+        self.close()
 
     def read(self, amount: int, offset: int) -> bytes:
         """So many bytes from there, which are within one page."""
@@ -156,7 +236,7 @@ class Pages:
         page = bytearray(100)
         page[offset : offset + len(data)] = data[: 100 - offset]
         page[18:20] = b"\1\1"
-        page[24:28] = page[92:96] = self._moment
+        page[24:28] = page[92:96] = self._stamp
         page[28:32] = (self.size // PAGE_SIZE).to_bytes(4, "big")
         return bytes(page[offset:100])[: len(data)] + data[max(0, 100 - offset) :]
 
@@ -182,11 +262,13 @@ class Glass:
 
     def show(self, pages: Pages) -> None:
         """From the next statement on, these."""
+        self.pages.close()
         self.pages = self.file.pages = pages
 
     def close(self) -> None:
         """Not needed any more."""
         self.connection.close()
+        self.pages.close()
 
 
 class _ReadOnly(Connection):

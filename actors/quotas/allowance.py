@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.node import Node
     from actors.quotas.meters import Meters
+    from storage import Database
 
 
 class Usage(NamedTuple):
@@ -153,7 +156,7 @@ class Allowance:
             )
 
     def stored(self, growth: int, newborn: int) -> None:
-        """It was committed."""
+        """So much more was committed, by whomever: the runtime writes to databases as well."""
         if self._counted is not None:
             self._bytes += growth
             self._databases += newborn
@@ -249,7 +252,23 @@ def hold(node: Node, quota: Quota | None) -> None:
     else:
         own.quota = quota
         held = (own,)
+    host = node.host
+    host.allowances.pop(node.database, None)
+    for one in held:
+        host.allowances[node.database] = one
+        host.store.commits.on_growth = partial(_grown, host.allowances)
     _inherit(node, held)
+
+
+def _grown(
+    allowances: Mapping[Database, Allowance], database: Database, growth: int, newborn: int
+) -> None:
+    above: Database | None = database
+    while above is not None:
+        held = allowances.get(above)
+        if held is not None:
+            held.stored(growth, newborn)
+        above = above.parent
 
 
 def _inherit(node: Node, own: tuple[Allowance, ...]) -> None:

@@ -83,8 +83,6 @@ class Bill:
 
     def settle(self) -> None:
         """All of it was committed."""
-        for one, growth in self._growth.items():
-            one.stored(growth, self._newborn[one])
         for one, meter, amount in self._spent:
             one.has_spent(meter, amount)
         for payer in self._payers:

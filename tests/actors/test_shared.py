@@ -167,6 +167,6 @@ async def test_however_it_ends_it_holds_nothing(runtime: LocalRuntime, way: str)
             reading.cancel()
         else:
             await runtime.delete(Book, "a")
-        await asyncio.wait([reading])
+        await asyncio.gather(reading, return_exceptions=True)
     assert not any(one.held for one in runtime.host.store.databases.live.values())
     assert (await book.read())[0] == (0 if way == "deleted" else 1)

@@ -79,6 +79,9 @@ class Worker(Actor):
     async def write(self, size: int) -> None:
         self.kv[str(len(self.kv))] = b"x" * size
 
+    async def later(self, size: int) -> None:
+        self.timers.after(1, self.write, size)
+
     async def left(self) -> float:
         return self.meters.left(METER)
 
@@ -143,6 +146,7 @@ steps = st.one_of(
     st.tuples(st.just("together"), spends),
     st.tuples(st.just("as_one"), spends, st.booleans()),
     st.tuples(st.just("write"), paths, st.sampled_from([1, 20_000, 90_000])),
+    st.tuples(st.just("later"), paths, st.sampled_from([1, 20_000, 90_000])),
     st.tuples(st.just("end"), paths, st.sampled_from(["abort", "delete"])),
     st.tuples(st.sampled_from(["crash", "restart", "sleep"])),
 )
@@ -224,6 +228,11 @@ class Run:
     async def write(self, path: Path, size: int) -> None:
         with suppress(BytesQuota, DatabasesQuota):
             await self.root.at(path, "write", size)
+
+    async def later(self, path: Path, size: int) -> None:
+        with suppress(BytesQuota, DatabasesQuota):
+            await self.root.at(path, "later", size)
+        await self.runtime.clock.run(2)
 
     async def end(self, path: Path, how: str) -> None:
         await self.root.at(path[:-1], "end", path[-1], how)

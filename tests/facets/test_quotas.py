@@ -203,6 +203,17 @@ async def test_large_files_count(runtime: LocalRuntime) -> None:
     await run(runtime, story)
 
 
+async def test_what_is_written_without_the_actor_counts_as_well(state: Path) -> None:
+    async with LocalRuntime(state, quota=Quota(bytes=200_000)) as runtime:
+        one = runtime.get(Worker, "a")
+        await one.keep(10_000)
+        before = runtime.host.root(Worker, "a").allowances[0].bytes
+        await runtime.host.on_files("Worker", "a", "write", "/x", Random(0).randbytes(100_000))
+        assert runtime.host.root(Worker, "a").allowances[0].bytes > before + 100_000
+        with pytest.raises(BytesQuota):
+            await one.split("b", "keep", 90_000)
+
+
 async def test_what_a_clone_an_import_or_a_move_brings_counts(
     runtime: LocalRuntime, tmp_path: Path
 ) -> None:

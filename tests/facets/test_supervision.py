@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.supervision import Breaker
 from actors.testing import VirtualClock
 from facets import Actor, Limits, LocalRuntime, Restart, Start
 from facets.errors import (
@@ -95,6 +96,17 @@ class Fragile(Actor):
 
     async def child_alone(self) -> Any:
         return self.facets.get("child", Fragile)
+
+
+class Ticking(Fragile):
+    async def begin(self) -> None:
+        self.timers.every(10, self.tick)
+
+    async def tick(self) -> None:
+        self.kv["ticks"] = self.kv.get("ticks", 0) + 1
+
+    async def ticks(self) -> int:
+        return self.kv.get("ticks", 0)
 
 
 class Lead(Actor):
@@ -310,6 +322,36 @@ def test_a_policy_that_makes_no_sense_is_refused() -> None:
             Restart(**wrong)  # type: ignore[arg-type]
 
 
+def test_pauses_grow_to_their_limit_however_many_failures_there_are() -> None:
+    policy = Restart(first=0.5, factor=1e6, most=20, limit=10**9, within=1e12)
+    breaker = Breaker()
+    pauses = []
+    for now in range(1000):
+        breaker.add(float(now), Failing(), policy)
+        pauses.append(breaker.due - now)
+    assert pauses == [0.5, *[20] * 999]
+    assert not breaker.open
+    steady = Restart(first=0, factor=2)
+    breaker.add(2000.0, Failing(), steady)
+    assert breaker.due == 2000.0
+
+
+async def test_timers_of_a_supervised_facet_go_on_after_it_broke(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    async def story(lead: Lead) -> None:
+        one = lead.facets.get("one", Start(Ticking, restart=Restart(first=1)))
+        await one.begin()
+        await clock.run(25)
+        assert await one.ticks() == 2
+        with pytest.raises(Failing):
+            await one.crash()
+        await clock.run(20)
+        assert await one.ticks() == 4
+
+    await run(runtime, story)
+
+
 # -- every way to break -----------------------------------------------------------------------
 
 
@@ -459,6 +501,22 @@ async def test_a_facet_deleted_during_its_start_can_be_got_again_at_once(
         assert await again.count() == 1
         with pytest.raises(FacetDeleted):
             await waiting
+
+    await run(runtime, story)
+
+
+async def test_an_isolate_deleted_while_it_is_minted_can_be_got_again_at_once(
+    runtime: LocalRuntime,
+) -> None:
+    async def story(lead: Lead) -> None:
+        code = lead.isolates.get(SOURCE).actor("Tool")
+        waiting = asyncio.create_task(lead.facets.get("one", code).count())
+        await asyncio.sleep(0)
+        lead.facets.delete("one")
+        assert await lead.facets.get("one", code).count() == 1
+        with pytest.raises(FacetDeleted):
+            await waiting
+        assert await lead.facets.get("one", code).count() == 2
 
     await run(runtime, story)
 

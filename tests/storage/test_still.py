@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from storage import Store
 from storage.database import Database
 from storage.errors import ReadOnly, SqlDenied
-from storage.still import Still, is_ready, still
+from storage.still import Still, is_ready, let_go, still
 
 SUM = "select count(*), coalesce(sum(n), 0), coalesce(sum(length(pad)), 0) from t"
 
@@ -74,6 +74,12 @@ def test_a_connection_shows_the_next_moment_when_it_is_used_again(database: Data
         assert seen(one)[0] == n - 1
         one.close()
         add(database, n, 5000)
+    for n in range(3):
+        database.sql("update t set n = ?", 100 + n)  # in place: the file has its size
+        database.commit()
+        one = still(database)
+        assert seen(one)[1] == (100 + n) * 7
+        one.close()
     database.sql("create table other(x)")
     database.commit()
     with_table = still(database)
@@ -96,6 +102,44 @@ def test_nothing_is_checkpointed_while_it_is_open(store: Store, database: Databa
         add(database, n, 3000)
     assert seen(after)[0] == 399
     after.close()
+
+
+def test_what_is_kept_for_the_next_one_is_closed_with_the_last_actor(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.still.KEPT", 2)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    databases = [store.root("Thing", f"many {i}") for i in range(6)]
+    for one in databases:
+        one.migrations = ("create table t(n integer, pad text)",)
+        add(one, 1)
+        first = still(one)
+        add(one, 2)
+        second = still(one)
+        assert (seen(first)[0], seen(second)[0]) == (1, 2)
+        first.close()
+        second.close()
+    still_open = still(databases[-1])
+    for one in databases:
+        let_go(one)
+    assert seen(still_open)[0] == 2
+    still_open.close()
+    for one in databases:
+        one.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_what_was_known_of_frames_is_forgotten_with_a_checkpoint(
+    store: Store, database: Database
+) -> None:
+    for n in range(2, 20, 2):
+        one = still(database)
+        assert seen(one)[:2] == (n - 1, sum(range(n)))
+        one.close()
+        add(database, n, 3000)
+        store.sync()
+        store.tend(everything=True)
+        add(database, n + 1, 10)
 
 
 @pytest.mark.parametrize(
