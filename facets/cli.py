@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from contextlib import nullcontext
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +69,9 @@ def bench(
     peer: Annotated[
         bool, typer.Option("--peer", help="Beside workerd, a process, and other sandboxes.")
     ] = False,
+    scale: Annotated[
+        int, typer.Option(help="Instead: cost against count, up to so many facets on this disk.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure this machine: medians with spread, each as a ratio to its reference.
@@ -79,6 +83,9 @@ def bench(
     from tests.benchmarks.harness import OWN, PEERS, run_all, table
 
     console = Console(stderr=True)
+    if scale:
+        _scale(scale, console, as_json)
+        return
     _compile_guest(console)
     with console.status("measuring") as status:
         results = run_all(only, PEERS if peer else OWN, lambda name: status.update(name))
@@ -86,6 +93,21 @@ def bench(
         print(json.dumps([one.as_dict() for one in results]))  # noqa: T201 - the output asked for
     else:
         Console(width=140 if not sys.stdout.isatty() else None).print(table(results))
+
+
+def _scale(facets: int, console: Console, as_json: bool) -> None:
+    from tests.benchmarks.scale import measure, table
+
+    with console.status("measuring") as status:
+
+        def show(stage: Any) -> None:
+            status.update(f"{stage.facets:,} facets")
+
+        stages = asyncio.run(measure(facets, Path.cwd(), show))
+    if as_json:
+        print(json.dumps([asdict(one) for one in stages]))  # noqa: T201 - the output asked for
+    else:
+        Console(width=140 if not sys.stdout.isatty() else None).print(table(stages))
 
 
 def main() -> None:

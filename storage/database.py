@@ -41,13 +41,10 @@ class Database:
 
     __slots__ = (
         "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
-        "_store",
-        "born", "charges", "commits",
-        "deferred", "due", "generation", "has_file", "held", "in_step", "kind",
-        "kv", "limits", "marks",
-        "migrations", "name", "next_due", "on_begin", "owner", "pages", "parent", "path",
-        "rescheduled", "row", "schedule", "sequence", "spills", "sql", "told", "transaction_depth",
-        "uid", "unkept",
+        "_store", "born", "charges", "commits", "deferred", "due", "generation", "has_file", "held",
+        "in_step", "kind", "kv", "limits", "marks", "migrations", "name", "next_due", "on_begin",
+        "owner", "pages", "parent", "path", "rescheduled", "row", "schedule", "sequence",
+        "spills", "sql", "told", "transaction_depth", "uid", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
@@ -149,11 +146,9 @@ class Database:
     def size(self) -> int:
         """Bytes of the database; 0 without one, and before its first commit."""
         self.look()
-        if not self.born:
-            return 0
-        if not self.pages and self.path is not None and self.path.exists():
+        if self.born and not self.pages and self.path is not None and self.path.exists():
             self.pages = self.path.stat().st_size // PAGE_SIZE
-        return self.pages * PAGE_SIZE
+        return self.pages * PAGE_SIZE if self.born else 0
 
     def growth(self) -> tuple[int, int]:
         """Bytes that the open step adds to the database, and 1 if it is its first commit."""
@@ -453,6 +448,7 @@ class Database:
             self.pages = path.stat().st_size // PAGE_SIZE
         if self._reader is None:
             self._reader = FrameReader(path.with_name(path.name + "-wal"))
+        self._reader.reset()
         self.has_file = True
         limits = self.limits if self.uid else CATALOGUE
         self._connection = Connection(path, self._reader, limits, self._store.disk.vfs)
@@ -487,13 +483,22 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; an open step is undone."""
+        self._disconnect()
+        self.tidy()
+
+    def _disconnect(self) -> None:
         self.rollback()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
             self._store.connections.closed(self)
             if self._reader is not None and not self.marks and not self.unkept:
-                self._reader.reset()
+                self._reader.stale = True
+
+    def tidy(self) -> None:
+        """Give back the room of a -wal that nobody needs any more. On any thread."""
+        if self._reader is not None:
+            self._reader.reset()
 
     @property
     def idle(self) -> bool:
@@ -546,7 +551,7 @@ class Database:
         return self.marks[-1].last - self.marks[0].first + 1 if self.marks else 0
 
     def backfill(self) -> None:
-        """Move every page from the -wal into the file; nothing is synced. Not in a step."""
+        """Move every page from the -wal into the file, unsynced; `tidy` is left. Not in a step."""
         was_open = self._connection is not None
         connection = self._connection or self._open()
         try:
@@ -554,7 +559,7 @@ class Database:
             self.marks = []
         finally:
             if not was_open:
-                self.close()
+                self._disconnect()
 
     @property
     def tree(self) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from storage.limits import PAGE_SIZE
 
 WAL_HEADER = 32
 FRAME = 24 + PAGE_SIZE
+_EMPTYING = threading.Lock()
 _NUMBERS = struct.Struct(">II")
 
 
@@ -51,7 +53,7 @@ class Mark:
 class FrameReader:
     """Reads each commit of one -wal exactly once; the position outlives the connection."""
 
-    __slots__ = ("base", "fd", "path", "previous", "salt")
+    __slots__ = ("base", "fd", "path", "previous", "salt", "stale")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,6 +63,8 @@ class FrameReader:
         self.previous = 0
         """`base` before the newest commit; 0 if that commit restarted the file."""
         self.salt = b""
+        self.stale = False
+        """All of it stands in the database file: `reset` must come before the next connection."""
 
     def open(self) -> None:
         """Have a descriptor. Before COMMIT: afterwards it is too late to find that there is none
@@ -90,12 +94,17 @@ class FrameReader:
         self.base = self.previous
 
     def reset(self) -> None:
-        """Empty the -wal, all of which stands in the database file; the connection is closed.
-        Otherwise the next one would begin behind it, and it would grow with every opening."""
-        if self.base:
-            with contextlib.suppress(OSError):  # then it only stays longer
-                os.truncate(self.path, 0)
-                self.base = self.previous = 0
+        """Empty the -wal if it is stale; the connection is closed. On any thread.
+
+        Otherwise the next one would begin behind it, and it would grow with every opening. A
+        file system that is busy with syncs lets it wait for a millisecond, or several.
+        """
+        with _EMPTYING:
+            if self.stale and self.base:
+                with contextlib.suppress(OSError):  # then it only stays longer
+                    os.truncate(self.path, 0)
+                    self.base = self.previous = 0
+            self.stale = False
 
     @property
     def first(self) -> int:

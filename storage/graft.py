@@ -26,6 +26,7 @@ from storage.reading import due_of, objects_of
 from storage.record import Entry
 from storage.snapshot import sync_folders
 from storage.succession import began, homes_of, over, replaced, stories
+from storage.syncing import sync_files
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -41,7 +42,7 @@ class Scion:
 
     row: Row
     make: Callable[[Path], None] | None
-    """Writes and syncs the file, on any thread; None where there is none to make: the actor has
+    """Writes the file, on any thread; None where there is none to make: the actor has
     none, or keeps the one that it has."""
     home: int = 0
     """Whose history it is in; 0: as its place says."""
@@ -97,12 +98,16 @@ class Graft:
             if scion.make is not None
         ]
         self._note = note(store.disk, store.layout, [path for _, path in finals])
+        staging = store.layout.staging
         for scion, final in finals:
             assert scion.make is not None  # noqa: S101 - those alone are among them
-            aside = store.layout.staging / final.name
+            aside = staging / final.name
             scion.make(aside)
             self._objects |= objects_of(aside)
             self._dues[scion.row.uid] = due_of(aside)
+        sync_files(store.disk, [staging / final.name for _, final in finals])
+        for scion, final in finals:
+            aside = staging / final.name
             final.parent.mkdir(exist_ok=True)
             remove(store.disk, final)
             store.disk.rename(aside, final)

@@ -30,7 +30,7 @@ from storage.layout import Layout
 from storage.limits import PAGE_SIZE, JournalLimits
 from storage.record import Entry, Record
 from storage.segment import Header, Segment, read_header, read_records
-from storage.syncing import sync_files
+from storage.syncing import sync_directories, sync_files
 from storage.template import template
 
 
@@ -161,9 +161,7 @@ def overlay(disk: Disk, layout: Layout, records: Iterable[Record]) -> None:
         directories.add(layout.folder(uid))
     sync_files(disk, written)
     directories.add(layout.databases)
-    for directory in directories:
-        if directory.exists():
-            disk.sync_directory(directory)
+    sync_directories(disk, [one for one in directories if one.exists()])
 
 
 class Folded:

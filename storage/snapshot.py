@@ -3,7 +3,7 @@
 A cut notes for each database how far its -wal goes; nothing that stands up to there changes
 while the database is held, since only a checkpoint would move it. The copy is made on another
 thread: the file, shared with the original where the file system can (reflink), and the pages of
-the -wal laid over it. The result is an ordinary database file, complete and synced.
+the -wal laid over it. The result is an ordinary database file, complete.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from storage.disk import Disk
 from storage.frames import read_frames
 from storage.limits import PAGE_SIZE
+from storage.syncing import sync_directories
 
 if TYPE_CHECKING:
     from storage.database import Database
@@ -47,14 +48,13 @@ def cut(database: Database) -> Cut:
 
 
 def copy(disk: Disk, one: Cut, target: Path) -> None:
-    """Make the file of a cut, durable on return except for its name. On any thread."""
+    """Make the file of a cut; it is not synced. On any thread."""
     fd = disk.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         _copy_file(disk, one.path, fd)
         if one.frames is not None:
             _lay_over(disk, one, fd)
         disk.truncate(fd, one.size * PAGE_SIZE)
-        disk.sync(fd)
     finally:
         disk.close(fd)
 
@@ -113,5 +113,4 @@ def _lay_over(disk: Disk, one: Cut, target: int) -> None:
 def sync_folders(disk: Disk, paths: Sequence[Path]) -> None:
     """Make the names of these files durable, and those of their folders."""
     folders = {path.parent for path in paths}
-    for folder in folders | {one.parent for one in folders}:
-        disk.sync_directory(folder)
+    sync_directories(disk, list(folders | {one.parent for one in folders}))

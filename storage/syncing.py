@@ -9,8 +9,9 @@ written to that file system.)
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from storage.disk import Disk
@@ -25,12 +26,21 @@ def sync_files(disk: Disk, paths: Sequence[Path]) -> None:
 
     Raises the error of the first of them that failed; then nothing is known of the others.
     """
+    _each(partial(_sync, disk), paths)
+
+
+def sync_directories(disk: Disk, paths: Sequence[Path]) -> None:
+    """The same for the names in these directories."""
+    _each(disk.sync_directory, paths)
+
+
+def _each(sync: Callable[[Path], None], paths: Sequence[Path]) -> None:
     if len(paths) <= FEW:
         for path in paths:
-            _sync(disk, path)
+            sync(path)
         return
     with ThreadPoolExecutor(min(THREADS, len(paths)), "facets-sync") as pool:
-        syncs = [pool.submit(_sync, disk, path) for path in paths]
+        syncs = [pool.submit(sync, path) for path in paths]
     for one in syncs:
         one.result()
 

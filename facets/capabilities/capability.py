@@ -118,8 +118,13 @@ class Capability:
         return Use(self, method, args, kwargs)
 
     def admit(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise if it may not be used so; counts the use. Once for each use, before it."""
+        """Raise if it may not be used so; counts the use. Once for each use, before it.
+
+        After the end of the actor that it belongs to, that is the reason.
+        """
         del args, kwargs
+        if self.home is not None and self.home.broken is not None:
+            raise self.home.reason()
         if self._over is not None:
             raise self.ended(method)
 

@@ -1,7 +1,8 @@
 """What an isolate handed out: functions, objects and async generators of the guest, as
 capabilities and streams outside.
 
-They live as long as the isolate; after it each use raises CapabilityRevoked. The guest keeps an
+They live as long as the isolate; after it each use raises CapabilityRevoked, or the reason for
+which its actor ended. The guest keeps an
 export until every reference to it outside is gone, which the host says in batches (`drop`).
 """
 

@@ -11,6 +11,7 @@ import msgspec
 
 from actors.contract import Contract, _kind
 from actors.errors import NoSuchMethod
+from facets.isolates.codec import Record
 from facets.isolates.errors import NotTransferable
 
 
@@ -45,11 +46,30 @@ class Interface:
         if expected is Any:
             return value
         try:
-            return msgspec.convert(value, expected, from_attributes=True)
-        except msgspec.ValidationError as error:
+            return msgspec.convert(value, expected, from_attributes=True, dec_hook=_model)
+        except (msgspec.ValidationError, ValueError, TypeError) as error:
             raise NotTransferable(
                 f"{method}() returned something else: {error}", path=method
             ) from error
+
+
+def _model(expected: Any, value: object) -> object:
+    """The value as a pydantic model; what msgspec does not know besides."""
+    validate = getattr(expected, "model_validate", None)
+    if validate is not None:
+        return validate(_as_dicts(value))
+    if isinstance(expected, type) and isinstance(value, expected):
+        return value
+    raise TypeError(f"{type(value).__name__} is no {expected!r}")
+
+
+def _as_dicts(value: Any) -> Any:
+    """The value with dicts in the place of records."""
+    if isinstance(value, Record):
+        value = value.asdict()
+    if isinstance(value, dict):
+        return {key: _as_dicts(one) for key, one in value.items()}
+    return [_as_dicts(one) for one in value] if type(value) is list else value
 
 
 def _annotated(cls: type) -> dict[str, Any]:

@@ -22,9 +22,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import apsw
 from rich.table import Table
 
 from facets import Actor, LocalRuntime
+from storage import Store
+from storage.layout import Layout
 from tests.benchmarks.memory import private_mb
 
 BELOW = 100
@@ -33,7 +36,9 @@ AWAKE = 10_000
 """Facets awake at once, at most."""
 SAMPLES = 200
 CROWD = 50
-"""Parents that fill themselves at once."""
+"""Parents that fill themselves, or are filled, at once."""
+FILLED = 10_000
+"""Facets that are made by their parents."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Stage:
 
     facets: int
     made: float
-    """A new facet with its first durable write, while thousands are made."""
+    """A new facet with its first durable write, while thousands are made. Up to `FILLED` facets:
+    the files of the rest are put there, and their rows into the catalogue."""
     disk: float
     """KB of the directory a facet."""
     open_ms: float
@@ -139,13 +145,17 @@ class Scale:
         self.root = root
         self.rng = random.Random(seed)
         self.facets = 0
-        self.made = 0
+        self.made = 0.0
 
     async def stage(self, facets: int) -> Stage:
         """Grow to so many, and measure."""
-        async with LocalRuntime(self.root) as runtime:
-            took = await timed(lambda: self._grow(runtime, facets))
-        made, self.facets = took / (facets - self.facets), facets
+        if facets <= FILLED:
+            async with LocalRuntime(self.root) as runtime:
+                took = await timed(lambda: self._grow(runtime, facets))
+            self.made = took / (facets - self.facets)
+        else:
+            await asyncio.to_thread(plant, self.root, self.facets // BELOW, facets // BELOW)
+        self.facets = facets
         gc.collect()
         before = private_mb()
         runtime = LocalRuntime(self.root)
@@ -157,7 +167,7 @@ class Scale:
             await runtime.close()
         return Stage(
             facets=facets,
-            made=made,
+            made=self.made,
             disk=await asyncio.to_thread(used_kb, self.root) / facets,
             open_ms=opened / 1e3,
             asleep_mb=asleep,
@@ -236,6 +246,28 @@ class Scale:
         with grown_kb() as left:
             asleep(runtime)
         return {"awake_kb": grown[0] / awake, "slept_kb": (grown[0] + left[0]) / awake}
+
+
+def plant(root: Path, first: int, last: int) -> None:
+    """More parents of that class, each with `BELOW` copies of one facet, in a directory that is
+    closed: as if they had been made long ago."""
+    Store.open(root).close()  # the journal has nothing now, and all is in the files
+    layout = Layout(root)
+    layout.path(0).with_name("catalogue.db-wal").unlink(missing_ok=True)
+    catalogue = apsw.Connection(str(layout.path(0)))
+    model = "select uid, (select kind from actors where parent = 0) from actors where file limit 1"
+    ((uid, kind),) = catalogue.execute(model)
+    image = layout.path(uid).read_bytes()
+    row = "insert into actors(parent, kind, name, file) values (?, ?, ?, ?) returning uid"
+    with catalogue:
+        for number in range(first, last):
+            ((above,),) = catalogue.execute(row, (0, kind, f"trunk {number}", 0))
+            for name in range(BELOW):
+                ((uid,),) = catalogue.execute(row, (above, "", str(name), 1))
+                layout.path(uid).parent.mkdir(exist_ok=True)
+                layout.path(uid).write_bytes(image)
+    catalogue.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    catalogue.close()
 
 
 def asleep(runtime: LocalRuntime) -> None:

@@ -11,7 +11,11 @@ import pytest
 
 import facets
 from facets import Actor, LocalRuntime
-from facets.errors import CapabilityRevoked, ConstraintError, ExclusiveReentered
+from facets.errors import (
+    ConstraintError,
+    ExclusiveReentered,
+    FacetAborted,
+)
 
 TOOL = """
 import asyncio, facets
@@ -408,7 +412,7 @@ async def test_what_a_guest_gave_goes_with_its_facet(runtime: LocalRuntime) -> N
         assert await double(4) == 8
         lead.facets.abort("tool")
 
-        with pytest.raises(CapabilityRevoked):
+        with pytest.raises(FacetAborted):
             await double(4)
 
     await run(runtime, story)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import facets
+from actors.errors import ActorBroken, FacetsError
 from facets import Actor, LocalRuntime, Start
 
 PYTHON = """
@@ -200,6 +201,9 @@ class Parent(Base):
     async def carry(self, source: str, target: str, kind: str, place: str) -> Any:
         return await self.deliver(target, kind, place, await self.made(source, kind))
 
+    async def abort(self, name: str) -> None:
+        self.facets.abort(name, "enough")
+
     async def reset(self) -> None:
         self.facets.delete("p")
 
@@ -300,3 +304,66 @@ async def test_what_a_script_makes_works_inside(state: Path, target: str) -> Non
             for place in ("argument", "inside", "there and back"):
                 got = await parent.deliver(target, kind, place, make())
                 assert got == EXPECTED[kind], (kind, place)
+
+
+@pytest.mark.parametrize("source", ["facet", "python", "javascript"])
+async def test_what_an_actor_gave_raises_its_reason_after_its_end(state: Path, source: str) -> None:
+    async with LocalRuntime(state) as runtime:
+        parent = runtime.get(Parent, "p")
+        for kind in EXPECTED if source == "facet" else FROM_ISOLATES:
+            value = await parent.made(source, kind)
+            await parent.abort(source)
+
+            with pytest.raises(ActorBroken, match="enough"):
+                await use(kind, value)
+            with pytest.raises(FacetsError, match="enough"):
+                await parent.deliver("python", kind, "argument", value)
+
+
+class Caller(Actor):
+    """Calls what it is given, and fails afterwards."""
+
+    migrations = ["create table t(n)"]
+
+    async def call(self, callback: Any, value: Any) -> Any:
+        self.sql("insert into t values (1)")
+        result = await callback(value)
+        value.append("the caller's")
+        self.sql("insert into t values (2)")
+        assert not result
+        raise LookupError("after the callback")
+
+    async def rows(self) -> list[int]:
+        return [row.n for row in self.sql("select n from t")]
+
+
+class Called(Actor):
+    """Gives a callback to a trusted facet."""
+
+    migrations = ["create table t(n)"]
+
+    async def run(self) -> Any:
+        seen: list[Any] = []
+
+        @facets.capability
+        async def callback(value: list[Any]) -> list[Any]:
+            self.sql("insert into t values (?)", len(value))
+            seen.append(value)
+            return seen[5:]
+
+        given = ["given"]
+        try:
+            await self.facets.get("c", Caller).call(callback, given)
+        except LookupError:
+            return [given, seen, await self.facets.get("c", Caller).rows()]
+
+    async def rows(self) -> list[int]:
+        return [row.n for row in self.sql("select n from t")]
+
+
+async def test_a_callback_runs_in_steps_of_its_own_actor_and_shares_nothing(state: Path) -> None:
+    async with LocalRuntime(state) as runtime:
+        called = runtime.get(Called, "c")
+
+        assert await called.run() == [["given"], [["given"]], [1]]
+        assert await called.rows() == [1]

@@ -257,6 +257,34 @@ def test_what_is_committed_while_files_are_synced_stays_in_the_journal(store: St
         assert read(again.root("K", "a")) == "new"
 
 
+def test_a_database_that_is_used_again_while_files_are_synced_begins_with_an_empty_wal(
+    store: Store,
+) -> None:
+    a = store.root("K", "a")
+    put(a, BIG)
+    a.close()
+    store.run_in(later := Later())
+    store.tend(everything=True)
+    assert wal(a) > 0  # to be emptied when the files are synced
+    put(a, "again")
+    used = wal(a)
+    later.run()
+    assert wal(a) == used < 2 * FRAME * 3
+    assert read(a) == "again"
+    store.sync()
+    with crashed(store) as again:
+        assert read(again.root("K", "a")) == "again"
+
+
+def test_what_was_moved_leaves_no_wal_behind(store: Store) -> None:
+    databases = [store.root("K", f"a{n}") for n in range(6)]
+    for one in databases:
+        put(one, BIG)
+        one.close()
+    store.tend(everything=True)
+    assert [wal(one) for one in databases] == [0] * 6
+
+
 def test_one_round_at_a_time(store: Store) -> None:
     store.run_in(later := Later())
     put(store.root("K", "a"), 1)

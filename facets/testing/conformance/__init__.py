@@ -19,10 +19,11 @@ must be able to import it. Every group is a class of its own, for runtimes that 
     family     parents, ids, props, list and exists
     steps      what of a call is kept, when it counts, and who waits for whom
     calls      what is handed over, back, and in pieces
-    clockwork  timers
+    clockwork  timers; needs a clock that the test moves
 """
 
 from facets.testing.conformance.calls import CallConformance as CallConformance
+from facets.testing.conformance.clockwork import ClockConformance as ClockConformance
 from facets.testing.conformance.copies import CopyConformance as CopyConformance
 from facets.testing.conformance.family import FamilyConformance as FamilyConformance
 from facets.testing.conformance.life import LifeConformance as LifeConformance
@@ -37,5 +38,6 @@ class RuntimeConformance(
     FamilyConformance,
     StepConformance,
     CallConformance,
+    ClockConformance,
 ):
     """All of it: inherit, give it a fixture `runtime`, and run pytest."""

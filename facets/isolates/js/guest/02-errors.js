@@ -25,7 +25,7 @@ const errorClass = (name, base) => {
 hide(FacetsError.prototype, "name", "FacetsError");
 mapSet(isOurs, FacetsError.prototype, "FacetsError");
 const TREE = {
-  FacetsError: ["StorageError", "ExclusiveReentered", "NotTransferable", "Cancelled",
+  FacetsError: ["StorageError", "ExclusiveReentered", "NotCopyable", "Cancelled",
     "CapabilityError", "EgressError", "FacetRunsOtherCode", "ActorError", "ValueError", "LookupError", "NotImplementedError", "RuntimeError",
     "OSError", "MemoryError", "AttributeError"],
   StorageError: ["SqlError", "ResultTooLarge", "NoRow", "TooManyRows", "NotStorable", "FileError",
@@ -40,6 +40,7 @@ const TREE = {
   ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable", "BadTimer",
     "TimerLimit", "QuotaExceeded"],
   QuotaExceeded: ["MeterQuota", "BytesQuota", "DatabasesQuota"],
+  NotCopyable: ["NotTransferable"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],
 };

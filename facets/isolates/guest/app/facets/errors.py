@@ -263,7 +263,11 @@ class ExclusiveReentered(FacetsError, RuntimeError):
     hint = "it would wait for itself; split the method in an exclusive shell and a plain core"
 
 
-class NotTransferable(FacetsError, TypeError):
+class NotCopyable(FacetsError, TypeError):
+    """A value cannot travel to another actor. Field: `path`, where in the value it stands."""
+
+
+class NotTransferable(NotCopyable):
     """A value cannot cross the boundary of the isolate. Field: `path`."""
 
 
