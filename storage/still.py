@@ -102,8 +102,14 @@ class Moment(NamedTuple):
     generation: int
     sequence: int
     """Of its newest record."""
-    frames: tuple[int, int] | None
-    """Where in the -wal that stands which its file lacks."""
+    since: int
+    """Of the oldest record that its file lacks; 0 if it has all. It tells one -wal from the next,
+    which begins at the same place."""
+
+    @property
+    def wal(self) -> tuple[int, int, int]:
+        """The same for moments whose frames stand in one -wal, one behind the other."""
+        return self.uid, self.generation, self.since
 
 
 class _Pool:
@@ -122,7 +128,8 @@ class _Pool:
     def take(self, database: Database) -> Still:
         self._ended = False
         one = cut(database)
-        moment = Moment(database.uid or 0, database.generation, database.sequence, one.frames)
+        since = database.marks[0].sequence if database.marks else 0
+        moment = Moment(database.uid or 0, database.generation, database.sequence, since)
         newest = self._newest
         if newest is None or newest.moment != moment:
             pages = Pages(one, moment, None if newest is None else newest.glass.pages)
@@ -179,14 +186,16 @@ _idle: OrderedDict[_Pool, None] = OrderedDict()
 class Pages:
     """The pages of one moment."""
 
-    __slots__ = ("_file", "_frames", "_moment", "_stamp", "_wal", "size")
+    __slots__ = ("_file", "_frames", "_last", "_stamp", "_wal", "moment", "size")
 
     def __init__(self, one: Cut, moment: Moment, before: Pages | None = None) -> None:
         self.size = one.size * PAGE_SIZE
-        self._moment = moment
+        self.moment = moment
         self._stamp = (next(_stamps) & 0xFFFFFFFF).to_bytes(4, "big")
         self._frames: dict[int, int] = {}
         """In which frame a page stands."""
+        self._last = 0
+        """The newest frame that was looked at."""
         self._wal = -1
         self._file = os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
         if one.frames is not None:
@@ -201,11 +210,9 @@ class Pages:
     def _find(self, wal: Path, frames: tuple[int, int], before: Pages | None) -> None:
         """Look where the pages are; what an earlier moment has found is not looked for again."""
         first, last = frames
-        if before is not None and before._moment.frames is not None:
-            began, ended = before._moment.frames
-            same = before._moment[:2] == self._moment[:2]
-            if same and began == first and ended <= last and before._moment.sequence:
-                self._frames, first = before._frames.copy(), ended + 1
+        if before is not None and before.moment.wal == self.moment.wal:
+            self._frames, first = before._frames.copy(), before._last + 1
+        self._last = last
         if first <= last:
             self._frames |= numbers(self._wal, wal, first, last)
 

@@ -32,6 +32,7 @@ class NestedFacets:
         own.offer("facets.replace", self.replace)
         own.offer("facets.abort", self.abort)
         own.offer("facets.delete", facets.delete, ends_step=True)
+        own.offer("facets.rename", facets.rename, ends_step=True)
         own.offer("facets.list", facets.list)
         own.offer("facets.exists", facets.exists)
         own.offer("facets.clone", facets.clone)

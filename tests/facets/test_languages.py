@@ -38,7 +38,8 @@ export class Tool extends Actor {
   async nest(words) {
     const tallies = words.map((word) => this.facets.get(word, new Start(Tally, { word })));
     const counts = await Promise.all(tallies.map((tally) => tally.add(2)));
-    await this.facets.clone("a", "copy");
+    await this.facets.clone("a", "made");
+    this.facets.rename("made", "copy");
     this.facets.delete("b");
     const copy = this.facets.get("copy", Tally);
     return [counts, this.facets.list(), this.facets.exists("b"), await copy.add(1)];

@@ -108,7 +108,7 @@ async def test_their_data_survives_them(state: Path) -> None:
             assert await run(runtime, story) == expected
 
 
-async def test_they_are_aborted_replaced_cloned_and_deleted(runtime: LocalRuntime) -> None:
+async def test_they_are_aborted_replaced_cloned_renamed_and_deleted(runtime: LocalRuntime) -> None:
     async def story(lead: Lead) -> None:
         tool = lead.tool()
         await tool.add("x", 1)
@@ -120,9 +120,25 @@ async def test_they_are_aborted_replaced_cloned_and_deleted(runtime: LocalRuntim
         assert await tool.add("x", 1) == 2
         await tool.clone("x", "y")
         assert await tool.add("y", 1) == 3
+        await tool.do("rename", "y", "z")
+        assert await tool.add("z", 1) == 4
         await tool.do("delete", "x")
-        assert await tool.do("list") == ["y"]
+        assert await tool.do("list") == ["z"]
         assert await tool.add("x", 1) == 1
+
+    await run(runtime, story)
+
+
+async def test_a_rename_that_cannot_be_is_told_to_the_guest(runtime: LocalRuntime) -> None:
+    async def story(lead: Lead) -> None:
+        tool = lead.tool()
+        await tool.add("x", 1)
+        await tool.add("y", 1)
+        for name, kind in (("y", "NameTaken"), ("", "BadName")):
+            with pytest.raises(Exception, match="name") as caught:
+                await tool.do("rename", "x", name)
+            assert caught.value.type == kind  # type: ignore[attr-defined]
+        assert await tool.add("x", 1) == 2
 
     await run(runtime, story)
 

@@ -44,6 +44,7 @@ const children = freeze({
   },
   abort: (name, reason = "aborted by its parent") => ownNow("facets.abort", [name, Text(reason)]),
   delete: (name) => ownNow("facets.delete", [name]),
+  rename: (name, newName) => ownNow("facets.rename", [name, newName]),
   list: () => ownNow("facets.list", []),
   exists: (name) => ownNow("facets.exists", [name]),
   clone: (source_, target_) => ask_("facets.clone", [source_, target_]),

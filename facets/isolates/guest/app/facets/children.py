@@ -39,6 +39,10 @@ class Facets:
         """End the facet and wipe its data, with everything below it."""
         _now("delete", name)
 
+    def rename(self, name, new_name):
+        """Give a facet another name; its data and all below it stay what they are."""
+        _now("rename", name, new_name)
+
     def list(self):
         """Names of the facets that have state or are running."""
         return _now("list")
