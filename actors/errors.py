@@ -133,7 +133,8 @@ class EffectInTransaction(ActorError, RuntimeError):
 
 
 class OtherRuntime(ActorError, ValueError):
-    """An actor can move within its runtime only; `export` and `import_` take it to another."""
+    """An actor can move within its runtime only, and within one host of it; `export` and `import_`
+    take it further."""
 
     hint = "export it there, import it here, delete it there"
 
