@@ -92,7 +92,7 @@ CURRENT: ContextVar[Call | None] = ContextVar("facets_call", default=None)
 
 def chain(call: Call) -> str:
     """The calls from outside to this one, for messages."""
-    return " -> ".join(reversed([str(one) for one in call.ancestry() if type(one) is Call]))
+    return " -> ".join(reversed([str(one) for one in call.ancestry() if not isinstance(one, Part)]))
 
 
 def too_deep(call: Call) -> CallDepth:

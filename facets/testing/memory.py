@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from actors.local import LocalRuntime
+from actors.quotas.quota import Quota
 from actors.testing import VirtualClock
 from facets.testing.crashing import crash
 from storage.disk import Disk
@@ -45,6 +46,7 @@ class MemoryRuntime(LocalRuntime):
         journal: JournalLimits | None = None,
         history: HistoryLimits | None = None,
         files: FileLimits | None = None,
+        quota: Quota | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.clock = clock or VirtualClock()
@@ -59,6 +61,7 @@ class MemoryRuntime(LocalRuntime):
             journal=journal,
             history=history,
             files=files,
+            quota=quota,
             env=env,
         )
         weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
