@@ -17,6 +17,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from actors.actor import Actor
 from actors.errors import NotActive, RuntimeClosed
 from actors.host import Stats
+from actors.streams import Stream
 from actors.stub import Stub
 from storage.files.resolver import register_resolver
 
@@ -188,7 +189,8 @@ class BlockingFiles:
 class BlockingStub:
     """A reference to one actor; calling a method waits for its result.
 
-    A streaming method gives an iterator. As an argument it stands for the actor, like a stub.
+    A streaming method gives an iterator, and so does one that returns a stream. As an argument
+    it stands for the actor, like a stub.
     """
 
     __slots__ = ("_runtime", "_stub")
@@ -208,7 +210,14 @@ class BlockingStub:
         async def call() -> Any:
             return await method(*args, **kwargs)
 
-        return self._runtime.run(call)
+        result = self._runtime.run(call)
+        return self._items(result) if isinstance(result, Stream) else result
+
+    def _items(self, items: Stream) -> Iterator[Any]:
+        async def begin() -> Any:
+            return items
+
+        yield from self._runtime.iterate(begin)
 
     def stream(self, method: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """The items of a streaming method, one after the other."""

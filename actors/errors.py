@@ -12,7 +12,7 @@
         ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
         ├── TimerLimit            too many timers, too large, too often
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
-        ├── CallDepth             calls inside calls, a hundred deep (RecursionError)
+        ├── CallDepth             calls inside calls, 64 deep (RecursionError)
         ├── Busy                  the actor has as many calls as it takes
         ├── DeadlineExceeded      a block took longer than its deadline allows (TimeoutError)
         ├── TransactionFailed     a transaction over several actors was undone
@@ -90,7 +90,7 @@ class ExclusiveReentered(ActorError, RuntimeError):
 
 
 class CallDepth(ActorError, RecursionError):
-    """Calls were made one inside the other, a hundred deep. Field: `depth`."""
+    """Calls were made one inside the other, 64 deep. Field: `depth`."""
 
     depth: int
 
@@ -133,7 +133,8 @@ class EffectInTransaction(ActorError, RuntimeError):
 
 
 class OtherRuntime(ActorError, ValueError):
-    """An actor can move within its runtime only; `export` and `import_` take it to another."""
+    """An actor can move within its runtime only, and within one host of it; `export` and `import_`
+    take it further."""
 
     hint = "export it there, import it here, delete it there"
 

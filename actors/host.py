@@ -111,6 +111,8 @@ class Host:
         """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
+        self.owns: Callable[[str, str], bool] = _all_of_them
+        """Whether an actor of this kind and name is for this host, where there are several."""
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
@@ -513,6 +515,10 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         host=options.name,
         fence="lease" if options.durability == "replicated" else "disk",
     )
+
+
+def _all_of_them(_kind: str, _name: str) -> bool:
+    return True
 
 
 def _raise(_: object, error: Exception | None) -> None:

@@ -26,13 +26,11 @@ def move_node(node: Node, above: Node | None, kind: str, name: str) -> int:
     from storage.move import check_move, move
 
     host, place = node.host, None if above is None else above.database
+    there = _who_is_there(host, above, kind, check_name(name))
     _check_depth(node, above)
-    there = (host.roots if above is None else {}).get((kind, check_name(name)))
-    if above is not None:
-        there = above.children.get(name)
-    if there is not None and there is not node and _is_awake(there):
-        raise NameTaken(f"{there.id} is running", name=name)
     check_move(host.store, node.database, place, kind, name)
+    if there is not None and _is_awake(there):
+        raise NameTaken(f"{there.id} is running", name=name)
     if above is not None:
         check_arrival(node, above)
     to = root_id(kind, name) if above is None else facet_id(above.id, name)
@@ -41,6 +39,18 @@ def move_node(node: Node, above: Node | None, kind: str, name: str) -> int:
     if there is not None:
         there.take(node.database)
     return sequence
+
+
+def _who_is_there(host: Host, above: Node | None, kind: str, name: str) -> Node | None:
+    """Who was got in the place and may be running, though it has no state."""
+    if above is not None:
+        return above.children.get(name)
+    if not host.owns(kind, name):
+        raise OtherRuntime(
+            f"an actor {name!r} of kind {kind!r} would belong to another host",
+            hint="choose another name, or export it and import it there",
+        )
+    return host.roots.get((kind, name))
 
 
 async def move_tree(node: Node, above: Node | None, kind: str, name: str) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from actors import delivery
 from actors.activation import Activation
 from actors.agenda import HEAD, Agenda
-from actors.errors import ActorBroken, FacetDeleted
+from actors.errors import ActorBroken, ActorMoved, ActorRestored, FacetDeleted
 from actors.starts import OWN, found_again, keep_starts, kept_starts
 from actors.steps import finish
 from actors.tasks import spawn
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from storage.catalogue import Row
     from storage.schedule import Entry
 
+ELSEWHERE = (FacetDeleted, ActorRestored, ActorMoved)
+"""Ends of a delivery that say nothing about it: what there is now is delivered."""
 EARLY = 10
 """Microseconds by which an alarm may come early: clocks are rounded."""
 AGAIN = 5
@@ -289,10 +291,24 @@ class Scheduler:
             self.agenda.hear(uid, due, database.due)
 
     async def _run(self, target: Activation, uid: int, entry: Entry) -> None:
-        database = target.database
         self.arm()
         try:
-            done = partial(self._finish, database, entry)
+            error = await self._try(target, uid, entry)
+            if error is not None:
+                await self._fail(target.database, uid, entry, error)
+        finally:
+            self._over(uid, entry.id)
+        if error is None:
+            self._delivered += 1
+        else:
+            self.agenda.expect(uid, self._now())  # whatever is there now: it may be another past
+        await self._host.gate.passed(target.dependency, target.remote)
+
+    async def _try(self, target: Activation, uid: int, entry: Entry) -> BaseException | None:
+        """Deliver; why that failed. Raises only when the host ends."""
+        database = target.database
+        done = partial(self._finish, database, entry)
+        try:
             await delivery.run(target, uid, entry, done)
             if target.body.own_steps:
                 await delivery.quiet(database)
@@ -301,16 +317,12 @@ class Scheduler:
         except asyncio.CancelledError as error:
             if self._closed:
                 raise
-            await self._fail(database, uid, entry, error)
+            return error
         except Exception as error:
             if self._host.refused is not None:
                 raise
-            await self._fail(database, uid, entry, error)
-        else:
-            self._delivered += 1
-        finally:
-            self._over(uid, entry.id)
-        await self._host.gate.passed(target.dependency, target.remote)
+            return error
+        return None
 
     def _finish(self, database: Database, entry: Entry) -> None:
         delivery.finish(database.schedule, entry, self._now())
@@ -324,7 +336,7 @@ class Scheduler:
     async def _fail(self, database: Database, uid: int, entry: Entry, error: BaseException) -> None:
         self._failed += 1
         await delivery.quiet(database)
-        if database.uid != uid or isinstance(error, FacetDeleted):
+        if database.uid != uid or isinstance(error, ELSEWHERE):
             return
         with delivery.aside(database) as schedule:
             delivery.fail(schedule, uid, entry, error, self._now(), self._limits)

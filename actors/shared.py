@@ -62,7 +62,7 @@ def state_of(activation: Activation) -> Database:
     """The database that the code which runs now sees as its actor's."""
     if activation.reading:
         call = CURRENT.get()
-        while type(call) is not Call and call is not None:
+        while isinstance(call, Part):
             if isinstance(call, Reading) and call.activation is activation:
                 return call.still
             call = call.parent
@@ -71,7 +71,7 @@ def state_of(activation: Activation) -> Database:
 
 def check_writing(call: Call | None) -> None:
     """Raise `ReadOnly` if the code that runs is a shared method's."""
-    while type(call) is not Call and call is not None:
+    while isinstance(call, Part):
         if isinstance(call, Reading):
             raise ReadOnly("a shared method sees sql, kv and fs, and writes nothing", statement="")
         call = call.parent
@@ -119,5 +119,7 @@ def shared(method: F) -> F:
 def _begin(actor: Any, name: str) -> Reading | None:
     """None if the method is not a call's own, but part of another's code."""
     call = CURRENT.get()
-    own = type(call) is Call and call.activation is actor._activation and call.method == name
-    return Reading(call) if own and call is not None else None
+    if call is None or isinstance(call, Part):
+        return None
+    own = call.activation is actor._activation and call.method == name
+    return Reading(call) if own else None

@@ -31,6 +31,7 @@ from actors.quotas.allowance import Usage as Usage
 from actors.quotas.quota import Quota as Quota
 from actors.shared import shared as shared
 from actors.stat import ActorStat as ActorStat
+from actors.streams import Stream as Stream
 from actors.stub import Stub as Stub
 from actors.supervision import Restart as Restart
 from facets import errors as errors
@@ -92,6 +93,7 @@ __all__ = [
     "Rule",
     "Start",
     "StorageLimits",
+    "Stream",
     "Stub",
     "Usage",
     "Timer",

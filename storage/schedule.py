@@ -61,18 +61,20 @@ class Entry(NamedTuple):
 class Schedule:
     """The timers of one database, as part of its steps."""
 
-    __slots__ = ("_database", "_ready", "kept_for")
+    __slots__ = ("_database", "_pending", "_ready", "kept_for")
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ready = False
+        self._pending: int | None = None
+        """How many are to be delivered, if that is known: counting takes time for each."""
         self.kept_for: object = None
         """What their actor runs, if that is kept beside them: whoever keeps it sets this."""
 
     def forget(self) -> None:
         """Look again whether the table is there: the step that made it was rolled back."""
         self._ready = False
-        self.kept_for = None
+        self.kept_for = self._pending = None
 
     def add(self, entry: Entry) -> int:
         """Keep a new timer, in the place of the one of its name; its id, whatever `entry` says."""
@@ -81,26 +83,31 @@ class Schedule:
             self._database.run_own(_INDEX)
             self._ready = True
         if entry.name is not None:
-            self._write("delete from _facets_timers where name = ?", entry.name)
+            self.remove(entry.name)
         query = (
             "insert into _facets_timers(name, due, planned, method, arguments, rule, retry, "
             "attempt, error) values (?, ?, ?, ?, ?, ?, ?, ?, ?) returning id"
         )
-        return int(self._write(query, *entry[1:])[0][0])
+        number = int(self._write(query, *entry[1:])[0][0])
+        self._count(entry.due is not None)
+        return number
 
     def put(self, entry: Entry) -> None:
         """Change when it is due next, and what became of the deliveries before."""
         query = "update _facets_timers set due=?, planned=?, attempt=?, error=? where id=?"
         changed = (entry.due, entry.planned, entry.attempt, entry.error, entry.id)
         self._write(query, *changed)
+        self._pending = None
 
     def remove(self, which: int | str) -> bool:
         """Remove a timer by its id or its name; whether there was one."""
         if not self._is_there():
             return False
         column = "id" if isinstance(which, int) else "name"
-        query = f"delete from _facets_timers where {column} = ? returning id"  # noqa: S608
-        return bool(self._write(query, which))
+        query = f"delete from _facets_timers where {column} = ? returning due"  # noqa: S608
+        found = self._write(query, which)
+        self._count(-sum(due is not None for (due,) in found))
+        return bool(found)
 
     def find(self, number: int) -> Entry | None:
         """The timer of this id."""
@@ -122,7 +129,7 @@ class Schedule:
 
     def trim(self, most: int) -> None:
         """Forget the oldest of those that were given up, until there are no more than that."""
-        over = self.count(dead=True) - most
+        over = self._number("due is null") - most
         if over > 0:
             query = (
                 "delete from _facets_timers where id in "
@@ -151,7 +158,9 @@ class Schedule:
         if not self._is_there():
             return False
         query = "delete from _facets_timers where id = ? and planned = ? and due is not null"
-        return bool(self._write(f"{query} returning id", entry.id, entry.planned))
+        found = bool(self._write(f"{query} returning id", entry.id, entry.planned))
+        self._count(-found)
+        return found
 
     def tick(self, entry: Entry, planned: int) -> None:
         """Move a timer on to its next tick, under the same condition."""
@@ -169,12 +178,20 @@ class Schedule:
         found = connection.own(NEXT)
         return found[0][0] if found else None
 
-    def count(self, *, dead: bool = False) -> int:
-        """How many there are."""
+    def count(self) -> int:
+        """How many are to be delivered."""
+        if self._pending is None:
+            self._pending = self._number("due is not null")
+        return self._pending
+
+    def _count(self, more: int) -> None:
+        if self._pending is not None:
+            self._pending += more
+
+    def _number(self, condition: str) -> int:
         if not self._is_there():
             return 0
-        condition = "is null" if dead else "is not null"
-        query = f"select count(*) from _facets_timers where due {condition}"  # noqa: S608
+        query = f"select count(*) from _facets_timers where {condition}"  # noqa: S608
         return int(self._database.run_own(query)[0][0])
 
     def _read(self, rest: str, *values: Any) -> list[Entry]:

@@ -80,6 +80,12 @@ class Allowance:
 
     # -- calls --------------------------------------------------------------------------
 
+    @property
+    def counts_calls(self) -> bool:
+        """Whether it matters which calls are made."""
+        quota = self.quota
+        return (quota.concurrent, quota.rate, quota.cpu) != (None, None, None)
+
     def admit(self, *, computes: bool) -> None:
         """Raise if one more call is too much; nothing is counted yet. `computes`: in a sandbox."""
         quota = self.quota
@@ -121,6 +127,11 @@ class Allowance:
         return self._crossed(CpuQuota, "cpu", most + over, most, 0, retry_after=wait)
 
     # -- storage ------------------------------------------------------------------------
+
+    @property
+    def stores(self) -> bool:
+        """Whether it matters how much is stored."""
+        return self.quota.bytes is not None or self.quota.databases is not None
 
     @property
     def bytes(self) -> int:
@@ -291,7 +302,8 @@ def enforce(activation: Activation) -> None:
     activation.database.spills = True
     if allowances:
         activation.database.spills = all(one.quota.bytes is None for one in allowances)
-        if type(activation.body) is not Admitting:
+        counts = any(one.counts_calls for one in allowances)
+        if counts and type(activation.body) is not Admitting:
             activation.body = Admitting(activation.body, activation.node)
 
 

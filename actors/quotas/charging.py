@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -43,8 +42,8 @@ class Bill:
     """
 
     def __init__(self) -> None:
-        self._growth: Counter[Allowance] = Counter()
-        self._newborn: Counter[Allowance] = Counter()
+        self._more: dict[Allowance, tuple[int, int]] = {}
+        """Bytes and databases."""
         self._spent: list[tuple[Allowance, str, float]] = []
         self._payers: list[Activation] = []
 
@@ -62,11 +61,9 @@ class Bill:
         """And those of this one."""
         self._payers.append(activation)
         database, held = activation.database, activation.node.allowances
-        growth, newborn = database.growth()
+        if any(one.stores for one in held):
+            self._grow(held, *database.growth())
         meters = {} if activation.meters is None else activation.meters.changes()
-        for one in held:
-            self._growth[one] += growth
-            self._newborn[one] += newborn
         spent = [
             (one, meter, amount)
             for meter, amount in meters.items()
@@ -76,10 +73,15 @@ class Bill:
         self._spent += spent
         database.charges = [(one.node.database, meter, amount) for one, meter, amount in spent]
 
+    def _grow(self, held: tuple[Allowance, ...], growth: int, newborn: int) -> None:
+        for one in held:
+            size, count = self._more.get(one, (0, 0))
+            self._more[one] = size + growth, count + newborn
+
     def check(self) -> None:
         """Raise the first quota that would be crossed."""
-        for one, growth in self._growth.items():
-            one.check_storage(growth, self._newborn[one])
+        for one, more in self._more.items():
+            one.check_storage(*more)
 
     def settle(self) -> None:
         """All of it was committed."""

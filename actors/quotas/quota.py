@@ -30,7 +30,8 @@ class Quota:
     databases: int | None = None
     """Actors that have ever written, the owner included."""
     concurrent: int | None = None
-    """Calls in progress; a call that is made by one of them is one more."""
+    """Calls in progress; a call that is made by one of them is one more. One that began before
+    there was such a limit is not counted."""
     rate: float | None = None
     """Calls in a second; a second's worth of them, and always one, may come at once."""
     cpu: float | None = None

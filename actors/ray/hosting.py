@@ -145,9 +145,12 @@ class Hosting:
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
         kind, name, _, token = target
-        if self._directory.owner(kind, name) != self._name or (token and token != self._token):
+        if not self._owns(kind, name) or (token and token != self._token):
             return None
         return self._stub(target)
+
+    def _owns(self, kind: str, name: str) -> bool:
+        return self._directory.owner(kind, name) == self._name
 
     def _stub(self, target: Target) -> Any:
         kind, name, lent, token = target
@@ -169,6 +172,7 @@ class Hosting:
             await asyncio.to_thread(_end, error)
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
+        self._runtime.host.owns = self._owns
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self

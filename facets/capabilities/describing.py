@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import AsyncGeneratorType
 from typing import Any, Literal, Protocol
 
+from actors.streams import Stream
 from facets.capabilities import python, typescript
 from facets.capabilities.capability import Capability
 from facets.capabilities.reference import as_capability
@@ -12,6 +14,9 @@ from facets.capabilities.reference import as_capability
 
 class Language(Protocol):
     """How one language declares things."""
+
+    def stream(self, name: str) -> str:
+        """Something to iterate, once."""
 
     def function(self, name: str, capability: Capability) -> str:
         """A function that is awaited or iterated."""
@@ -49,6 +54,8 @@ def describe(described: Any, language: Literal["python", "typescript"] = "python
 
 
 def _one(words: Language, name: str, value: Any) -> str:
+    if isinstance(value, (Stream, AsyncGeneratorType)):
+        return words.stream(name)
     capability = as_capability(value)
     if capability is None:
         return words.data(name, value)

@@ -22,7 +22,13 @@ class Python:
 
     def function(self, name: str, capability: Capability) -> str:
         """One function."""
-        return self._method(_identifier(name), capability, "", capability.methods[""], None)
+        return self._method(
+            _identifier(name), capability, "", capability.methods.get("", "call"), None
+        )
+
+    def stream(self, name: str) -> str:
+        """Something to iterate, once."""
+        return f"{_identifier(name)}: AsyncIterator[Any]"
 
     def object(self, name: str, capability: Capability) -> str:
         """A class without a way to make one, and the name it has in `env`."""

@@ -29,9 +29,13 @@ class TypeScript:
 
     def function(self, name: str, capability: Capability) -> str:
         """One function."""
-        declared = self._method(capability, "", capability.methods[""])
+        declared = self._method(capability, "", capability.methods.get("", "call"))
         doc = _doc([capability.text(""), *capability.notes()])
         return f"{doc}declare function {_identifier(name)}{declared};"
+
+    def stream(self, name: str) -> str:
+        """Something to iterate, once."""
+        return f"declare const {_identifier(name)}: AsyncIterable<unknown>;"
 
     def object(self, name: str, capability: Capability) -> str:
         """A constant with methods."""

@@ -32,24 +32,26 @@ class Guest(Protocol):
 class Calls:
     """All of one isolate. Numbers rise and are never used again."""
 
-    __slots__ = ("_cancelling", "_guest", "_idle", "_loop", "_open", "_sent", "_wall")
+    __slots__ = ("_guest", "_idle", "_loop", "_sent", "_wall", "cancelling", "open")
 
     def __init__(self, guest: Guest, wall: float) -> None:
         self._guest = guest
         self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._open: dict[int, Pending] = {}
-        self._cancelling: list[Pending] = []
+        self.open: dict[int, Pending] = {}
+        """Those that the guest has not answered."""
+        self.cancelling: list[Pending] = []
+        """Those that were told to stop and have not heard it."""
         self._idle: list[asyncio.Future[None]] = []
         self._sent = 0
 
     def __len__(self) -> int:
         """Calls that the guest has not answered."""
-        return len(self._open)
+        return len(self.open)
 
     def cause_of(self, number: object) -> Any:
         """What a call that is open was caused by; None if it is not."""
-        call = self._open.get(number) if type(number) is int else None
+        call = self.open.get(number) if type(number) is int else None
         return None if call is None else call.cause
 
     def begin(self, target: Called, streams: bool, cause: Any, meter: Meter | None) -> Pending:
@@ -60,7 +62,7 @@ class Calls:
             name = target if isinstance(target, str) else target[-1]
             started = meter.begin("stream" if streams else "call", name)
             call.meter, call.started = meter, started
-        self._open[call.id] = call
+        self.open[call.id] = call
         return call
 
     async def wait(self, call: Pending) -> None:
@@ -93,7 +95,7 @@ class Calls:
 
     async def idle(self, but: Collection[Any]) -> None:
         """Return when every call was answered, but those caused by one of these."""
-        while any(call.cause not in but for call in self._open.values()):
+        while any(call.cause not in but for call in self.open.values()):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -106,41 +108,41 @@ class Calls:
 
     def end(self, reason: BaseException) -> None:
         """The isolate is gone; what is pending raises `reason`."""
-        for call in self._open.values():
+        for call in self.open.values():
             call.disarm()
             call.finish(error=again(reason))
-        self._open.clear()
+        self.open.clear()
         self._wake_idle()
 
     # -- ending one before its time ---------------------------------------------------------------
 
     def cancel(self, call: Pending, why: str) -> None:
         """Cancel it in the guest, which has `GRACE` seconds from when it hears of it."""
-        if call.cancelled or call.id not in self._open:
+        if call.cancelled or call.id not in self.open:
             return
         call.cancelled = True
-        self._cancelling.append(call)
+        self.cancelling.append(call)
         if self._guest.interrupt(call.id):
             self._limit_grace(call)
         self._guest.post(["cancel", call.id, why])
 
     def heard(self) -> None:
-        """Those that were told to stop hear it now."""
-        for call in self._cancelling:
-            if call.id in self._open:
+        """The guest hears now of those that were told to stop."""
+        for call in self.cancelling:
+            if call.id in self.open:
                 self._limit_grace(call)
-        self._cancelling.clear()
+        self.cancelling.clear()
 
     def lost(self, number: int, error: Exception) -> None:
         """A step of this call could not be committed."""
-        call = self._open.get(number)
+        call = self.open.get(number)
         if call is not None:
             call.finish(error=error)
             self.cancel(call, "its step could not be committed")
 
     def _overdue(self, call: Pending) -> None:
         call.timer = None
-        if call.id in self._open:
+        if call.id in self.open:
             call.overdue = True
             self._limit_grace(call)
             self.cancel(call, f"it took more than {self._wall} s")
@@ -175,7 +177,7 @@ class Calls:
 
     def item(self, number: int, value: object) -> None:
         """The stream has one more."""
-        call = self._open[number]
+        call = self.open[number]
         if call.items is None or call.credit <= 0:
             raise ValueError("an item that was not asked for")
         call.credit -= 1
@@ -184,12 +186,12 @@ class Calls:
             call.wake()
 
     def _close(self, number: int, *, streams: bool) -> Pending:
-        if (self._open[number].items is not None) is not streams:
+        if (self.open[number].items is not None) is not streams:
             raise ValueError("the answer of another kind of call")
         return self._closed(number)
 
     def _closed(self, number: int) -> Pending:
-        call = self._open.pop(number)
+        call = self.open.pop(number)
         if call.timer is not None or call.grace is not None:
             call.disarm()
         if self._idle:

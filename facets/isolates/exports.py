@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Protocol, final
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from actors.call import CURRENT
 from actors.streams import Stream
@@ -57,6 +57,7 @@ class Exports:
         self._loop = asyncio.get_running_loop()
         self._held: WeakValueDictionary[int, Export] = WeakValueDictionary()
         self._streams: WeakValueDictionary[int, Stream] = WeakValueDictionary()
+        self._numbers: WeakKeyDictionary[Stream, int] = WeakKeyDictionary()
 
     def received(self, number: object, description: object) -> Export | Stream:
         """What stands for an export outside; ValueError if the guest's words make no sense."""
@@ -67,6 +68,7 @@ class Exports:
         if found is None:
             items = iterate(export, "", (), {})
             found = self._streams[export.number] = Stream(items, self.home, at_home=False)
+            self._numbers[found] = export.number
         return found
 
     def number_of(self, value: object) -> int | None:
@@ -74,9 +76,7 @@ class Exports:
         if isinstance(value, Export):
             return value.number if value.exports is self else None
         if isinstance(value, Stream) and not value.began:
-            for number, one in self._streams.items():
-                if one is value:
-                    return number
+            return self._numbers.get(value)
         return None
 
     def _received(self, number: object, description: object) -> Export:

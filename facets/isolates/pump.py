@@ -196,8 +196,9 @@ class Pump:
         blob = self.blob
         if blob.parts:
             self.blob = Blob(self.grants, blob.arrays)
-        self.calls.heard()
-        self._unasked = None if len(self.calls) else self.runner.cpu
+        if self.calls.cancelling:
+            self.calls.heard()
+        self._unasked = None if self.calls.open else self.runner.cpu
         self.runner.start(PUMP, pack(header, blob))
 
     # -- coming out, called by the runner ---------------------------------------------------------
@@ -256,7 +257,7 @@ class Pump:
                 lambda aside: self._read_outbox(aside, len(answer), lost),
             )
         else:
-            self._hear(partial(self._reader.outbox, answer), len(answer), lost)
+            self._hear(self._reader.outbox, answer, len(answer), lost)
 
     def _loaded(self, opening: Pending, answer: bytes) -> None:
         try:
@@ -272,11 +273,13 @@ class Pump:
         if self.dead is None:
             self.runner.cpu += aside.seconds
             self._began = self._loop.time()
-            self._hear(aside.result, size, lost)
+            self._hear(Aside.result, aside, size, lost)
 
-    def _hear(self, read: Callable[[], list[list[Any]]], size: int, lost: Exception | None) -> None:
+    def _hear(
+        self, read: Callable[[Any], Any], message: object, size: int, lost: Exception | None
+    ) -> None:
         try:
-            self._more = self._hearer.hear(read(), size)
+            self._more = self._hearer.hear(read(message), size)
             self.serving.start(lost)
         except IsolateDead as error:
             self.fell(error)

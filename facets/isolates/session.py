@@ -255,7 +255,7 @@ class Session:
         pump = self._pump
         if pump.dead is not None:
             raise again(pump.dead)
-        if len(self._calls):
+        if self._calls.open:
             self._refuse_more()
             self._allow_more()
         else:

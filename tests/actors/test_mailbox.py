@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import facets
 from actors import Actor, LocalRuntime
 from actors.call import DEPTH
 from actors.errors import Busy, CallDepth
+from actors.limited import limited
 from actors.mailbox import TURN
+from actors.shared import shared
 from actors.testing import VirtualClock
 
 
@@ -27,12 +31,6 @@ class Echo(Actor):
     async def down_after_waiting(self, other: Echo, me: Echo) -> None:
         await asyncio.sleep(0)
         await other.down_after_waiting(me, other)
-
-    async def how_deep(self, other: Echo, me: Echo) -> int:
-        try:
-            return 1 + await other.how_deep(me, other)
-        except CallDepth:
-            return 1
 
     async def many(self, other: Echo, n: int) -> int:
         for i in range(n):
@@ -227,9 +225,40 @@ async def test_calls_that_call_each_other_without_end_get_an_error(
     assert runtime.stats().calls == 0
 
 
-async def test_calls_may_be_a_hundred_deep(runtime: LocalRuntime) -> None:
-    one, two = runtime.get(Echo, "one"), runtime.get(Echo, "two")
-    assert await one.how_deep(two, one) == DEPTH == 100
+class Laden(Actor):
+    """Methods with all that adds frames to a call."""
+
+    @limited(concurrent=1000)
+    @shared
+    async def how_deep(self, other: Laden, me: Laden, wait: bool) -> int:
+        if wait:
+            await asyncio.sleep(0)
+        return await self._deeper(other, me, wait)
+
+    async def _deeper(self, other: Laden, me: Laden, wait: bool) -> int:
+        try:
+            return 1 + await other.how_deep(me, other, wait)
+        except CallDepth:
+            return 1
+
+
+class Above(facets.Actor):
+    async def run(self, wait: bool) -> int:
+        one, two = [
+            self.facets.get(name, facets.Start(Laden, quota=facets.Quota(concurrent=1000)))
+            for name in ("one", "two")
+        ]
+        return await one.how_deep(two, one, wait)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("wait", [False, True])
+async def test_calls_may_be_64_deep_whatever_holds_for_them(
+    state: Path, monkeypatch: pytest.MonkeyPatch, wait: bool
+) -> None:
+    provider = pytest.importorskip("opentelemetry.sdk.trace").TracerProvider()
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    async with LocalRuntime(state) as runtime:
+        assert await runtime.get(Above, "a").run(wait) + 1 == DEPTH == 64
 
 
 async def test_an_actor_that_was_called_does_not_fall_asleep_before_its_time(

@@ -11,6 +11,7 @@ import pytest
 from actors import Actor, LocalRuntime
 from actors.errors import EffectInTransaction
 from actors.shared import shared
+from actors.testing import VirtualClock
 from actors.transaction import Block
 from storage.errors import ReadOnly
 
@@ -83,6 +84,13 @@ class Book(Actor):
     async def fail(self) -> None:
         raise LookupError("shared")
 
+    async def plan(self, methods: list[str]) -> None:
+        for method in methods:
+            self.timers.after(1, method, *(["sql"] if method == "write" else []))
+
+    async def failed(self) -> list[str]:
+        return [str(one.error) for one in self.timers.list()]
+
     async def in_a_transaction(self, me: Book) -> None:
         async with Block(5):
             await me.read()
@@ -140,6 +148,17 @@ async def test_what_it_calls_writes_as_ever(runtime: LocalRuntime) -> None:
     book, other = runtime.get(Book, "a"), runtime.get(Book, "b")
     assert await book.through(other, book, 5) == (0, 1)
     assert await book.read() == (1, 5, "5")
+
+
+async def test_a_timer_that_calls_it_is_told_apart(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    book = runtime.get(Book, "a")
+    await book.plan(["write", "read"])
+    await clock.run(2)
+    (failed,) = await book.failed()
+    assert failed.startswith("ReadOnly")
+    assert (await book.read())[0] == 0
 
 
 async def test_it_has_no_place_in_a_transaction(runtime: LocalRuntime) -> None:

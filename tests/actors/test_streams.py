@@ -366,3 +366,18 @@ async def test_an_open_stream_leaves_nothing_behind_when_it_is_closed(
         activation = stub._node.activation
         assert not activation.on_end
         assert not activation.lent
+
+
+def test_plain_code_iterates_a_stream_that_it_was_given(state: Path) -> None:
+    class Giver(Maker):
+        async def rows(self, n: int) -> Any:
+            return self.items(n)
+
+    async def mine() -> AsyncIterator[int]:
+        yield 1
+
+    with LocalRuntime(state).blocking() as runtime:
+        giver: Any = runtime.get(Giver, "g")
+        assert list(giver.rows(2)) == [[0], [1]]
+        assert next(giver.rows(2)) == [0]
+        assert runtime.get(Taker, "t").all(mine()) == [1]

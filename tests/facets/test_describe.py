@@ -181,3 +181,26 @@ def test_names_that_are_no_identifiers_become_some() -> None:
     assert "class c_d:" in said
     ast.parse(said)
     assert "declare const _1x" in facets.describe({"1x": 2}, "typescript")
+
+
+async def test_streams_and_methods_of_stubs_are_declared(runtime: LocalRuntime) -> None:
+    class Log(Actor):
+        async def add(self, line: str) -> int:
+            """Add a line."""
+            return len(line)
+
+        async def lines(self, start: int = 0) -> AsyncIterator[str]:
+            yield str(start)
+
+    async def rows() -> AsyncIterator[int]:
+        yield 1
+
+    log = runtime.get(Log, "l")
+    env = {"rows": rows(), "add": log.add, "lines": log.lines}
+
+    assert facets.describe(env) == (
+        "rows: AsyncIterator[Any]\n\n"
+        'async def add(line: str) -> int:\n    """Add a line."""\n    ...\n\n'
+        "async def lines(start: int = 0) -> AsyncIterator[str]: ...\n"
+    )
+    assert "declare const rows: AsyncIterable<unknown>;" in facets.describe(env, "typescript")

@@ -58,9 +58,6 @@ class Box(Actor, kind="Box"):
     async def wait(self) -> None:
         await asyncio.Event().wait()
 
-    async def abort(self, name: str) -> None:
-        self.facets.abort(name)
-
 
 @pytest.fixture
 async def box(runtime: LocalRuntime) -> Box:
@@ -118,9 +115,6 @@ async def test_calls_in_progress_end_and_say_where_it_went(box: Box) -> None:
 
 async def test_a_stub_got_before_reaches_what_comes_under_its_name(box: Box) -> None:
     early = await box.box("b")
-    early_below = await box.box("b/deep")
-    await box.abort("b")
-    early, early_below = await box.box("b"), early_below
 
     await box.rename("a", "b")
 
@@ -261,6 +255,19 @@ async def test_a_facet_is_promoted_to_an_actor_of_its_own(runtime: LocalRuntime,
     assert await box.names() == []
     await runtime.delete(Box, "k")
     assert await stub.read() == "a"
+
+
+async def test_nothing_becomes_an_actor_that_belongs_to_another_host(
+    runtime: LocalRuntime, box: Box
+) -> None:
+    runtime.host.owns = lambda kind, name: name != "theirs"
+
+    with pytest.raises(OtherRuntime):
+        await box.promote("a", "theirs")
+    assert await read(box, "a/deep") == "a/deep"
+
+    await box.promote("a", "ours")
+    assert await runtime.get(Box, "ours").read() == "a"
 
 
 async def test_an_actor_is_demoted_to_a_facet(runtime: LocalRuntime, box: Box) -> None:

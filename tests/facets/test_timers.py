@@ -437,3 +437,25 @@ async def test_a_crowd_that_is_due_at_once_is_not_awake_at_once(
     assert narrow.stats().awake <= 8
     for name in names:
         assert await narrow.get(Root, name).rings() == 1
+
+
+async def test_a_restore_or_a_move_in_the_middle_of_a_delivery_delivers_it_anew(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    clock.patience = 0.02
+    root = runtime.get(Root, "a")
+    await root.on(["b"], "schedule", "after", 1, "wait", "door")
+    then = runtime.bookmark()
+    await clock.run(2)
+    await runtime.restore(Root, "a", then)
+    await clock.run(1)
+    assert LOG == ["began door"] * 2
+    await root.manage("rename", "b", "c")
+    await clock.run(1)
+    assert LOG == ["began door"] * 3
+    (timer,) = await root.on(["c"], "schedule", "list")
+    assert timer.attempt == 0
+    DOOR["door"].set()
+    await clock.run(1)
+    assert LOG == ["began door"] * 3 + ["ended door"]
+    assert await root.on(["c"], "schedule", "list") == []

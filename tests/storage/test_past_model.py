@@ -285,6 +285,48 @@ def test_what_was_compacted_and_deleted_is_in_the_history_after_a_crash(past: Pa
     past.check()
 
 
+def test_a_clone_of_a_past_is_made_or_not_made_wherever_the_process_ends(past: Past) -> None:
+    past.put(A, 3000)
+    past.put(X, 3000)
+    past.mark()
+    past.delete(X)
+    past.put(A, 10)
+    past.sync()
+    done: list[int] = []
+
+    def act() -> None:
+        past.start_past_clone(A, ("b",), 0)
+        past.finish(0)
+        past.sync()
+        past.settle()
+        done.append(death)
+
+    for death in range(50):
+        past.crash(death, act)
+    assert 0 < len(done) < 50
+
+
+def test_what_left_a_tree_comes_back_as_a_copy_wherever_the_process_ends(past: Past) -> None:
+    past.put(X, 3000)
+    past.put((*X, "p"), 10)
+    past.mark()
+    past.move(X, ("b",))
+    past.sync()
+    done: list[int] = []
+
+    def act() -> None:
+        past.start_restore(A, 0)
+        past.finish(0)
+        past.sync()
+        past.settle()
+        done.append(death)
+
+    for death in range(50):
+        past.crash(death, act)
+    assert 0 < len(done) < 50
+    assert ("b", "p") in past.state
+
+
 def test_a_clone_below_a_root_without_state_begins_its_history(past: Past) -> None:
     past.put(("b",), 10)
     past.mark()

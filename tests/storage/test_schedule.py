@@ -177,3 +177,37 @@ def test_several_databases_that_commit_as_one_are_all_known(store: Store) -> Non
     for database in (one, two):
         database.undefer()
     assert catalogued(store) == [(30, "one"), (40, "two")]
+
+
+def test_the_count_is_right_whatever_was_done_and_undone(store: Store) -> None:
+    one = store.root("K", "one")
+    schedule = one.schedule
+
+    def check(expected: int) -> None:
+        assert schedule.count() == expected == len(schedule.pending())
+
+    check(0)
+    numbers = [schedule.add(entry(n, f"n{n}")) for n in range(5)]
+    check(5)
+    one.commit()
+    schedule.remove("n0")
+    schedule.add(entry(9, "n1"))
+    check(4)
+    one.rollback()
+    check(5)
+    first = schedule.find(numbers[0])
+    assert first is not None
+    assert schedule.done(first)
+    assert not schedule.done(first)
+    schedule.put(entry(None)._replace(id=numbers[1]))
+    check(3)
+    schedule.remove(numbers[1])
+    check(3)
+    one.commit()
+    one.begin_savepoint()
+    schedule.remove(numbers[2])
+    check(2)
+    one.rollback_savepoint()
+    check(3)
+    schedule.trim(0)
+    check(3)

@@ -24,6 +24,7 @@ numbers = st.one_of(integers, st.floats(), st.sampled_from([float("nan"), float(
 words = st.one_of(st.sampled_from(WORDS), st.text(max_size=5))
 scalars = st.one_of(st.none(), st.booleans(), numbers, words)
 DESCRIPTION = {"kind": "object", "name": "x", "methods": {"a": "call"}}
+STREAM = {"kind": "stream", "name": "x", "methods": {"": "stream"}}
 
 
 def nested(depth: int, tag: str | None) -> Any:
@@ -49,6 +50,7 @@ def _containers(inside: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 data = st.recursive(scalars, _containers, max_leaves=8)
 true = st.sampled_from([
     5, "x", [1], {"$": ["r", 1]}, {"$": ["r", 2]}, {"$": ["g", 1, DESCRIPTION]}, {"$": ["b", 0, 2]},
+    {"$": ["g", 2, STREAM]}, {"$": ["x", 0, 4]}, {"$": ["X", 0, 0]},
     {"$": ["e", [1, 2]]}, {"$": ["d", [[1, 2]]]}, {"$": ["o", "A", {"x": 1}]},
     {"$": ["R", ["a"], [[1]], 0]}, {"$": ["N", "<f8", [1], {"$": ["b", 0, 8]}]},
 ])  # fmt: skip

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facets.isolates.errors import IsolateDead
-from tests.isolates.fuzz import EXAMPLES, grammar
+from facets.isolates import Limits
+from facets.isolates.errors import IsolateDead, ProtocolViolation
+from tests.isolates.fuzz import EXAMPLES, grammar, scripted
 from tests.isolates.fuzz.scripted import Played, Say, play, play_in_turn
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
@@ -79,3 +80,43 @@ answers = st.one_of(
 @given(answers)
 def test_a_lie_about_what_was_loaded_is_an_error_of_the_load(boot: bytes) -> None:
     play([], boot=boot)
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is long has to be refused for something else than its length."""
+    monkeypatch.setattr(scripted, "LIMITS", Limits())
+
+
+@pytest.mark.parametrize(
+    "word", [["sleep", 1], ["again"], ["cancel", 1], ["more", 1, 1], ["drop", []]]
+)
+@pytest.mark.usefixtures("roomy")
+def test_words_that_ask_for_nothing_have_an_end(word: list[Any]) -> None:
+    called = ["call", 1, 0, "plain", [], {}, 1]
+    few, many = ([called, *[word] * n] for n in (1000, 20_000))
+
+    assert play([Say(grammar.frame(few, None))]).killed is None
+    assert isinstance(play([Say(grammar.frame(many, None))]).killed, ProtocolViolation)
+
+
+@pytest.mark.parametrize("name", ["methods", "migrations", "plain"])
+def test_what_was_loaded_has_so_many_names_at_most(name: str) -> None:
+    names = [f"n{i}" for i in range(20_000)]
+    said = READY | {name: dict.fromkeys(names, "call") if name == "methods" else names}
+
+    assert isinstance(
+        play([], boot=grammar.frame(["ready", said], None)).outcomes[0], ProtocolViolation
+    )
+
+
+@pytest.mark.usefixtures("roomy")
+def test_an_error_has_so_many_classes_and_fields_at_most() -> None:
+    said = {
+        "type": "Own", "message": "m", "kinds": [[1] * 10, *["ValueError"] * 100_000],
+        "fields": {f"f{i}": i for i in range(100_000)},
+    }  # fmt: skip
+    (error, _) = play([Say(grammar.frame([["err", 1, said]], None))]).outcomes
+
+    assert isinstance(error, ValueError)
+    assert len([name for name in error.fields if name[1:].isdigit()]) <= 32
