@@ -82,8 +82,8 @@ class Start:
 
     `code` is an Actor class or an isolate's actor class; `id` replaces the default id,
     and `props` is plain data that the actor sees as `self.props`. `quota` bounds what it and
-    all below it use together. `restart` says what follows when it breaks: without one, the next
-    `facets.get` starts it.
+    all below it use together; `facets.set_quota` changes that of one that runs. `restart` says
+    what follows when it breaks: without one, the next `facets.get` starts it.
 
     `parent_close` says what follows when the actor above it breaks, is aborted or is replaced.
     "abort": it ends with the same reason. "keep": it goes on, with its calls, its stubs and all

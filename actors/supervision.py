@@ -29,7 +29,8 @@ class Restart:
 
     After `limit` failures within `within` seconds its breaker opens: it is not started any more,
     and calls raise `FacetDown`. `most` seconds after the last failure the next call starts it for
-    trial; the breaker closes if that start succeeds, and opens again at once if it fails.
+    trial; the breaker closes if that start succeeds, and opens again at once if it fails. What was
+    longer ago than both times is forgotten.
 
     What the parent does itself is no failure: `abort`, `replace` and `delete` end the facet for
     good, and close its breaker. Times are in seconds of the host's clock; the count is in
@@ -113,6 +114,9 @@ async def permit(node: Node) -> None:
     if breaker is None:
         return
     now = clock.time()
+    if breaker.over(now):
+        del node.host.breakers[node.id]
+        return
     if breaker.due <= now:
         return
     if breaker.open:

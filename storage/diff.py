@@ -65,6 +65,9 @@ class Side(Protocol):
     def make(self, row: Row) -> Callable[[Path], None] | None:
         """How its file is written; None without one."""
 
+    def is_now(self, row: Row) -> bool:
+        """Whether its file is what it is now, for certain."""
+
 
 class Held:
     """A subtree as of now, held until `close`."""
@@ -80,6 +83,10 @@ class Held:
 
     def work(self) -> None:
         """Nothing has to be found out."""
+
+    def is_now(self, _row: Row) -> bool:
+        """That it is."""
+        return True
 
     def close(self) -> None:
         """Let it go."""
@@ -153,6 +160,8 @@ class Diff:
             old = None if before is None else {"path": before}
             new = None if after is None else {"path": after}
             yield Difference(path, "actor", "", (), old, new)
+        if was and now and was.uid == now.uid and self._old.is_now(was) and self._new.is_now(now):
+            return  # most are, of what changed since a bookmark
         with _Aside(self._store, self._old, was) as one, _Aside(self._store, self._new, now) as two:
             for found in compare(one, two):
                 yield Difference(path, *found)

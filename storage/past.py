@@ -97,6 +97,10 @@ class Past:
         """How the file of a row is written."""
         return self.maker(row.uid) if row.file else None
 
+    def is_now(self, row: Row) -> bool:
+        """Whether nothing happened to it since."""
+        return not self.databases[row.uid].undone
+
     def maker(self, uid: int) -> Callable[[Path], None]:
         """How the file of an actor is written; an empty one if it had none."""
         past = self.databases[uid]

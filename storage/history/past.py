@@ -33,6 +33,11 @@ class PastDatabase:
     _undoing: _Undoing
 
     @property
+    def undone(self) -> bool:
+        """Whether something happened to it since."""
+        return bool(self._undoing.blocks)
+
+    @property
     def generation(self) -> int:
         """The newest generation that the history has of it; 0 if nothing was undone."""
         return max([block.header.generation for block in self._undoing.blocks], default=0)

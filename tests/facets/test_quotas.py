@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pickle
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,6 +25,7 @@ from facets.errors import (
     RateQuota,
     StorageFull,
 )
+from facets.testing import MemoryRuntime
 
 
 class Worker(Actor):
@@ -588,6 +590,18 @@ async def test_amounts_are_numbers_from_zero_on(runtime: LocalRuntime) -> None:
     for quota in ({"bytes": -1}, {"rate": 0}, {"meters": {"usd": math.nan}}, {"cpu": "1"}):
         with pytest.raises(ValueError, match="quota"):
             Quota(**quota)
+
+
+async def test_quotas_and_their_errors_travel_to_other_processes() -> None:
+    quota = Quota(bytes=1, rate=0.5, meters={"usd": 2.5})
+    assert pickle.loads(pickle.dumps(quota)) == quota
+    assert hash(pickle.loads(pickle.dumps(quota))) == hash(quota)
+    async with MemoryRuntime(quota=Quota(meters={"usd": 1})) as runtime:
+        with pytest.raises(MeterQuota) as caught:
+            await runtime.get(Worker, "a").spend("usd", 2)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert type(again) is MeterQuota
+    assert (again.owner, again.limit, str(again)) == ("Worker:a", 1, str(caught.value))
 
 
 # -- changing and telling ---------------------------------------------------------------------

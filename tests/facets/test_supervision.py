@@ -12,6 +12,7 @@ from actors.supervision import Breaker
 from actors.testing import VirtualClock
 from facets import Actor, Limits, LocalRuntime, Restart, Start
 from facets.errors import (
+    DatabaseCorrupt,
     FacetAborted,
     FacetDeleted,
     FacetDown,
@@ -209,6 +210,9 @@ async def test_a_supervised_facet_starts_by_itself_and_pauses_grow(
             assert Fragile.starts == starts
         await clock.run(100)
         assert (Fragile.starts, await one.count()) == (5, 2)
+        lead.facets._node("one").sleep()
+        assert await one.count() == 3
+        assert not runtime.host.breakers
 
     await run(runtime, story)
     await clock.settle()
@@ -439,6 +443,27 @@ async def test_a_child_whose_storage_is_full_does_not_break(state: Any) -> None:
             assert await one.count() == 2
 
         await run(runtime, story)
+
+
+async def test_a_child_whose_database_is_damaged_breaks_nobody_else(
+    runtime: LocalRuntime,
+) -> None:
+    async def story(lead: Lead) -> None:
+        for name in ("child", "sibling"):
+            await lead.facets.get(name, Fragile).count()
+        database = runtime.host.root(Lead, "a").child("child").database
+        database.close()
+        assert database.path is not None
+        database.path.with_name(database.path.name + "-wal").unlink(missing_ok=True)
+        database.path.write_bytes(b"damaged!" * 1024)
+        with pytest.raises(DatabaseCorrupt):
+            await lead.facets.get("child", Fragile).count()
+        assert await lead.facets.get("sibling", Fragile).count() == 2
+        lead.kv["mine"] = 1
+        lead.facets.delete("child")
+        assert await lead.facets.get("child", Fragile).count() == 1
+
+    await run(runtime, story)
 
 
 async def test_a_commit_that_fails_where_nobody_waits_breaks_the_child_alone(

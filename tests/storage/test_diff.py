@@ -116,6 +116,26 @@ def test_what_was_renamed_or_moved_is_one_difference(store: Store) -> None:
     )  # fmt: skip
 
 
+def test_only_what_changed_is_written_aside(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = store.root("K", "a")
+    for n in range(5):
+        put(root.child(str(n)), n)
+    mark = store.bookmark()
+    put(root.child("2"), "new")
+    written: list[Path] = []
+    original = store.disk.open
+
+    def noting(path: Path, flags: int, mode: int = 0o600) -> int:
+        if path.name.startswith("diff-"):
+            written.append(path)
+        return original(path, flags, mode)
+
+    monkeypatch.setattr(store.disk, "open", noting)
+
+    assert said(since(store, root, mark)) == [(("2",), "key", "changed", ("x",))]
+    assert len(written) == 2
+
+
 def test_two_actors_are_compared_by_names(store: Store) -> None:
     one, two = store.root("K", "a"), store.root("K", "b")
     for root, value in ((one, 1), (two, 2)):
