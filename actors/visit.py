@@ -45,6 +45,8 @@ async def visit_stream(
             if target is not None:
                 await _told(target, caller)
             yield item
+            if target is not None and target.transaction is not None:
+                await target.admit(CURRENT.get())
     finally:
         await items.aclose()
         if target is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors.actor import RESERVED
-from actors.call import Call
+from actors.call import CURRENT, Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
@@ -94,6 +94,8 @@ class IsolateBody:
         try:
             async for item in items:
                 yield self._interface.convert(call.method, item)
+                if self._activation.transaction is not None:
+                    await self._activation.admit(CURRENT.get())
         finally:
             await items.aclose()
 

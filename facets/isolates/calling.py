@@ -94,8 +94,9 @@ class Calls:
             call.future = None
 
     async def idle(self, but: Collection[Any]) -> None:
-        """Return when every call was answered, but those caused by one of these."""
-        while any(call.cause not in but for call in self.open.values()):
+        """Return when every call was answered, but those caused by one of these, and streams
+        that wait to be asked for an item."""
+        while any(call.cause not in but and not call.rests for call in self.open.values()):
             waiter = self._loop.create_future()
             self._idle.append(waiter)
             await waiter
@@ -184,6 +185,8 @@ class Calls:
         if not call.done:
             call.items.append(value)
             call.wake()
+        if self._idle:
+            self._wake_idle()
 
     def _close(self, number: int, *, streams: bool) -> Pending:
         if (self.open[number].items is not None) is not streams:

@@ -50,6 +50,11 @@ class Pending:
         """Told when it is over."""
         self.started: Started
 
+    @property
+    def rests(self) -> bool:
+        """It is a stream, and nothing of it runs until somebody asks for an item."""
+        return self.items is not None and self.credit <= 0
+
     def finish(self, value: Any = None, error: BaseException | None = None) -> None:
         """Answer the call. What comes later is ignored."""
         if not self.done:

@@ -12,110 +12,19 @@ from typing import Any
 import pytest
 
 from actors.testing import VirtualClock
-from facets import Actor, LocalRuntime, Quota, Start
+from facets import LocalRuntime, Quota, Start
 from facets.errors import (
     BytesQuota,
     ConcurrentQuota,
-    CpuQuota,
     DatabasesQuota,
     FacetAborted,
     MeterQuota,
-    OutOfCpu,
     QuotaExceeded,
     RateQuota,
     StorageFull,
 )
 from facets.testing import MemoryRuntime
-
-
-class Worker(Actor):
-    """Uses what it is told to, itself or far below."""
-
-    async def below(self, depth: int, method: str, *args: Any) -> Any:
-        if depth == 0:
-            return await getattr(self, method)(*args)
-        return await self.facets.get("below", Worker).below(depth - 1, method, *args)
-
-    async def split(self, name: str, method: str, *args: Any) -> Any:
-        return await getattr(self.facets.get(name, Worker), method)(*args)
-
-    async def keep(self, size: int) -> None:
-        self.kv["data"] = b"x" * size
-
-    async def append(self, size: int) -> None:
-        self.kv[str(len(self.kv))] = b"x" * size
-
-    async def size(self) -> int:
-        return len(self.kv)
-
-    async def drop(self, name: str) -> None:
-        self.facets.delete(name)
-
-    async def spend(self, meter: str, amount: float) -> float:
-        self.meters.spend(meter, amount)
-        return self.meters.left(meter)
-
-    async def spend_and_fail(self, meter: str, amount: float) -> None:
-        self.meters.spend(meter, amount)
-        raise KeyError("after it was spent")
-
-    async def spend_and_take_back(self, meter: str, kept: float, undone: float) -> float:
-        self.meters.spend(meter, kept)
-        try:
-            with self.transaction():
-                self.meters.spend(meter, undone)
-                raise KeyError
-        except KeyError:
-            return self.meters.left(meter)
-
-    async def reserve(self, meter: str, amount: float, used: float | None) -> float:
-        with self.meters.reserve(meter, amount) as held:
-            await asyncio.sleep(0)
-            if used is not None:
-                held.settle(used)
-        return self.meters.left(meter)
-
-    async def left(self, meter: str) -> float:
-        return self.meters.left(meter)
-
-    async def hang(self) -> None:
-        await asyncio.Event().wait()
-
-    async def echo(self, value: Any) -> Any:
-        return value
-
-    async def numbers(self, n: int) -> Any:
-        for one in range(n):
-            yield one
-
-
-class Lead(Actor):
-    """Gives tests its whole surface, step by step."""
-
-    async def do(self, script: str) -> Any:
-        return await SCRIPTS[script](self)
-
-    async def on_quota(self, name: str, error: QuotaExceeded) -> None:
-        told = self.kv.get("told", [])
-        self.kv["told"] = [*told, [name, error.owner, error.quota]]
-
-
-SCRIPTS: dict[str, Any] = {}
-
-
-async def run(runtime: LocalRuntime, function: Any, name: str = "a") -> Any:
-    SCRIPTS[function.__name__] = function
-    return await runtime.get(Lead, name).do(function.__name__)
-
-
-def worker(lead: Lead, name: str = "worker", **quota: Any) -> Worker:
-    return lead.facets.get(name, Start(Worker, quota=Quota(**quota)))
-
-
-async def soon() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
-
+from tests.facets.workers import Lead, Worker, run, soon, worker
 
 # -- bytes and databases ----------------------------------------------------------------------
 
@@ -379,91 +288,6 @@ async def test_a_timer_that_is_refused_is_tried_again(
         assert await one.size() == 0
         await clock.run(60)
         assert await one.size() == 1
-
-    await run(runtime, story)
-
-
-# -- processor time ---------------------------------------------------------------------------
-
-SPIN = """
-import asyncio, time
-from facets import Actor
-
-class Tool(Actor):
-    async def spin(self, rounds):
-        n = 0
-        for _ in range(rounds):
-            n += sum(range(1000))
-        return n
-    async def forever(self):
-        while True:
-            await asyncio.sleep(0)
-    async def count(self):
-        self.kv["n"] = self.kv.get("n", 0) + 1
-        return self.kv["n"]
-
-async def main():
-    while True:
-        await asyncio.sleep(0)
-"""
-
-
-@pytest.mark.parametrize("method", ["spin", "forever"])
-async def test_an_isolate_is_killed_when_the_processor_time_of_its_quota_is_used_up(
-    runtime: LocalRuntime, clock: VirtualClock, method: str
-) -> None:
-    async def story(lead: Lead) -> None:
-        isolate = lead.isolates.get(SPIN)
-        start = Start(isolate.actor("Tool"), quota=Quota(cpu=0.3))
-        tool = lead.facets.get("tool", start)
-        assert await tool.count() == 1
-        with pytest.raises(OutOfCpu) as caught:
-            await tool.spin(10**9) if method == "spin" else await tool.forever()
-        assert isinstance(caught.value, CpuQuota)
-        usage = lead.facets.stat("tool").usage["cpu"]
-        assert 0.3 < usage.used < 2
-        with pytest.raises(CpuQuota) as refused:
-            await lead.facets.get("tool", start).count()
-        assert refused.value.owner == "Lead:a/tool"
-        assert await lead.facets.get("other", isolate.actor("Tool")).count() == 1
-        clock.advance(refused.value.retry_after)
-        assert await lead.facets.get("tool", start).count() == 2
-
-    await run(runtime, story)
-
-
-async def test_what_an_entry_point_computes_counts_for_the_actor_that_loaded_it(
-    runtime: LocalRuntime,
-) -> None:
-    class Host(Lead, kind="Host"):
-        async def compute(self) -> None:
-            await self.isolates.run(SPIN)
-
-    async def story(lead: Lead) -> None:
-        host = lead.facets.get("host", Start(Host, quota=Quota(cpu=0.2)))
-        with pytest.raises(OutOfCpu):
-            await host.compute()
-        with pytest.raises(CpuQuota):
-            await host.compute()
-
-    await run(runtime, story)
-
-
-async def test_a_call_in_a_sandbox_that_is_refused_kills_nothing(
-    runtime: LocalRuntime, clock: VirtualClock
-) -> None:
-    async def story(lead: Lead) -> None:
-        code = lead.isolates.get(SPIN).actor("Tool")
-        tool = lead.facets.get("tool", Start(code, quota=Quota(cpu=60)))
-        used = 0.0
-        while used < 0.2:
-            await tool.spin(1000)
-            used = lead.facets.stat("tool").usage["cpu"].used
-        lead.facets.set_quota("tool", Quota(cpu=used * 0.9))
-        with pytest.raises(CpuQuota):
-            await tool.count()
-        clock.advance(60)
-        assert await tool.count() == 1
 
     await run(runtime, story)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +328,38 @@ async def test_a_transaction_may_call_an_actor_that_waits_for_the_one_that_opene
         above = runtime.get(Above, "a")
         await asyncio.wait_for(above.start(), 5)
         assert await above.notes() == ["a", "b"]
+
+
+COUNTING = """
+from facets import Actor
+
+class Tool(Actor):
+    migrations = ["create table t(n)"]
+    async def give(self, n): return self.count(n)
+    async def count(self, n):
+        for i in range(n):
+            self.sql("insert into t values (?)", i)
+            yield i
+    async def rows(self): return [row.n for row in self.sql("select n from t")]
+"""
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given", "called"])
+async def test_an_open_stream_of_an_isolate_does_not_hold_a_block_up(
+    runtime: LocalRuntime, given: bool
+) -> None:
+    class Reader(Actor):
+        async def read(self) -> list[Any]:
+            tool: Any = self.facets.get("tool", self.isolates.get(COUNTING).actor("Tool"))
+            items = await tool.give(5) if given else aiter(tool.count(5))
+            got = [await anext(items)]
+            with suppress(KeyError):
+                async with self.facets.transaction():
+                    await tool.rows()
+                    got.append(await anext(items))
+                    raise KeyError
+            got.append(await anext(items))
+            await items.aclose()
+            return [got, await tool.rows()]
+
+    assert await runtime.get(Reader, "r").read() == [[0, 1, 2], [0, 2]]
