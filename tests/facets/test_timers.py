@@ -15,7 +15,7 @@ from actors.limits import TimerLimits
 from actors.testing import EPOCH, VirtualClock
 from actors.ticks import Backoff
 from facets import Actor, Start
-from facets.errors import TimerLimit
+from facets.errors import StorageFull, TimerLimit
 
 LOG: list[Any] = []
 DOOR: dict[str, asyncio.Event] = {}
@@ -498,3 +498,29 @@ async def test_facets_with_odd_names_wake_and_never_their_siblings(
         for name in ODD:
             rings = await runtime.get(Root, "a").on([name], "rings")
             assert rings == (name in ODD[::2])
+
+
+@pytest.mark.parametrize("where", ["path", "next_due"])
+async def test_a_catalogue_that_cannot_be_read_is_told_of_and_read_again(
+    runtime: LocalRuntime, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    await runtime.get(Root, "a").schedule("after", 1000, "ring", 1)
+    await asleep(runtime, clock)
+    catalogue, once = runtime.host.store.catalogue, [StorageFull("no room")]
+    read = getattr(catalogue, where)
+
+    def fails_once(*args: Any) -> Any:
+        if once:
+            raise once.pop()
+        return read(*args)
+
+    monkeypatch.setattr(catalogue, where, fails_once)
+    if where == "next_due":
+        runtime.host.timers.agenda.restart()
+    await clock.run(501)
+    assert LOG == []
+    assert isinstance(told[0]["exception"], StorageFull)
+    await clock.run(5)
+    assert LOG == [("TimersRoot:a", 1, None)]
