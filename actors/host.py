@@ -429,6 +429,11 @@ class Host:
             if activation.broken is None:
                 activation.node.abort(reason)
 
+    def _is_busy(self) -> bool:
+        """Whether a call, a task or a start is in progress; that of a facet is its parent's too."""
+        starting = any(node.starting is not None for node in self.roots.values())
+        return starting or any(one.busy for one in self.awake)
+
     def _end_busy(self, reason: BaseException) -> None:
         for activation in sorted(self.awake, key=lambda one: one.node.depth):
             if activation.busy and activation.broken is None:
@@ -473,10 +478,11 @@ class Host:
             self.store.close()
 
     async def _stop_all(self, closed: RuntimeClosed) -> None:
-        self._end_busy(closed)
-        for _ in range(100):  # the turns that interrupted calls get to unwind
-            await asyncio.sleep(0)
-        self._end_busy(closed)
+        if self._refusal is not closed or self._is_busy():
+            self._end_busy(closed)
+            for _ in range(100):  # the turns that interrupted calls get to unwind
+                await asyncio.sleep(0)
+            self._end_busy(closed)
         stopping: list[asyncio.Task[None]] = []
         for depth in sorted({one.node.depth for one in self.awake}, reverse=True):
             for activation in [one for one in self.awake if one.node.depth == depth]:

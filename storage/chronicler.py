@@ -35,7 +35,7 @@ from storage.history import (
     deleted,
     moved,
 )
-from storage.history.story import Pending, Story, Told, bookmark
+from storage.history.story import Pending, Reading, Story, Told, bookmark
 from storage.limits import PAGE_SIZE
 from storage.pages import MAX_PAGES
 
@@ -117,9 +117,9 @@ class Chronicler:
         before = {row.uid for row, _ in old}
         after = {row.uid: row for row in new}
 
-        def blocks(stack: ExitStack) -> Iterator[Block]:
+        def blocks() -> Iterator[Block]:
             for row, story in old:
-                yield from self._farewell(mark, row, story, after.get(row.uid), stack)
+                yield from self._farewell(mark, row, story, after.get(row.uid))
             for row in new:
                 if row.uid not in before:
                     yield from self._welcome(mark, row)
@@ -132,7 +132,7 @@ class Chronicler:
                 if any(one.too_large for one in stories) or any(map(self._is_too_large, new)):
                     self.archive.tree(tree).cut(mark)
                 else:
-                    self.archive.tree(tree).append(blocks(stack))
+                    self.archive.tree(tree).append(blocks())
                 for one in stories:
                     if one.commits:
                         # What was moved has gone on, and more of it may have been told.
@@ -142,7 +142,7 @@ class Chronicler:
         return work
 
     def _farewell(
-        self, mark: Mark, row: Row, story: Story | None, now: Row | None, stack: ExitStack
+        self, mark: Mark, row: Row, story: Story | None, now: Row | None
     ) -> Iterator[Block]:
         if story is not None:
             yield from story.blocks(self._store.disk, joined=False)
@@ -151,12 +151,13 @@ class Chronicler:
             yield moved(row.uid, row.generation, mark, node)
         if now is not None and (now.generation, now.file) == (row.generation, row.file):
             return  # it keeps its file
-        image = None if story is None else story.image(self._store.disk, stack)
-        if now is None:
-            yield from deleted(row.uid, row.generation, mark, node, image)
-        else:
-            new = self._made(now, stack) if now.file else NOTHING
-            yield from bound(row.uid, now.generation, mark, image or NOTHING, new)
+        with ExitStack() as stack:
+            image = None if story is None else self._image(story, stack)
+            if now is None:
+                yield from deleted(row.uid, row.generation, mark, node, image)
+            else:
+                new = self._image(self._made(now), stack) if now.file else NOTHING
+                yield from bound(row.uid, now.generation, mark, image or NOTHING, new)
 
     def _welcome(self, mark: Mark, row: Row) -> Iterator[Block]:
         yield created(row.uid, row.generation, mark, Node(row.parent, row.kind, row.name))
@@ -171,11 +172,15 @@ class Chronicler:
     def _is_too_large(self, row: Row) -> bool:
         return bool(row.file) and self._pages(row) >= MAX_PAGES
 
-    def _made(self, row: Row, stack: ExitStack) -> Image:
+    def _made(self, row: Row) -> Story:
         path = self._store.layout.path(row.uid, row.generation)
         node = Node(row.parent, row.kind, row.name)
-        story = Story(row.uid, row.generation, node, path, self._pages(row), (), Told())
-        return story.image(self._store.disk, stack)
+        return Story(row.uid, row.generation, node, path, self._pages(row), (), Told())
+
+    def _image(self, story: Story, stack: ExitStack) -> Image:
+        reading = Reading(self._store.disk, story)
+        stack.callback(reading.close)
+        return reading.image
 
 
 @final

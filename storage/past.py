@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING
 from storage.catalogue import Row
 from storage.errors import BookmarkAhead, NoState
 from storage.history import NOTHING, Bookmark, Image, Node, PastDatabase, rewind
+from storage.history.story import Reading
 from storage.limits import PAGE_SIZE
 from storage.template import template
 
 if TYPE_CHECKING:
     from storage.database import Database
     from storage.disk import Disk
-    from storage.history.story import Story
     from storage.store import Store
 
 
@@ -46,8 +45,11 @@ class Past:
         """The same, by uid."""
         self._held = [store.databases.at(row) for row in self.alive.values() if row.file]
         self._telling = store.chronicler.keep(self._held)
-        self._stories = {one.uid: store.chronicler.story(one) for one in self._held if one.uid}
-        self._stack = ExitStack()
+        self._readings = {
+            one.uid: Reading(store.disk, store.chronicler.story(one))
+            for one in self._held
+            if one.uid
+        }
         self._over = False
         self.homes: dict[int, int] = {}
         """Whose history each actor of then is in."""
@@ -85,8 +87,8 @@ class Past:
         return found
 
     def _current(self, uid: int) -> Image:
-        story: Story | None = self._stories.get(uid)
-        return NOTHING if story is None else story.image(self._store.disk, self._stack)
+        reading = self._readings.get(uid)
+        return NOTHING if reading is None else reading.image
 
     @property
     def rows(self) -> list[Row]:
@@ -103,22 +105,29 @@ class Past:
 
     def maker(self, uid: int) -> Callable[[Path], None]:
         """How the file of an actor is written; an empty one if it had none."""
-        past = self.databases[uid]
-        return partial(_write if past.size else _write_empty, self._store.disk, past)
+        return partial(self._write, self.databases[uid])
+
+    def _write(self, past: PastDatabase, path: Path) -> None:
+        disk, reading = self._store.disk, self._readings.get(past.uid)
+        try:
+            if past.size:
+                _write(disk, past, path)
+            else:
+                disk.write_file(path, template(), sync=True)
+        finally:
+            if reading is not None:
+                reading.close()
 
     def close(self) -> None:
         """Let everything go."""
-        self._stack.close()
+        for reading in self._readings.values():
+            reading.close()
         held, self._held = self._held, []
         for one in held:
             one.held -= 1
         if not self._over:
             self._over = True
             self._store.objects.let_go()
-
-
-def _write_empty(disk: Disk, _past: PastDatabase, path: Path) -> None:
-    disk.write_file(path, template(), sync=True)
 
 
 def _write(disk: Disk, past: PastDatabase, path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from actors.limits import IsolateLimits, TimerLimits
 from actors.local import LocalRuntime
 from actors.quotas.quota import Quota
 from actors.testing import VirtualClock
@@ -32,7 +33,7 @@ class MemoryRuntime(LocalRuntime):
 
     Time stands still until a test moves `clock`: `await runtime.clock.run(60)` jumps from one
     thing that is due to the next. `disk` may be a `FaultyDisk`. The other arguments are those of
-    `LocalRuntime`; a replica may be given as `memory://`.
+    `LocalRuntime`.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class MemoryRuntime(LocalRuntime):
         journal: JournalLimits | None = None,
         history: HistoryLimits | None = None,
         files: FileLimits | None = None,
+        isolates: IsolateLimits | None = None,
         quota: Quota | None = None,
+        timers: TimerLimits | None = None,
         env: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.clock = clock or VirtualClock()
@@ -61,7 +64,9 @@ class MemoryRuntime(LocalRuntime):
             journal=journal,
             history=history,
             files=files,
+            isolates=isolates,
             quota=quota,
+            timers=timers,
             env=env,
         )
         weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)

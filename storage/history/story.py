@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +98,40 @@ class Story:
                 lambda number: older.get(number) or files.page(number),
             )
 
-    def image(self, disk: Disk, stack: ExitStack) -> Image:
-        """All of it, to be read until `stack` is closed."""
-        files = stack.enter_context(_Files(disk, self.path))
-        newer = files.folded(self.commits)
-        return Image(self.size, lambda number: newer.get(number) or files.page(number))
+
+class Reading:
+    """All of a story, to be read until `close`. Its files are open from the first page on that is
+    asked for: of a large tree not all can be at a time."""
+
+    def __init__(self, disk: Disk, story: Story) -> None:
+        self._disk = disk
+        self._story = story
+        self._open: tuple[_Files, dict[int, bytes]] | None = None
+
+    @property
+    def image(self) -> Image:
+        """What is read."""
+        return Image(self._story.size, self._page)
+
+    def _page(self, number: int) -> bytes:
+        files, newer = self._open or self._opened()
+        return newer.get(number) or files.page(number)
+
+    def _opened(self) -> tuple[_Files, dict[int, bytes]]:
+        files = _Files(self._disk, self._story.path)
+        files.__enter__()
+        try:
+            self._open = files, files.folded(self._story.commits)
+        except BaseException:
+            files.__exit__()
+            raise
+        return self._open
+
+    def close(self) -> None:
+        """Close them; whoever reads on opens them again."""
+        if self._open is not None:
+            self._open[0].__exit__()
+            self._open = None
 
 
 class _Files:

@@ -95,7 +95,9 @@ class FaultyDisk(Disk):
         return fd
 
     def close(self, fd: int) -> None:
-        """Close a descriptor; the dead may, too."""
+        """Close a descriptor; the dead may, too, also what `close_all` closed for them."""
+        if self.dead and fd not in self._paths:
+            return
         del self._paths[fd]
         self.below.close(fd)
 

@@ -135,7 +135,7 @@ def test_a_tree_holds_what_the_model_says_after_anything() -> None:
     run_state_machine_as_test(
         Trees,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
             stateful_step_count=25,
             deadline=None,

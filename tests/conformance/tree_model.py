@@ -134,8 +134,8 @@ class Branch(Actor, kind="model-branch"):
 class World:
     """The runtime and the model, moved together."""
 
-    def __init__(self) -> None:
-        self.runtime = MemoryRuntime()
+    def __init__(self, runtime: MemoryRuntime | None = None) -> None:
+        self.runtime = runtime or MemoryRuntime()
         self.roots: dict[str, Place] = {}
         self.marks: list[tuple[str, str, Place]] = []
         """Bookmarks: of which root, and what it held then."""

@@ -94,7 +94,7 @@ SURVIVES = {
     "keyboard interrupt": ("raise KeyboardInterrupt", GuestError, ""),
     "stop iteration": ("raise StopIteration", RuntimeError, ""),
     "generator result": ("return (i for i in ())", NotTransferable, "result: generator"),
-    "function in a result": ("return {'a': [1, print]}", NotTransferable, r"result\['a'\]\[1\]"),
+    "function in a result": ("return {'a': [1, print]}", NotTransferable, r'result\["a"\]\[1\]'),
     "object result": ("return object()", NotTransferable, "result: object"),
     "cyclic result": ("x = []\nx.append(x)\nreturn x", NotTransferable, "deeper than"),
     "deep result": (

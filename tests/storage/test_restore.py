@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from storage import Store
-from storage.clone import clone
+from storage.clone import PastClone, clone
 from storage.database import Database
 from storage.errors import BookmarkAhead, BookmarkGone, NoState
 from storage.history import Bookmark
@@ -60,6 +61,38 @@ def restore(store: Store, database: Database, bookmark: Bookmark) -> Bookmark:
         job.cancel()
         raise
     return job.finish()[1]
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Room for 60 more open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len([*Path("/proc/self/fd").iterdir()]) + 60, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_tree_is_deleted_restored_and_cloned_with_few_files_open_at_a_time(
+    tmp_path: Path, few_files: None
+) -> None:
+    store = Store.open(tmp_path / "state", open_databases=8)
+    root = store.root("K", "a")
+    put(root, "root")
+    for n in range(100):
+        put(root.child("x").child(str(n)), n)
+    mark = store.bookmark()
+    root.child("x").delete()
+    store.sync()
+    assert not store.chronicler.endings.refused
+
+    job = PastClone(store, root, store.root("K", "b"), mark)
+    job.work()
+    job.finish()
+    restore(store, root, mark)
+
+    for name in ("a", "b"):
+        assert read(store.root("K", name).child("x").child("99")) == (99, ["99"])
+    store.close()
 
 
 def test_every_bookmark_leads_back(store: Store) -> None:
