@@ -145,8 +145,14 @@ class Scheduler:
 
     def known(self, node: Node) -> None:
         """Somebody has said what a facet runs."""
-        if node.id in self._strangers.values():
-            self._again()
+        if len(self._strangers) >= STRANGERS:
+            self._again()  # not all of them are remembered
+            return
+        for uid in [uid for uid, one in self._strangers.items() if one == node.id]:
+            del self._strangers[uid]
+            self.agenda.expect(uid, self._now())
+        self.waiting = bool(self._strangers)
+        self.arm()
 
     def _again(self) -> None:
         self._unregistered.clear()
