@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from actors.actor import Actor
 from actors.call import CURRENT, Call
 from actors.contract import Contract, contract_of
+from actors.deadline import check_yield
 from actors.steps import Waiting, begin, drive
 from actors.values import ATOMS, copy
 
@@ -189,6 +190,8 @@ class ObjectBody:
                     item = await drive(call, items.asend(None), context)
                 except StopAsyncIteration:
                     return
+                if (current := context[CURRENT]) is not call:
+                    check_yield(current)
                 yield copy(item, "item", call.activation)
         finally:
             await drive(call, items.aclose(), context)

@@ -8,8 +8,23 @@ from types import TracebackType
 
 from actors.call import CURRENT, Call, Part, Terms, chain
 from actors.clock import Alarm, Clock
-from actors.errors import DeadlineExceeded, NotActive
+from actors.errors import DeadlineAcrossYield, DeadlineExceeded, NotActive
 from actors.tasks import clock_of
+
+
+class Bounded(Part):
+    """What runs under a deadline of its own."""
+
+    __slots__ = ()
+
+
+def check_yield(call: Call | None) -> None:
+    """Raise if `call`, which yields an item, is under a deadline that it opened itself: the one to
+    be cancelled in time would be whoever works with the item, outside of the block."""
+    while isinstance(call, Part):
+        if isinstance(call, Bounded):
+            raise DeadlineAcrossYield(f"{call} yields an item inside `with deadline(...)`")
+        call = call.parent
 
 
 class Deadline:
@@ -57,7 +72,7 @@ class Deadline:
         if call is None:
             _OUTSIDE.set(self)
         else:
-            self._part = Part(call, Terms(call.transaction, self))
+            self._part = Bounded(call, Terms(call.transaction, self))
             CURRENT.set(self._part)
 
     def __exit__(
@@ -135,7 +150,8 @@ def deadline(seconds: float) -> Deadline:
     a deadline that has passed is not begun.
 
     The block raises `DeadlineExceeded`, a TimeoutError that names the chain of calls. What ends
-    in time, or catches the cancellation and returns, raises nothing. Tasks that outlive the
+    in time, or catches the cancellation and returns, raises nothing. A stream may not yield inside
+    its own block: `DeadlineAcrossYield`. Tasks that outlive the
     block keep its deadline for their calls; they are not cancelled. Time is that of the
     runtime's clock; a block costs some microseconds, and each call in it half of one.
     """

@@ -17,6 +17,7 @@
         ├── DeadlineExceeded      a block took longer than its deadline allows (TimeoutError)
         ├── TransactionFailed     a transaction over several actors was undone
         │   └── TransactionTimeout   it took too long (TimeoutError)
+        ├── DeadlineAcrossYield   a stream yields inside a block with a deadline (RuntimeError)
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
         ├── OtherRuntime          a stub of another runtime is no place to move to (ValueError)
         ├── NoReplica             a replica is asked for and there is none (ValueError)
@@ -116,6 +117,12 @@ class DeadlineExceeded(ActorError, TimeoutError):
     seconds: float
     method: str
     chain: str
+
+
+class DeadlineAcrossYield(ActorError, RuntimeError):
+    """A stream yields inside `with deadline(...)`: its consumer's time is not its own."""
+
+    hint = "leave the block before each `yield`; or let the consumer have a deadline"
 
 
 class TransactionFailed(ActorError):

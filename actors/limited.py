@@ -37,7 +37,7 @@ class Lane:
         if self._places is not None:
             self._check(call)
             await self._places.acquire()
-        self._holders.append(call)
+            self._holders.append(call)
         if self._rate is None:
             return
         try:
@@ -48,8 +48,8 @@ class Lane:
 
     def leave(self, call: Call) -> None:
         """It is over."""
-        self._holders.remove(call)
         if self._places is not None:
+            self._holders.remove(call)
             self._places.release()
 
     def _check(self, call: Call) -> None:

@@ -48,7 +48,7 @@ class TimerLimits:
     | `interval`   | 1 s      | distance of the ticks of `every`     | the same for a shorter one |
     | `dead`       | 1,000    | dead timers kept of one actor        | the oldest go |
     | `seconds`    | 900 s    | one delivery                         | cancelled and counted as failed, `DeadlineExceeded` |
-    | `concurrent` | 64       | deliveries under way in the host     | the others wait, tree by tree in turn |
+    | `concurrent` | 256      | deliveries under way in the host     | the others wait, tree by tree in turn |
     | `tree`       | 16       | deliveries under way in one tree     | its others wait |
     """  # noqa: E501 - one row, one line
 
@@ -57,7 +57,7 @@ class TimerLimits:
     interval: float = 1.0
     dead: int = 1_000
     seconds: float = 900.0
-    concurrent: int = 64
+    concurrent: int = 256
     tree: int = 16
 
     def __post_init__(self) -> None:

@@ -2,7 +2,8 @@
 
 It knows when the next few are due (`agenda`), waits for the first with one alarm, and then visits
 the actor: wakes its tree, parents first, and runs one delivery. Visits are limited in number and
-go round between trees (`turns`). An actor that sleeps costs a row in the catalogue and no more.
+go round between trees (`turns`), among the thousand actors that have been due longest. An actor
+that sleeps costs a row in the catalogue and no more.
 
 A visit that finds nothing due puts the agenda right: what is written there may be too early, and
 never is too late.
@@ -27,6 +28,7 @@ from actors.steps import finish
 from actors.tasks import spawn
 from actors.ticks import SECOND
 from actors.turns import Turns
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from actors.clock import Alarm
@@ -129,14 +131,15 @@ class Scheduler:
         assert database.uid is not None  # noqa: S101 - it was committed
         self.any = True
         self.agenda.hear(database.uid, database.next_due, database.due)
-        self.arm()
+        self._ring_by(database.next_due)
 
     def _replaced(self, dues: Mapping[int, int | None]) -> None:
-        if not self.any and not any(due is not None for due in dues.values()):
-            return
-        self.any = True
-        self.agenda.replaced(dues)
-        self.arm()
+        """Other rows took the place of some."""
+        first = min([due for due in dues.values() if due is not None], default=None)
+        if self.any or first is not None:
+            self.any = True
+            self.agenda.replaced(dues)
+            self._ring_by(first)
 
     def registered(self, kind: str) -> None:
         """A class was registered: who waited for it is looked at again."""
@@ -145,8 +148,14 @@ class Scheduler:
 
     def known(self, node: Node) -> None:
         """Somebody has said what a facet runs."""
-        if node.id in self._strangers.values():
-            self._again()
+        if len(self._strangers) >= STRANGERS:
+            self._again()  # not all of them are remembered
+            return
+        for uid in [uid for uid, one in self._strangers.items() if one == node.id]:
+            del self._strangers[uid]
+            self.agenda.expect(uid, self._now())
+        self.waiting = bool(self._strangers)
+        self.arm()
 
     def _again(self) -> None:
         self._unregistered.clear()
@@ -170,12 +179,15 @@ class Scheduler:
 
     def arm(self) -> None:
         """Have the alarm ring when the first is due."""
-        if self._closed or len(self._turns) >= HEAD:
-            return
-        due = self.agenda.head
-        if due is None or (self._armed is not None and due >= self._armed):
-            return
-        self._ring_at(due)
+        if not self._closed and len(self._turns) < HEAD:
+            self._ring_by(self.agenda.head)
+
+    def _ring_by(self, due: int | None) -> None:
+        """Have it ring then at the latest. It never fails, and reads nothing: whoever calls it may
+        have made a commit that cannot be taken back."""
+        late = self._armed is None or (due is not None and due < self._armed)
+        if due is not None and late and not self._closed:
+            self._ring_at(due)
 
     def _ring_at(self, due: int) -> None:
         if self._alarm is not None:
@@ -188,11 +200,24 @@ class Scheduler:
 
     def _ring(self) -> None:
         self._alarm = self._armed = None
-        now = self._now() + EARLY
-        while len(self._turns) < HEAD and (uid := self.agenda.pop(now)) is not None:
-            self._queue(uid)
-        self._go_on()
-        self.arm()
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Begin what is due, and have the alarm ring for the rest."""
+        if self._closed:
+            return
+        try:
+            if self.agenda.untidy:
+                self.agenda.correct()
+            now = self._now() + EARLY
+            while len(self._turns) < HEAD and (uid := self.agenda.pop(now)) is not None:
+                self._queue(uid)
+            self._go_on()
+            self.arm()
+        except StorageError as error:
+            if self._host.refused is None:
+                self._tell(error)
+                self._ring_at(self._now() + AGAIN * SECOND)
 
     # -- visits ---------------------------------------------------------------------------
 
@@ -219,15 +244,13 @@ class Scheduler:
         self._visits.discard(visit)
         self._turns.over(tree)
         if not visit.cancelled() and (error := visit.exception()) is not None:
-            self._host.loop.call_exception_handler(
-                {"message": "a timer could not be looked after", "exception": error}
-            )
-        if self._closed:
-            return
-        if self.agenda.untidy:
-            self.agenda.correct()
-        self._go_on()
-        self.arm()
+            self._tell(error)
+        self._proceed()
+
+    def _tell(self, error: BaseException) -> None:
+        """Nobody has called who could be told; it is tried again."""
+        said = {"message": "timers could not be looked after", "exception": error}
+        self._host.loop.call_exception_handler(said)
 
     async def _visit(self, uid: int) -> None:
         """Deliver the first timer of an actor that is due."""

@@ -2,7 +2,8 @@
 
 Only with timers: who has none wakes by a call, and whoever calls has said what to start. Kept are
 the facet's own start and those of the facets above it, in its own database, each by the uid of its
-actor, so that what was moved or cloned never runs with the start of another; its own by 0.
+actor, so that what was moved or cloned never runs with the start of another; its own by 0. So in a
+clone a facet that has no timers itself, and one below it has, is its parent's to name.
 """
 
 from __future__ import annotations

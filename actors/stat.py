@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 State = Literal["asleep", "starting", "running", "stopping", "broken"]
 """`broken`: it ended by an error of its own, or of its start, and nobody started it since."""
-Path = tuple[str, ...]
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ActorStat:
 class Place:
     """One actor of a tree."""
 
-    path: Path
+    path: Names
     """Names that lead to it from the top; `()` for the top."""
     state: State
     size: int
@@ -136,7 +136,7 @@ def _below(node: Node) -> Below:
     return Below(0 if uid is None else store.catalogue.count_below(uid), databases, size)
 
 
-def _awake(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
+def _awake(node: Node, path: Names) -> Iterator[tuple[Names, Node]]:
     """Those in memory about which something is to be said, though they may have no state."""
     if state_of(node) != "asleep":
         yield path, node

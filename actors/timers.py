@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+_WHAT = ("method", "arguments", "rule", "retry")
 Method = str | Callable[..., Any]
 """An async method of the actor: its name, or `self.method`."""
 
@@ -89,8 +90,9 @@ class Timers:
     `method` is `self.method` or its name: any public or `_private` async method, looked up when
     it is scheduled and again when it is delivered. Arguments are what `kv` keeps: plain data. All
     of `after`, `at`, `every` and `cron` return the timer's id, and take `name`: a named timer
-    takes the place of the one of that name. `retry` says what follows when the method raises.
-    Arguments of the method with those names have to be positional.
+    takes the place of the one of that name; but `every` and `cron` that are there already, the
+    same in all, go on as they are, so that `on_start` may schedule them. `retry` says what follows
+    when the method raises. Arguments of the method with those names have to be positional.
 
     **Delivered at least once.** A timer is gone, or moved on to its next tick, in the very commit
     of the last step of its method: a method of one step happens exactly once as far as this
@@ -239,13 +241,24 @@ class Timers:
         if due > LATEST:
             raise BadTimer("that is after the year 9999")
         arguments = self._packed(target, args, kwargs)
+        entry = Entry(0, _name(name), due, due, target, arguments, keep(rule), keep(retry), 0, None)
+        going_on = self._going_on(entry)
+        if going_on is not None:
+            return going_on
         self._room(name)
-        kept = keep(rule), keep(retry)
-        number = self._schedule.add(
-            Entry(0, _name(name), due, due, target, arguments, *kept, 0, None)
-        )
+        number = self._schedule.add(entry)
         keep_starts(self._activation)
         return number
+
+    def _going_on(self, entry: Entry) -> int | None:
+        """The id of a timer that ticks just like this one under its name."""
+        if entry.name is None or entry.rule is None:
+            return None
+        found = self._schedule.named(entry.name)
+        if found is None or found.due is None:
+            return None
+        same = all(getattr(found, one) == getattr(entry, one) for one in _WHAT)
+        return found.id if same else None
 
     def _packed(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         try:

@@ -25,7 +25,7 @@ class Actor(actors.actor.Actor, _provides=frozenset({"facets", "isolates"})):
 
     @property
     def facets(self) -> Facets:
-        """The child actors of this one: get, replace, abort, delete, list, exists, stat."""
+        """The child actors of this one: to get, end, copy, move, compare and look at them."""
         if self._facets is None:
             self._facets = Facets(self._active())
         return self._facets

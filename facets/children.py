@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -237,7 +238,7 @@ class Facets:
         """
         return stat(self._node(name), below=below, rows=rows)
 
-    def tree(self, name: str) -> list[Place]:  # type: ignore[valid-type]
+    def tree(self, name: str) -> builtins.list[Place]:
         """The facet and all below it that have state or run, in the order of their paths; nobody
         is woken. Some microseconds for each."""
         return tree(self._node(name))

@@ -11,6 +11,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -110,11 +111,12 @@ class Hosting:
         await self._opened()
         return self._runtime.host.store.names(kind)
 
-    async def perform(self, shipment: Shipment, verb: str, *args: Any) -> Any:
+    async def perform(self, shipment: Shipment, verb: str, *args: Any, **named: Any) -> Any:
         """One of the runtime's own operations on actors of a class."""
         await self._opened()
         self._know(self._classes.add(shipment))
-        return await getattr(self._runtime, verb)(self._kind(shipment.kind), *args)
+        done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
+        return await done if isawaitable(done) else done
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
         """An actor and all its facets as of now, as the archive that an export writes."""

@@ -45,6 +45,11 @@ class Router:
         directory = self._directory or await self._learn()
         return self.to(directory.owner(kind, name))
 
+    def owner(self, kind: str, name: str) -> str:
+        """The host that owns an actor; only after `use`."""
+        assert self._directory is not None  # noqa: S101 - an open runtime has told it
+        return self._directory.owner(kind, name)
+
     def to(self, host: str) -> Link:
         """The link to a host."""
         found = self._links.get(host)

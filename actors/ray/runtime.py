@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import hashlib
 import sys
 import uuid
@@ -25,6 +26,7 @@ from actors.ray.router import NAMESPACE, Router, actor_name, handle, host_name, 
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
+from actors.stat import ActorStat, Place
 
 A = TypeVar("A", bound=Actor)
 
@@ -156,19 +158,44 @@ class RayRuntime:
         asked = [handle(self.name, host).names.remote(cls.kind) for host in self._hosts]
         return sorted(name for names in ray.get(asked) for name in names)
 
+    def stat(
+        self, cls: type[Actor], name: str, *, below: bool = False, rows: bool = False
+    ) -> ActorStat:
+        """What is known of an actor without waking it (see `LocalRuntime`). Asks its host and
+        waits."""
+        found: ActorStat = self._ask("stat", cls, name, below=below, rows=rows)
+        return found
+
+    def tree(self, cls: type[Actor], name: str) -> builtins.list[Place]:
+        """An actor and its facets that have state or run. Asks its host and waits."""
+        found: builtins.list[Place] = self._ask("tree", cls, name)
+        return found
+
+    def _ask(self, verb: str, cls: type[Actor], name: str, **named: Any) -> Any:
+        import ray
+
+        owner = self._open().owner(cls.kind, check_name(name))
+        return ray.get(handle(self.name, owner).perform.remote(pack(cls), verb, name, **named))
+
     async def delete(self, cls: type[Actor], name: str) -> None:
         """Wipe an actor and all its facets; durable when it returns. Calls in progress break."""
         await self._perform("delete", cls, name)
 
-    async def clone(self, cls: type[Actor], source: str, target: str) -> None:
+    async def clone(
+        self, cls: type[Actor], source: str, target: str, *, at: str | None = None
+    ) -> None:
         """Copy an actor and all its facets as of now over `target`, while they go on.
+
+        With `at`, a bookmark, as they were then; `OtherHost` if the two live on different hosts.
 
         Crash-atomic, and durable when it returns. What `target` was is gone. `NoState` if
         `source` has never written. The two may live on different hosts.
         """
         here, there = await self._link(cls, source), await self._link(cls, check_name(target))
         if here is there:
-            await self._perform("clone", cls, source, target)
+            await self._perform("clone", cls, source, target, at=at)
+        elif at is not None:
+            raise _apart(cls, source, target)
         else:
             archive = here.handle.pack.remote(pack(cls), source)
             await there.handle.unpack.remote(pack(cls), target, archive)
@@ -176,11 +203,7 @@ class RayRuntime:
     async def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
         """Give an actor another name; `OtherHost` if that would live on another host."""
         if await self._link(cls, name) is not await self._link(cls, check_name(new_name)):
-            raise OtherHost(
-                f"{cls.kind}:{new_name} lives on another host than {cls.kind}:{name}",
-                actor=name,
-                other=new_name,
-            )
+            raise _apart(cls, name, new_name)
         await self._perform("rename", cls, name, new_name)
 
     async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
@@ -206,9 +229,18 @@ class RayRuntime:
     async def _link(self, cls: type[Actor], name: str) -> Link:
         return await self._open().link(cls.kind, check_name(name))
 
-    async def _perform(self, verb: str, cls: type[Actor], name: str, *args: Any) -> Any:
+    async def restore_from_replica(
+        self, cls: type[Actor], name: str, at: str | datetime | float | None = None
+    ) -> str:
+        """Put an actor and all its facets back to what the replica has of them. As on a
+        `LocalRuntime`, from what the host that has it wrote there."""
+        return str(await self._perform("restore_from_replica", cls, name, at))
+
+    async def _perform(
+        self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
+    ) -> Any:
         link = await self._link(cls, name)
-        return await link.handle.perform.remote(pack(cls), verb, name, *args)
+        return await link.handle.perform.remote(pack(cls), verb, name, *args, **named)
 
     def stats(self) -> Stats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
@@ -222,6 +254,12 @@ class RayRuntime:
         if self._router is None:
             raise RuntimeClosed("this runtime is not open", hint="use `async with RayRuntime(...)`")
         return self._router
+
+
+def _apart(cls: type[Actor], name: str, other: str) -> OtherHost:
+    return OtherHost(
+        f"{cls.kind}:{other} lives on another host than {cls.kind}:{name}", actor=name, other=other
+    )
 
 
 def _together(stats: dict[str, Stats]) -> Stats:

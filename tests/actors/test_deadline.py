@@ -10,7 +10,7 @@ import pytest
 
 from actors import Actor, LocalRuntime
 from actors.deadline import deadline, remaining
-from actors.errors import DeadlineExceeded
+from actors.errors import DeadlineAcrossYield, DeadlineExceeded
 from actors.testing import VirtualClock
 
 
@@ -82,9 +82,14 @@ class Slow(Actor):
         await self.forever()
 
     async def lefts(self, other: Slow) -> AsyncIterator[float | None]:
+        for _ in range(3):
+            with deadline(5):
+                left = await other.left()
+            yield left
+
+    async def yields_inside(self) -> AsyncIterator[int]:
         with deadline(5):
-            for _ in range(3):
-                yield await other.left()
+            yield 1
 
     async def keys(self) -> list[str]:
         return sorted(self.kv)
@@ -224,10 +229,16 @@ async def test_a_stream_ends_at_the_deadline(runtime: LocalRuntime, clock: Virtu
     assert runtime.stats().calls == 0
 
 
-async def test_a_block_around_items_holds_between_them(runtime: LocalRuntime) -> None:
+async def test_a_stream_has_deadlines_between_its_items_and_not_around_them(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
     slow, other = runtime.get(Slow, "a"), runtime.get(Slow, "b")
     assert [left async for left in slow.lefts(other)] == [5, 5, 5]
     assert await other.left() is None
+    with pytest.raises(DeadlineAcrossYield, match=r"Slow:a\.yields_inside"):
+        _ = [item async for item in slow.yields_inside()]
+    clock.advance(6)
+    assert await slow.left() is None
 
 
 async def test_a_cancellation_that_is_not_the_deadlines_stays_one(

@@ -126,7 +126,8 @@ async def test_the_memory_of_an_isolate_is_told_and_is_its_peak(runtime: LocalRu
 
     assert 28 << 20 < load.memory < 32 << 20
     assert load.memory + (20 << 20) <= held.memory == after.memory <= 64 << 20
-    assert script.memory + (8 << 20) <= javascript.memory < 32 << 20
+    # A little of the array may lie in what was free of the pages before.
+    assert script.memory + (7 << 20) <= javascript.memory < 32 << 20
 
 
 async def test_calls_of_capabilities_are_counted(runtime: LocalRuntime) -> None:

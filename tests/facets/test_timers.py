@@ -15,7 +15,7 @@ from actors.limits import TimerLimits
 from actors.testing import EPOCH, VirtualClock
 from actors.ticks import Backoff
 from facets import Actor, Start
-from facets.errors import TimerLimit
+from facets.errors import StorageFull, TimerLimit
 
 LOG: list[Any] = []
 DOOR: dict[str, asyncio.Event] = {}
@@ -459,3 +459,68 @@ async def test_a_restore_or_a_move_in_the_middle_of_a_delivery_delivers_it_anew(
     await clock.run(1)
     assert LOG == ["began door"] * 3 + ["ended door"]
     assert await root.on(["c"], "schedule", "list") == []
+
+
+class Regular(Child, kind="TimersRegular"):
+    async def on_start(self) -> None:
+        self.timers.every(1000, self.ring, "tick", name="tick")
+        self.timers.cron("0 * * * *", self.ring, "hour", name="hour")
+
+
+async def test_a_start_may_schedule_what_goes_on_and_does_not_put_it_off(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    regular = runtime.get(Regular, "a")
+    (first, _) = await regular.schedule("list")
+    await clock.run(3_700)
+    assert [what for _, what, _ in LOG] == ["tick", "tick", "tick", "hour"]
+    assert runtime.stats().awake == 0  # each of them woke it
+    assert {one.id for one in await regular.schedule("list")} == {first.id, first.id + 1}
+    changed = await regular.schedule("every", 1000, "ring", "another", name="tick")
+    assert changed == first.id + 2
+
+
+ODD = ["a/b", "100%", "_", "it's", 'say "so"', "..", " ", "über", "🐙", "a\nb", "x" * 1024, "%2F"]
+
+
+async def test_facets_with_odd_names_wake_and_never_their_siblings(
+    state: Path, clock: VirtualClock
+) -> None:
+    async with LocalRuntime(state, clock=clock) as runtime:
+        for name in ODD[::2]:
+            await runtime.get(Root, "a").on([name], "schedule", "after", 10, "ring", name)
+        for name in ODD[1::2]:
+            await runtime.get(Root, "a").on([name], "schedule", "list")
+    async with LocalRuntime(state, clock=clock) as runtime:
+        runtime.register(Root)
+        await clock.run(11)
+        assert sorted(what for _, what, _ in LOG) == sorted(ODD[::2])
+        for name in ODD:
+            rings = await runtime.get(Root, "a").on([name], "rings")
+            assert rings == (name in ODD[::2])
+
+
+@pytest.mark.parametrize("where", ["path", "next_due"])
+async def test_a_catalogue_that_cannot_be_read_is_told_of_and_read_again(
+    runtime: LocalRuntime, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    await runtime.get(Root, "a").schedule("after", 1000, "ring", 1)
+    await asleep(runtime, clock)
+    catalogue, once = runtime.host.store.catalogue, [StorageFull("no room")]
+    read = getattr(catalogue, where)
+
+    def fails_once(*args: Any) -> Any:
+        if once:
+            raise once.pop()
+        return read(*args)
+
+    monkeypatch.setattr(catalogue, where, fails_once)
+    if where == "next_due":
+        runtime.host.timers.agenda.restart()
+    await clock.run(501)
+    assert LOG == []
+    assert isinstance(told[0]["exception"], StorageFull)
+    await clock.run(5)
+    assert LOG == [("TimersRoot:a", 1, None)]

@@ -62,6 +62,9 @@ class Root(Leaf, kind="ModelRoot"):
             return await getattr(self, method)(*args, **kwargs)
         return await self.facets.get(name, Root).on(rest, method, *args, **kwargs)
 
+    async def on_facet_due(self, name: str) -> None:
+        self.facets.get(name, Root)  # one between, in a clone: see `actors.starts`
+
     async def manage(self, op: str, *args: Any) -> Any:
         result = getattr(self.facets, op)(*args)
         return await result if asyncio.iscoroutine(result) else result
@@ -287,6 +290,19 @@ class Timers(RuleBasedStateMachine):
             there = root, place[1].replace("f0", "f1", 1)
             self.planned[there] = list(self.planned.get(place, []))
             self.dead[there] = list(self.dead.get(place, []))
+
+    @opened
+    @rule(root=st.sampled_from(ROOTS))
+    def renames_a_facet(self, root: str) -> None:
+        if self._on((root, ""), "manage", "exists", "f1") or not self._below(root, "f0"):
+            return
+        if not self._on((root, ""), "manage", "exists", "f0"):
+            return
+        self._on((root, ""), "manage", "rename", "f0", "f1")
+        for place in self._below(root, "f0"):
+            there = root, place[1].replace("f0", "f1", 1)
+            self.planned[there] = self.planned.pop(place, [])
+            self.dead[there] = self.dead.pop(place, [])
 
     @opened
     @rule()

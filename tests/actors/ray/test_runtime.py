@@ -14,7 +14,7 @@ import pytest
 
 from actors.errors import EffectInTransaction, NotCopyable
 from actors.ray.directory import BUCKETS, Directory, bucket, place
-from actors.ray.errors import DirectoryTaken, HostLost
+from actors.ray.errors import DirectoryTaken, HostLost, OtherHost
 from actors.ray.runtime import RayRuntime
 from facets import Actor
 
@@ -232,3 +232,23 @@ def test_a_host_more_moves_only_what_it_gets() -> None:
 def test_an_actor_keeps_its_bucket() -> None:
     assert bucket("Lead", "alice") == 3062
     assert Directory(1, ("a",), bytes(BUCKETS)).owner("Lead", "alice") == "a"
+
+
+async def test_what_is_known_of_an_actor_is_told_by_its_host(runtime: RayRuntime) -> None:
+    await runtime.get(Tally, "one").below("x")
+    assert runtime.stat(Tally, "one", below=True).below is not None
+    assert [place.path for place in runtime.tree(Tally, "one")] == [(), ("below",)]
+
+
+async def test_an_actor_is_renamed_where_both_names_live_on_one_host(runtime: RayRuntime) -> None:
+    hosts = ("host-0", "host-1")
+    directory = Directory(1, hosts, place(hosts))
+    owner = {name: directory.owner("Tally", name) for name in NAMES}
+    one = NAMES[0]
+    same = next(name for name in NAMES[1:] if owner[name] == owner[one])
+    other = next(name for name in NAMES if owner[name] != owner[one])
+    await runtime.get(Tally, one).add("x")
+    with pytest.raises(OtherHost):
+        await runtime.rename(Tally, one, other)
+    await runtime.rename(Tally, one, same)
+    assert await runtime.get(Tally, same).add("x") == 2
