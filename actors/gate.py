@@ -140,15 +140,20 @@ class Gate:
         self._average += (seconds - self._average) / 8
         try:
             if self._store.due:
-                self._store.tend()
+                self.tend()
+        finally:
+            self.make_room()
+
+    def tend(self) -> None:
+        """Begin a round of checkpoints; `JournalFailed` if what is committed cannot be synced."""
+        try:
+            self._store.tend()
         except JournalFailed:
             raise
         except (StorageError, OSError) as error:
             # Not the caller's, whose commit is durable.
             said = {"message": "a round of checkpoints could not begin", "exception": error}
             self._loop.call_exception_handler(said)
-        finally:
-            self.make_room()
 
     # -- crowds ---------------------------------------------------------------------------
 

@@ -256,6 +256,8 @@ class Host:
             raise error
         try:
             done(None if error is not None else ran.result(), error)
+            if self.store.due_again:
+                self.gate.tend()
         except JournalFailed as failure:
             self._failed(failure)
         finally:

@@ -145,6 +145,11 @@ class Checkpointer:
         return not self.running and (bool(self._long) or self._is_full)
 
     @property
+    def due_again(self) -> bool:
+        """The same for who asks because a round is over: the next one is worth a try."""
+        return self.due and not self.stuck
+
+    @property
     def _is_full(self) -> bool:
         return self._journal.size > self.limit // 2 or len(self._dirty) > MANY
 

@@ -319,6 +319,11 @@ class Store:
         """Whether `tend` has something to do."""
         return self._checkpointer.due
 
+    @property
+    def due_again(self) -> bool:
+        """Whether it has, now that something else is over."""
+        return self._checkpointer.due_again
+
     def tend(self, *, everything: bool = False) -> bool:
         """Begin a round of checkpoints if one is due (`everything`: of all databases); whether
         one is running now."""

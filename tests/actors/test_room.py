@@ -74,3 +74,27 @@ async def test_clones_go_on_while_the_journal_is_full(runtime: LocalRuntime) -> 
     await asyncio.gather(*[tree.copies(10) for tree in trees])
 
     assert await trees[0].write(1) == 1
+
+
+class Parent(Actor, kind="RoomParent"):
+    async def fill(self, count: int) -> None:
+        for n in range(count):
+            await self.facets.get(str(n), Writer).write(n)
+
+    async def facets_below(self) -> int:
+        return len(self.facets.list())
+
+
+async def test_a_crowd_of_small_databases_leaves_only_so_many_to_a_recovery(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.checkpoint.MANY", 8)
+    monkeypatch.setattr("storage.checkpoint.ROUND", 16)
+    async with LocalRuntime(state) as runtime:
+        await runtime.get(Parent, "a").fill(100)  # one answer: one sync for all of them
+        checkpointer = runtime.host.store._checkpointer
+        while checkpointer.running:
+            await asyncio.sleep(0)
+        assert len(checkpointer._dirty) <= 8
+    async with LocalRuntime(state) as runtime:
+        assert await runtime.get(Parent, "a").facets_below() == 100
