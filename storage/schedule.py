@@ -33,7 +33,10 @@ create table _facets_timers(
 _INDEX = "create index _facets_timers_due on _facets_timers(due) where due is not null"
 EXISTS = "select 1 from sqlite_schema where name = '_facets_timers'"
 NEXT = "select due from _facets_timers where due is not null order by due limit 1"
-_AHEAD = "where due is not null order by due, id limit ?"
+_AHEAD = "where due is not null order by due, id limit 2"
+_AHEAD_BUT = (
+    "where due is not null and id not in (select value from json_each(?)) order by due, id limit 2"
+)
 _COLUMNS = "id, name, due, planned, method, arguments, rule, retry, attempt, error"
 
 
@@ -146,12 +149,11 @@ class Schedule:
         """The next two to be delivered that are not among `but`; as of the newest commit if no
         step is open, and then without one."""
         database = self._database
+        rest, values = (_AHEAD_BUT, (f"[{','.join(map(str, but))}]",)) if but else (_AHEAD, ())
         if database.in_step or not self._ready:
-            rows = self._read(_AHEAD, len(but) + 2)
-        else:
-            query = f"select {_COLUMNS} from _facets_timers {_AHEAD}"  # noqa: S608
-            rows = [Entry(*row) for row in database.peek(query, (len(but) + 2,))]
-        return [one for one in rows if one.id not in but][:2]
+            return self._read(rest, *values)
+        query = f"select {_COLUMNS} from _facets_timers {rest}"  # noqa: S608
+        return [Entry(*row) for row in database.peek(query, values)]
 
     def done(self, entry: Entry) -> bool:
         """Remove a timer if it is still as it was when this delivery of it began; whether so."""
