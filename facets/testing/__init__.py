@@ -2,6 +2,7 @@
 
 memory        a runtime whose state lives as long as the object, with a clock that a test moves
 crashing      the end of a process, now or at any operation on the disk
+scratch       directories in memory
 conformance   what every runtime must do, as tests to run on yours
 
 With `VirtualClock` come `Fault` and the rest of `storage.testing`: disks that fail, tear, forget.

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,11 +12,9 @@ from actors.local import LocalRuntime
 from actors.quotas.quota import Quota
 from actors.testing import VirtualClock
 from facets.testing.crashing import crash
+from facets.testing.scratch import Scratch
 from storage.disk import Disk
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
-
-_SHARED = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
-"""Where files are memory and a sync costs nothing, on Linux."""
 
 
 class MemoryRuntime(LocalRuntime):
@@ -28,8 +22,7 @@ class MemoryRuntime(LocalRuntime):
 
     The state lives as long as this object: `close` and `open` again are a restart, `crash` is the
     death of the process and a start after it. Nothing is left when the object is gone, or the
-    process ends by itself. Where there is no shared memory, files are in the directory for
-    temporary ones.
+    process ends (see `Scratch`).
 
     Time stands still until a test moves `clock`: `await runtime.clock.run(60)` jumps from one
     thing that is due to the next. `disk` may be a `FaultyDisk`. The other arguments are those of
@@ -53,9 +46,9 @@ class MemoryRuntime(LocalRuntime):
         env: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.clock = clock or VirtualClock()
-        above = _SHARED if _SHARED.is_dir() else None
+        self._scratch = Scratch()
         super().__init__(
-            tempfile.mkdtemp(prefix="facets-", dir=above),
+            self._scratch.path / "state",
             clock=self.clock,
             disk=disk,
             idle=idle,
@@ -69,7 +62,6 @@ class MemoryRuntime(LocalRuntime):
             timers=timers,
             env=env,
         )
-        weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
 
     async def crash(self, disk: Disk | None = None) -> None:
         """Die as `crash` says, and start again on what is left, with this disk from now on."""

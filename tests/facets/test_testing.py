@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +23,9 @@ from facets.testing import (
     Outcome,
     crash,
     die_everywhere,
+    scratch,
 )
+from facets.testing.scratch import Scratch
 
 STOPPED: list[str] = []
 
@@ -59,6 +65,32 @@ async def test_state_in_memory_lives_through_restarts_and_goes_with_its_runtime(
     del runtime
     gc.collect()
     assert not root.exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_held_stays(tmp_path: Path) -> None:
+    held = Scratch().path
+    kept = Scratch()
+    with kept_in(tmp_path, "dead") as dead, kept_in(tmp_path, "young") as young:
+        os.utime(dead / "alive", (0, 0))
+        living = tmp_path / "facets-living"
+        living.mkdir()
+        with (living / "alive").open("w") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            os.utime(living / "alive", (0, 0))
+            scratch._sweep.__wrapped__(tmp_path)
+        assert (dead.exists(), young.exists(), living.exists()) == (False, True, True)
+    assert kept.path.is_dir()
+    gc.collect()
+    assert not held.exists()
+
+
+@contextmanager
+def kept_in(above: Path, name: str) -> Iterator[Path]:
+    """A directory that nobody holds."""
+    path = above / f"facets-{name}"
+    path.mkdir()
+    (path / "alive").touch()
+    yield path
 
 
 async def test_two_runtimes_in_memory_share_nothing() -> None:
