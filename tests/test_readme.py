@@ -30,7 +30,7 @@ def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path, runtime:
         subprocess.run(
             [sys.executable, "program.py"],
             cwd=tmp_path,
-            env={"PYTHONPATH": root, "PATH": "", "HOME": str(Path.home())},
+            env={"PYTHONPATH": root, "PATH": "", "HOME": str(Path.home()), "RAY_ADDRESS": "local"},
             capture_output=True,
             text=True,
             check=True,

@@ -51,7 +51,9 @@ async def cluster(hosts: int = 1) -> AsyncIterator[tuple[RayRuntime, Any]]:
     import ray
 
     if not ray.is_initialized():
-        ray.init(num_cpus=CPUS, include_dashboard=False, log_to_driver=False, namespace="facets")
+        ray.init(
+            "local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False, namespace="facets"
+        )
     with tempfile.TemporaryDirectory(prefix="facets-bench-") as root:
         async with RayRuntime(root, hosts=hosts) as runtime:
             bare: Any = ray.remote(Bare).options(num_cpus=0, max_concurrency=10_000).remote()

@@ -16,7 +16,7 @@ def ray() -> Iterator[Any]:
     """A local Ray, ended after the last test."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, namespace="facets")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, namespace="facets")
     yield ray
     ray.shutdown()
 

@@ -98,7 +98,7 @@ def test_no_trap_reaches_a_process_with_ray(guest: image.Image) -> None:
 
 def _ray(folder: str) -> None:
     begin = (
-        "import ray; ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False,"
+        "import ray; ray.init('local', num_cpus=1, include_dashboard=False, log_to_driver=False,"
         f" configure_logging=False, _temp_dir={folder!r});"
         " assert faulthandler.is_enabled()"
     )
