@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from actors.errors import ActorBroken
 from actors.host import Host
 from actors.ray.router import handle
 from actors.ray.runtime import RayRuntime
+from facets.testing import VirtualClock
 from facets.testing.conformance import RuntimeConformance
 
 
@@ -24,10 +26,14 @@ def root(ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("conformance") / "state"
 
 
+clock = VirtualClock()
+"""What hosts begin with, and are kept at: each has one of its own."""
+
+
 class TestRayRuntime(RuntimeConformance):
     @pytest.fixture
     async def runtime(self, root: Path) -> AsyncIterator[RayRuntime]:
-        async with RayRuntime(root, hosts=2) as runtime:
+        async with RayRuntime(root, hosts=2, clock=clock) as runtime:
             yield runtime
             await on_hosts(runtime, wipe)
 
@@ -40,17 +46,28 @@ class TestRayRuntime(RuntimeConformance):
             await on_hosts(runtime, lambda _: os._exit(9))
         await runtime.close()
         await runtime.open()
+        now = clock.time()
+        await on_hosts(runtime, lambda host: host.clock.advance(now - host.clock.time()))
 
     async def sleep(self, runtime: Any) -> None:
         await on_hosts(runtime, sleep)
 
+    async def sleep_all(self, runtime: Any) -> None:
+        await on_hosts(runtime, sleep)
 
-async def on_hosts(runtime: RayRuntime, work: Callable[[Host], None]) -> None:
+    async def pass_time(self, runtime: Any, seconds: float) -> None:
+        await on_hosts(runtime, lambda host: host.clock.run(seconds))
+        clock.advance(seconds)
+
+
+async def on_hosts(runtime: RayRuntime, work: Callable[[Any], Any]) -> None:
     """Run a function on the loop of each host."""
 
     def run(hosting: Any) -> None:
         async def call() -> None:
-            work(hosting._runtime.host)
+            done = work(hosting._runtime.host)
+            if isawaitable(done):
+                await done
 
         asyncio.run_coroutine_threadsafe(call(), hosting._runtime._host.loop).result()
 
