@@ -69,6 +69,7 @@ def bench(
     peer: Annotated[
         bool, typer.Option("--peer", help="Beside workerd, a process, and other sandboxes.")
     ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="On a local Ray, beside bare actors.")] = False,
     scale: Annotated[
         int, typer.Option(help="Instead: cost against count, up to so many facets on this disk.")
     ] = 0,
@@ -80,7 +81,7 @@ def bench(
     installed by npm), a Python process, pydantic-monty and quickjs-rs; what is absent is skipped.
     """
     sys.path.insert(0, str(_checkout()))
-    from tests.benchmarks.harness import OWN, PEERS, run_all, table
+    from tests.benchmarks.harness import OWN, PEERS, RAY, run_all, table
 
     console = Console(stderr=True)
     if scale:
@@ -88,7 +89,8 @@ def bench(
         return
     _compile_guest(console)
     with console.status("measuring") as status:
-        results = run_all(only, PEERS if peer else OWN, lambda name: status.update(name))
+        group = PEERS if peer else RAY if ray else OWN
+        results = run_all(only, group, lambda name: status.update(name))
     if as_json:
         print(json.dumps([one.as_dict() for one in results]))  # noqa: T201 - the output asked for
     else:
