@@ -2,6 +2,10 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+│   └── DiskAway      no node has the disk of the host; the call did not run
+├── DiskForgotten     the directory was given up: the host went on elsewhere
+├── NodeThere         what was to be forgotten is there, or unknown (ValueError)
+├── OnlyCopy          forgetting the node would lose all that its hosts have (ValueError)
 ├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
@@ -22,6 +26,37 @@ class HostLost(ActorError):
     """
 
     hint = "call again if the method may run twice, or look at what it did"
+
+
+class DiskAway(HostLost):
+    """The state of the host is on the disk of a node that is not there; the call did not run.
+
+    Fields: `host`, `node` (Ray's id), `ip`, `path`.
+    """
+
+    hint = "bring the node back with its disk, or give it up with runtime.forget(node)"
+
+
+class DiskForgotten(ActorError):
+    """A directory was the state of a host until that went on from another disk. It is left as it
+    is. Fields: `host`, `path`."""
+
+    hint = "nothing, or look into it with a LocalRuntime on a copy of it"
+
+
+class NodeThere(ActorError, ValueError):
+    """The node runs, or no host was ever on it: there is nothing to forget. Field: `node`."""
+
+    hint = "runtime.hosts() tells which hosts are lost, and the nodes that had them"
+
+
+class OnlyCopy(ActorError, ValueError):
+    """There is no replica: to forget the node is to lose all state of its hosts.
+
+    Fields: `node`, `hosts`.
+    """
+
+    hint = "bring the node back with its disk; or call runtime.forget(node, lose=True)"
 
 
 class OtherHost(ActorError, ValueError):
