@@ -56,7 +56,7 @@ def machine() -> str:
     """Where a process id of ours means something: this boot of this machine, and the namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     try:
-        return f"{boot.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:  # not Linux: such a machine is not shared by containers
         return platform.node()
 

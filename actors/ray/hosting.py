@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import signal
 import sys
-import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -18,7 +16,9 @@ from typing import Any
 
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
+from actors.ray.board import Board
 from actors.ray.directory import Directory
+from actors.ray.entering import enter
 from actors.ray.errors import ClassUnknown
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
@@ -26,7 +26,7 @@ from actors.ray.lending import Lending
 from actors.ray.outbox import Message, Outbox
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.wire import Target, dump, dump_error, exports, load
-from storage.errors import StateInUse, StorageError
+from storage.errors import StorageError
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -45,10 +45,19 @@ class Plan:
     """Where each host keeps its state; `$NAME` is looked up in the environment of the host."""
     options: dict[str, Any]
 
+    mirror: str = ""
+    """On a host, where it keeps what it sees on the board; empty elsewhere."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether a host may run on any node: all that it acknowledged is in the replica."""
+        return bool(self.options["durability"] == "replicated")
+
     def shared(self) -> ObjectStore:
-        """What all hosts and drivers see: the replica, or a root that all of them reach."""
-        replica = self.options["replica"]
-        return FolderStore(self.root) if replica is None else open_store(replica)
+        """What all hosts and drivers see: the replica, or where there is none the board."""
+        if (replica := self.options["replica"]) is not None:
+            return open_store(replica)
+        return Board(self.runtime, FolderStore(self.mirror) if self.mirror else None)
 
 
 @dataclass(frozen=True)
@@ -63,11 +72,11 @@ class Hosting:
     """One host. All methods are called through Ray, but `local`."""
 
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
-        self._plan = plan
+        root = Path(os.path.expandvars(plan.root))
+        plan = self._plan = replace(plan, mirror=str(root / "board"))
         self._name = name
         self._directory = directory
-        root = Path(os.path.expandvars(plan.root)) / name
-        self._runtime = LocalRuntime(root, host=name, **plan.options)
+        self._runtime = LocalRuntime(root / name, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
         self._token = uuid.uuid4().hex
         """This incarnation: replies of an earlier one will never come."""
@@ -170,22 +179,19 @@ class Hosting:
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
-        if self._opening is None:
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        try:
-            await self._runtime.open()
-        except StateInUse as error:
-            await asyncio.to_thread(_end, error)
-            await self._runtime.open()
+        self._presence = presence()
+        store, anywhere = self._plan.shared(), self._plan.anywhere
+        await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
         self._runtime.host.on_failure = _exit
         self._runtime.host.owns = self._owns
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
-        self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
@@ -281,17 +287,3 @@ def _exit(failure: StorageError) -> None:
     """This host can acknowledge nothing more: end the process, and Ray starts the next."""
     print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
     os._exit(1)
-
-
-def _end(found: StateInUse) -> None:
-    """End the incarnation before this one, which Ray has given up, and which still has the lock:
-    a process that is stopped, for example. Whatever else has it keeps it."""
-    title = Path(f"/proc/{found.pid}/cmdline")
-    try:
-        if not title.read_bytes().startswith(b"ray::Hosting"):
-            raise found
-        os.kill(found.pid, signal.SIGKILL)
-        while title.read_bytes():
-            time.sleep(0.01)
-    except (FileNotFoundError, ProcessLookupError):
-        return

@@ -10,11 +10,12 @@ import asyncio
 import itertools
 import pickle
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import Context
+from copy import copy
 from typing import Any
 
-from actors.ray.errors import HostLost
+from actors.ray.errors import DiskAway, HostLost
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
@@ -31,9 +32,12 @@ _ids = itertools.count(1)
 class Link:
     """The way to one host, on one loop."""
 
-    def __init__(self, host: str, find: Callable[[], Any]) -> None:
+    def __init__(
+        self, host: str, find: Callable[[], Any], seek: Callable[[], Awaitable[Any]]
+    ) -> None:
         self.host = host
         self._find = find
+        self._seek = seek
         self._handle: Any = None
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
@@ -113,6 +117,8 @@ class Link:
     async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         try:
+            if self._handle is None:
+                self._handle = await self._seek()
             request = pickle.dumps((self._caller, classes, queue), protocol=5)
             token, messages = load(await self._asked(self.handle.exchange.remote(request)))
         except Exception as error:
@@ -172,14 +178,19 @@ class Link:
             call = self._waiting.get(number)
             self._unsure.pop(number, None)
             if call is not None:
-                lost = HostLost(
-                    f"{self.host} was lost while {call.actor}.{call.method} was under way",
-                    host=self.host,
-                    actor=call.actor,
-                    method=call.method,
-                )
-                lost.__cause__ = error
-                call.put(("lost", number, lost))
+                call.put(("lost", number, self._loss(call, error)))
+
+    def _loss(self, call: _Call, error: Exception | None) -> HostLost:
+        if isinstance(error, DiskAway):  # it was not sent
+            return copy(error)
+        lost = HostLost(
+            f"{self.host} was lost while {call.actor}.{call.method} was under way",
+            host=self.host,
+            actor=call.actor,
+            method=call.method,
+        )
+        lost.__cause__ = error
+        return lost
 
 
 class _Call:

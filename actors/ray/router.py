@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from actors.ray.directory import Directory
 from actors.ray.link import Link
+from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
 
 NAMESPACE = "facets"
@@ -59,7 +60,8 @@ class Router:
         """The link to a host."""
         found = self._links.get(host)
         if found is None:
-            found = self._links[host] = Link(host, partial(handle, self.runtime, host))
+            ways = partial(handle, self.runtime, host), partial(seek, self.runtime, host)
+            found = self._links[host] = Link(host, *ways)
             for shipment in self._classes.values():
                 found.know(shipment)
         return found
@@ -71,9 +73,11 @@ class Router:
             link.renew()
 
     async def _learn(self) -> Directory:
-        greeting = await handle(self.runtime, host_name(0)).greet.remote()
-        self.use(greeting.directory)
-        directory: Directory = greeting.directory
+        from actors.ray.fleet import Fleet
+
+        fleet = await asyncio.to_thread(Fleet.of, self.runtime)
+        directory = await fleet.directory()
+        self.use(directory)
         return directory
 
 

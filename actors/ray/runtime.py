@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +16,12 @@ from actors.contract import Durability
 from actors.errors import RuntimeClosed
 from actors.host import Stats
 from actors.names import check_name
-from actors.ray.directory import settle
 from actors.ray.errors import OtherHost
-from actors.ray.fleet import Fleet
+from actors.ray.fleet import Fleet, Hosts
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.link import Link
-from actors.ray.router import NAMESPACE, Router, handle, host_name, router
+from actors.ray.router import NAMESPACE, Router, handle, router
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
@@ -56,7 +54,7 @@ class RayRuntime:
         root: str | Path,
         *,
         address: str | None = None,
-        hosts: int = 1,
+        hosts: Hosts = 1,
         name: str | None = None,
         replica: str | None = None,
         durability: Durability = "local",
@@ -66,10 +64,9 @@ class RayRuntime:
         self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
-        self._hosts = [host_name(index) for index in range(hosts)]
         options = {"replica": replica, "durability": durability, **options}
         self._plan = Plan(self.name, str(self.root), options)
-        self._fleet = Fleet(self._plan, self._hosts, resources)
+        self._fleet = Fleet(self._plan, hosts, resources)
         self._router: Router | None = None
         self._started_ray = False
 
@@ -82,10 +79,7 @@ class RayRuntime:
         if not ray.is_initialized():
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
-        directory = await asyncio.to_thread(
-            settle, self._plan.shared(), self._hosts, uuid.uuid4().hex
-        )
-        await self._fleet.up(directory)
+        directory = await self._fleet.up()
         found = router(self.name)
         found.use(directory)
         self._router = found
@@ -126,8 +120,8 @@ class RayRuntime:
         """Names of the actors of this class that have state, sorted. Asks every host and waits."""
         import ray
 
-        self._open()
-        asked = [handle(self.name, host).names.remote(cls.kind) for host in self._hosts]
+        hosts = self._open().directory.hosts
+        asked = [handle(self.name, host).names.remote(cls.kind) for host in hosts]
         return sorted(name for names in ray.get(asked) for name in names)
 
     def stat(
@@ -218,13 +212,13 @@ class RayRuntime:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
         import ray
 
-        self._open()
-        asked = [handle(self.name, host).stats.remote() for host in self._hosts]
-        return _together(dict(zip(self._hosts, ray.get(asked), strict=True)))
+        hosts = self._open().directory.hosts
+        asked = [handle(self.name, host).stats.remote() for host in hosts]
+        return _together(dict(zip(hosts, ray.get(asked), strict=True)))
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
-        return look(self.name, self._open().directory)
+        return look(self.name, self._open().directory, self._plan.shared())
 
     def _open(self) -> Router:
         if self._router is None:

@@ -38,11 +38,12 @@ def alive(resources: Mapping[str, Any]) -> dict[str, str]:
     """Id and address of every node that runs and has, taken or not, what a host asks for."""
     import ray
 
+    every: Any = ray.nodes  # it is not typed
     wanted = {_NAMED[key]: value for key, value in resources.items() if key in _NAMED}
     wanted |= resources.get("resources", {})
     return {
         node["NodeID"]: node["NodeManagerAddress"]
-        for node in ray.nodes()
+        for node in every()
         if node["Alive"] and all(node["Resources"].get(key, 0) >= wanted[key] for key in wanted)
     }
 
@@ -84,7 +85,7 @@ async def _asked(
     return seats
 
 
-def look(plan: Plan, recall: bool) -> dict[str, Seat] | None:  # noqa: FBT001 - Ray passes it on
+def look(plan: Plan, recall: bool) -> dict[str, Seat] | None:
     """What the disk of this node has: for each host the seat that its directory took."""
     root = expanded(plan.root)
     if root is None:
