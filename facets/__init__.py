@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
     from facets import images as images
+    from facets import logs as logs
     from facets import packages as packages
     from facets import testing as testing
     from facets.capabilities.audit import Used as Used
@@ -106,6 +107,7 @@ __all__ = [
     "exclusive",
     "images",
     "limited",
+    "logs",
     "packages",
     "remaining",
     "replay",
@@ -134,7 +136,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages", "testing")
+_MODULES = ("images", "logs", "packages", "testing")
 
 
 def __getattr__(name: str) -> Any:
