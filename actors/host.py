@@ -30,6 +30,7 @@ from actors.readings import Ended
 from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
 from actors.tracing import find_tracer
+from actors.uses import Uses
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
@@ -110,6 +111,7 @@ class Host:
         """What those that are not awake any more did."""
         self.first = store.committed
         """The newest commit when it was opened."""
+        self.uses = Uses(self.clock)
         self.allowances: WeakKeyDictionary[Database, Allowance] = WeakKeyDictionary()
         """Quotas in force, by the database of their owner."""
         self.breakers: dict[str, Breaker] = {}
@@ -340,8 +342,7 @@ class Host:
         now = self.clock.time()
         slept = 0
         for activation in sorted(self.awake, key=lambda one: -one.node.depth):
-            called = activation.begun != activation.seen
-            activation.seen = activation.begun
+            called = self.uses.look(activation)
             if activation.busy or _has_awake(activation.node):
                 activation.idle_since = None
             elif called or activation.idle_since is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -21,7 +21,9 @@ from actors.ray.errors import NoCluster
 if TYPE_CHECKING:
     from actors.contract import Durability
     from actors.ray.settings import Hosts, Settings
-    from actors.ray.survey import Survey, Surveyed
+    from actors.ray.survey import Survey
+    from actors.readings import Readings
+    from storage.replica.shipper import ReplicaStats
 
 app = typer.Typer(no_args_is_help=True, help="Hosts of durable actors on a Ray cluster.")
 
@@ -43,6 +45,7 @@ def up(
     are left alone, so it may be run again.
     """
     from actors.ray.settings import Settings
+    from actors.ray.survey import survey
 
     if durability not in ("local", "replicated"):
         raise typer.BadParameter("local or replicated", param_hint="--durability")
@@ -57,7 +60,7 @@ def up(
     with connected(settings.address):
         asyncio.run(_up(settings))
         settings.keep()
-        _show(asyncio.run(_survey(settings)), settings)
+        _show(survey(settings.runtime().plan), settings)
 
 
 @app.command()
@@ -70,10 +73,11 @@ def status(
     The exit code is 0 if every host answers and none is behind, 1 otherwise.
     """
     from actors.ray.settings import recall
+    from actors.ray.survey import survey
 
     settings = recall(root)
     with connected(settings.address):
-        found = asyncio.run(_survey(settings))
+        found = survey(settings.runtime().plan)
     if as_json:
         print(json.dumps(asdict(found) | {"sound": _sound(found)}))  # noqa: T201 - the output
     else:
@@ -138,12 +142,6 @@ async def _down(settings: Settings) -> None:
     await settings.runtime().down()
 
 
-async def _survey(settings: Settings) -> Survey:
-    from actors.ray.survey import survey
-
-    return await survey(settings.runtime().plan)
-
-
 def _count(hosts: str) -> Hosts:
     if hosts == "per-node":
         return "per-node"
@@ -153,15 +151,15 @@ def _count(hosts: str) -> Hosts:
 
 
 def _sound(found: Survey) -> bool:
-    return bool(found.hosts) and all(_is_sound(one) for one in found.hosts)
+    shown = [found.readings.get(one.name) for one in found.hosts]
+    return bool(shown) and all(one is not None and _keeps_up(one.replica) for one in shown)
 
 
-def _is_sound(one: Surveyed) -> bool:
-    replica = None if one.readings is None else one.readings.replica
-    return one.state == "running" and (replica is None or not (replica.behind or replica.failing))
+def _keeps_up(replica: ReplicaStats | None) -> bool:
+    return replica is None or not (replica.behind or replica.failing)
 
 
-_COLUMNS: dict[str, Callable[[Any], object]] = {
+_COLUMNS: dict[str, Callable[[Readings], str]] = {
     "actors": lambda shown: f"{shown.actors:,}",
     "awake": lambda shown: f"{shown.awake:,}",
     "calls": lambda shown: f"{shown.calls:,}",
@@ -178,15 +176,17 @@ _COLUMNS: dict[str, Callable[[Any], object]] = {
 def _show(found: Survey, settings: Settings) -> None:
     title = f"{settings.root}: directory version {found.version}, {settings.durability}"
     table = Table(title=title, caption=settings.replica)
-    for column in ("host", "state", "buckets", *_COLUMNS):
-        table.add_column(column, justify="left" if column in ("host", "state") else "right")
+    about = ("host", "state", "node", "pid")
+    for column in (*about, "buckets", *_COLUMNS):
+        table.add_column(column, justify="left" if column in about else "right")
     for one in found.hosts:
-        shown = [str(what(one.readings)) if one.readings else "" for what in _COLUMNS.values()]
-        table.add_row(one.name, one.state, f"{one.buckets:,}", *shown)
+        shown = found.readings.get(one.name)
+        cells = [what(shown) for what in _COLUMNS.values()] if shown else []
+        table.add_row(one.name, one.state, one.ip, str(one.pid), f"{one.buckets:,}", *cells)
     Console(width=None if Console().is_terminal else 160).print(table)
 
 
-def _replica(stats: Any) -> str:
+def _replica(stats: ReplicaStats | None) -> str:
     if stats is None:
         return "none"
     if stats.behind:

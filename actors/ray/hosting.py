@@ -22,6 +22,7 @@ from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
+from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
@@ -84,6 +85,7 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._presence: Presence
         self._kinds: dict[str, type[Any]] = {}
 
     async def greet(self) -> Greeting:
@@ -150,6 +152,11 @@ class Hosting:
         await self._opened()
         return read(self._runtime.host)
 
+    async def describe(self) -> tuple[Presence, int]:
+        """Who is here, and how many actors are awake."""
+        await self._opened()
+        return self._presence, len(self._runtime.host.awake)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
@@ -193,6 +200,7 @@ class Hosting:
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
+        self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
