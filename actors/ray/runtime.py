@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-import sys
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,20 +17,19 @@ from actors.contract import Durability
 from actors.errors import RuntimeClosed
 from actors.host import Stats
 from actors.names import check_name
-from actors.ray.directory import Directory, settle
-from actors.ray.errors import OtherHost, PythonDiffers
-from actors.ray.hosting import Hosting, Plan
+from actors.ray.directory import settle
+from actors.ray.errors import OtherHost
+from actors.ray.fleet import Fleet
+from actors.ray.health import HostInfo, look
+from actors.ray.hosting import Plan
 from actors.ray.link import Link
-from actors.ray.router import NAMESPACE, Router, actor_name, handle, host_name, router
+from actors.ray.router import NAMESPACE, Router, handle, host_name, router
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
 from actors.stat import ActorStat, Place
 
 A = TypeVar("A", bound=Actor)
-
-CONCURRENT = 100_000
-"""Requests that a host serves at once; every process that calls keeps at most two."""
 
 
 class RayRuntime:
@@ -69,9 +67,9 @@ class RayRuntime:
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
         self._hosts = [host_name(index) for index in range(hosts)]
-        self._resources = {"num_cpus": 0, **resources}
         options = {"replica": replica, "durability": durability, **options}
         self._plan = Plan(self.name, str(self.root), options)
+        self._fleet = Fleet(self._plan, self._hosts, resources)
         self._router: Router | None = None
         self._started_ray = False
 
@@ -87,32 +85,11 @@ class RayRuntime:
         directory = await asyncio.to_thread(
             settle, self._plan.shared(), self._hosts, uuid.uuid4().hex
         )
-        greetings = await asyncio.gather(*[self._start(host, directory) for host in self._hosts])
-        _check_python(greetings)
+        await self._fleet.up(directory)
         found = router(self.name)
         found.use(directory)
         self._router = found
         return self
-
-    async def _start(self, host: str, directory: Directory) -> Any:
-        import ray
-
-        remote: Any = ray.remote(Hosting)
-        started = remote.options(
-            name=actor_name(self.name, host),
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            max_restarts=-1,
-            max_concurrency=CONCURRENT,
-            scheduling_strategy="SPREAD",
-            **self._resources,
-        ).remote(self._plan, host, directory)
-        while True:
-            try:
-                return await started.greet.remote()
-            except ray.exceptions.ActorUnavailableError:  # Ray is about to start it again
-                await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         """Let the hosts go on without this driver; end them if this runtime started Ray itself."""
@@ -127,12 +104,7 @@ class RayRuntime:
 
     async def down(self) -> None:
         """End the hosts; what they hold stays, and `open` starts them again."""
-        import ray
-
-        running = [handle(self.name, host) for host in self._hosts]
-        await asyncio.gather(*[one.close.remote() for one in running])
-        for one in running:
-            ray.kill(one)
+        await self._fleet.down()
         self._router = None
 
     async def __aenter__(self) -> RayRuntime:
@@ -250,6 +222,10 @@ class RayRuntime:
         asked = [handle(self.name, host).stats.remote() for host in self._hosts]
         return _together(dict(zip(self._hosts, ray.get(asked), strict=True)))
 
+    def hosts(self) -> builtins.list[HostInfo]:
+        """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
+        return look(self.name, self._open().directory)
+
     def _open(self) -> Router:
         if self._router is None:
             raise RuntimeClosed("this runtime is not open", hint="use `async with RayRuntime(...)`")
@@ -283,15 +259,3 @@ def _write(path: Path, data: bytes) -> None:
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
-
-
-def _check_python(greetings: list[Any]) -> None:
-    here = sys.version_info[:2]
-    for greeting in greetings:
-        if greeting.python != here:
-            raise PythonDiffers(
-                f"this driver runs Python {here[0]}.{here[1]}, a host "
-                f"{greeting.python[0]}.{greeting.python[1]}",
-                here=here,
-                there=greeting.python,
-            )
