@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from actors.call import CURRENT
+from actors.names import facet_id, root_id
 from actors.ray.context import depart, over
 from actors.ray.here import hosting
 from actors.ray.router import router
@@ -31,7 +33,7 @@ class ActorRef:
     """The incarnation of the host that does."""
 
     def __str__(self) -> str:
-        return "/".join((f"{self.kind}:{self.name}", *self.path))
+        return reduce(facet_id, self.path, root_id(self.kind, self.name))
 
     @property
     def target(self) -> Target:
@@ -52,6 +54,7 @@ class RemoteStub:
     """
 
     __slots__ = ("_ref",)
+    _refers = True
 
     def __init__(self, ref: ActorRef) -> None:
         self._ref = ref
@@ -89,6 +92,7 @@ class RemoteMethod:
     """One method of a stub, ready to be called."""
 
     __slots__ = ("name", "ref")
+    _refers = True
 
     def __init__(self, ref: ActorRef, name: str) -> None:
         self.ref = ref
