@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +77,29 @@ class Relay(Actor):
         return 1 + await way[0].deep(*way[1:]) if way else 0
 
 
+@pytest.fixture(scope="module")
+def root(ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crossing") / "state"
+
+
+@pytest.fixture
+async def runtime(root: Path) -> AsyncIterator[RayRuntime]:
+    """The same two hosts for all tests; each takes actors of its own."""
+    async with RayRuntime(root, hosts=2) as runtime:
+        yield runtime
+
+
+_names = (f"{i}" for i in itertools.count())
+
+
 def apart(runtime: RayRuntime, cls: type[Actor]) -> tuple[Any, Any]:
-    """Stubs of an actor on the first host, and of one on the second."""
+    """Stubs of a new actor on the first host, and of one on the second."""
     directory = Directory(1, HOSTS, place(HOSTS))
-    names: dict[str, str] = {}
-    for i in range(50):
-        names.setdefault(directory.owner(cls.kind, f"{i}"), f"{i}")
-    return runtime.get(cls, names["host-0"]), runtime.get(cls, names["host-1"])
+    found: dict[str, str] = {}
+    while len(found) < 2:
+        name = next(_names)
+        found[directory.owner(cls.kind, name)] = name
+    return runtime.get(cls, found["host-0"]), runtime.get(cls, found["host-1"])
 
 
 async def test_a_deadline_ends_a_call_that_waits_on_a_second_host(runtime: RayRuntime) -> None:
