@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from actors.deadline import deadline, outside_terms
+from actors.call import Terms
+from actors.deadline import deadline, outside_deadline
 from actors.steps import Waiting
 from actors.ticks import SECOND, backoff_of, rule_of
 from actors.timers import TimerCall, arguments_of, attempt_of, delivery_of
@@ -32,7 +33,7 @@ async def run(target: Activation, uid: int, entry: Entry, done: Callable[[], Non
     call = TimerCall(target, entry.method, delivery_of(uid, entry))
     target.body.check_timed(entry.method)
     with deadline(target.node.host.options.timers.seconds):
-        call.terms = outside_terms()
+        call.terms = Terms(None, outside_deadline())
         target.begun += 1
         try:
             if target.begun > target.allowed:
