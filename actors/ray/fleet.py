@@ -27,7 +27,7 @@ from actors.ray.hosting import Greeting, Hosting, Plan
 from actors.ray.link import GREETING, SILENCE
 from actors.ray.router import NAMESPACE, actor_name, find, host_name
 from actors.ray.seats import Seat, away, holds, newest
-from actors.ray.sites import Site, least, survey
+from actors.ray.sites import Site, least, scout
 
 if TYPE_CHECKING:
     from storage.objects.store import ObjectStore
@@ -73,7 +73,7 @@ class Fleet:
         directory, sites = await self._settle()
         missing = [one for one in directory.hosts if find(self._plan.runtime, one) is None]
         if missing and sites is None and self._is_placed:
-            sites = await self._survey()
+            sites = await self._scout()
         places = await asyncio.to_thread(self._places, directory, missing, sites or [])
         await asyncio.gather(*[self._begin(one, directory, places) for one in directory.hosts])
         return directory
@@ -82,7 +82,7 @@ class Fleet:
         """Start a host that does not run, where its state is; its handle. `DiskAway` if no node
         has that."""
         directory = await self.directory()
-        sites = await self._survey() if self._is_placed else []
+        sites = await self._scout() if self._is_placed else []
         strategy = (await asyncio.to_thread(self._places, directory, [host], sites))[host]
         if isinstance(strategy, DiskAway):
             raise strategy
@@ -108,18 +108,18 @@ class Fleet:
         """Whether hosts belong on certain nodes."""
         return self._hosts == "per-node" or not self._plan.anywhere
 
-    async def _survey(self, *, recall: bool = False) -> list[Site]:
-        return await survey(self._plan, self._resources, recall=recall)
+    async def _scout(self, *, recall: bool = False) -> list[Site]:
+        return await scout(self._plan, self._resources, recall=recall)
 
     async def _settle(self) -> tuple[Directory, list[Site] | None]:
         """The directory, made if there is none; and what nodes have, if that was looked up."""
         store = self._plan.shared()
         directory, sites = await asyncio.to_thread(load, store), None
         if directory is None and self._plan.options["replica"] is None:
-            sites = await self._survey(recall=True)
+            sites = await self._scout(recall=True)
             directory = await asyncio.to_thread(load, store)
         if self._hosts == "per-node":
-            sites = await self._survey() if sites is None else sites
+            sites = await self._scout() if sites is None else sites
             names = await asyncio.to_thread(_one_each, store, sites)
         else:
             names = [host_name(index) for index in range(self._hosts)]

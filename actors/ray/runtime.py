@@ -45,8 +45,8 @@ class RayRuntime:
     Arguments: `root`, a directory that every host can reach, or with a `replica` one on each
     node's own disk (`$NAME` in it is looked up in the environment of the host); `hosts`, how many,
     for the life of the directory; `name`, of the runtime within the cluster, from `root` if not
-    given; `resources`, Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); the
-    others as for `LocalRuntime`.
+    given; `resources`, Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); `log`,
+    the level from which on hosts log JSON lines (`facets.logs`); the others as for `LocalRuntime`.
     """
 
     def __init__(
@@ -59,14 +59,15 @@ class RayRuntime:
         replica: str | None = None,
         durability: Durability = "local",
         resources: Mapping[str, Any] = MappingProxyType({}),
+        log: str = "INFO",
         **options: Any,
     ) -> None:
         self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
         options = {"replica": replica, "durability": durability, **options}
-        self._plan = Plan(self.name, str(self.root), options)
-        self._fleet = Fleet(self._plan, hosts, resources)
+        self.plan = Plan(self.name, str(self.root), options, log)
+        self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
         self._started_ray = False
 
@@ -218,7 +219,7 @@ class RayRuntime:
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
-        return look(self.name, self._open().directory, self._plan.shared())
+        return look(self.name, self._open().directory, self.plan.shared())
 
     def _open(self) -> Router:
         if self._router is None:

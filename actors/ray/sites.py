@@ -48,7 +48,7 @@ def alive(resources: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-async def survey(plan: Plan, resources: Mapping[str, Any], *, recall: bool = False) -> list[Site]:
+async def scout(plan: Plan, resources: Mapping[str, Any], *, recall: bool = False) -> list[Site]:
     """Every node on which a host could run, with the hosts that its disk has.
 
     A node on which a `$NAME` of the root is not set is not one. With `recall`, what the disks keep
