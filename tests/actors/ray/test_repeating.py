@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from actors.ray.errors import HostLost
+from actors.ray.outbox import Outbox
 from actors.ray.repeating import repeat
 from actors.ray.runtime import RayRuntime
 from facets import Actor, deadline
 from facets.errors import DeadlineExceeded, KeyReused
 
-KILLS = 4
+KILLS = 3
 CALLERS = 8
 
 
@@ -33,6 +34,19 @@ class Ledger(Actor, kind="KeysLedger"):
 
     async def pid(self) -> int:
         return os.getpid()
+
+    async def die_before_a_reply(self) -> None:
+        """The host dies when the next call after this one is over and durable."""
+        told = 0
+
+        def post(self: Outbox, message: Any, *, last: bool = True) -> None:
+            nonlocal told
+            told += 1
+            if told > 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            original(self, message, last=last)
+
+        original, Outbox.post = Outbox.post, post  # type: ignore[method-assign]
 
 
 class Clerk(Actor, kind="KeysClerk"):
@@ -55,19 +69,23 @@ async def test_calls_have_one_effect_while_their_host_is_killed_again_and_again(
             said.append((name, entry, await stub.enter(entry, idempotency_key=entry)))
             number += 1
 
-    async def until_back(stub: Any) -> int:
+    async def kill(ledger: Any, how: int) -> None:
         while True:
             try:
-                return int(await stub.pid())
+                if how % 2:
+                    os.kill(await ledger.pid(), signal.SIGKILL)
+                else:
+                    await ledger.die_before_a_reply()
+                return
             except HostLost:
                 await asyncio.sleep(0.05)
 
     callers = [asyncio.ensure_future(call(one)) for one in range(CALLERS)]
-    for _ in range(KILLS):
-        enough = len(said) + 30
+    for how in range(KILLS):
+        enough = len(said) + 15
         while len(said) < enough:
             await asyncio.sleep(0.01)
-        os.kill(await until_back(runtime.get(Ledger, random.choice(names))), signal.SIGKILL)
+        await kill(runtime.get(Ledger, random.choice(names)), how)
     over = True
     await asyncio.gather(*callers)
     for name in names:
