@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import signal
@@ -18,20 +19,24 @@ from typing import Any
 
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
+from actors.logs import OUTSIDE, log_lines
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
+from actors.ray.metrics import Metrics
 from actors.ray.outbox import Message, Outbox
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.wire import Target, dump, dump_error, exports, load
+from actors.readings import Readings, read
 from storage.errors import StateInUse, StorageError
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
 """Items of a stream that a host makes before the caller took one."""
 
+_log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
 
@@ -44,6 +49,8 @@ class Plan:
     root: str
     """Where each host keeps its state; `$NAME` is looked up in the environment of the host."""
     options: dict[str, Any]
+    log: str = "INFO"
+    """The level from which on a host logs."""
 
     def shared(self) -> ObjectStore:
         """What all hosts and drivers see: the replica, or a root that all of them reach."""
@@ -66,6 +73,7 @@ class Hosting:
         self._plan = plan
         self._name = name
         self._directory = directory
+        log_lines(name, plan.log)
         root = Path(os.path.expandvars(plan.root)) / name
         self._runtime = LocalRuntime(root, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
@@ -139,6 +147,11 @@ class Hosting:
         await self._opened()
         return self._runtime.stats()
 
+    async def readings(self) -> Readings:
+        """What the meters show."""
+        await self._opened()
+        return read(self._runtime.host)
+
     async def describe(self) -> tuple[Presence, int]:
         """Who is here, and how many actors are awake."""
         await self._opened()
@@ -181,10 +194,12 @@ class Hosting:
             await asyncio.to_thread(_end, error)
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
+        _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._owns
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
+        Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
         exports.append(self._lending.export)
@@ -195,6 +210,7 @@ class Hosting:
         loop = asyncio.get_running_loop()
         for caller, outbox in list(self._outboxes.items()):
             if loop.time() - outbox.heard > GONE:
+                _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
                 del self._outboxes[caller]
                 for key, task in self._running.items():
                     if key[0] == caller:
@@ -230,6 +246,7 @@ class Hosting:
                 self._room[key].release()
         else:
             work = self._answer if verb == "call" else self._stream
+            OUTSIDE.set(f"{caller[:8]}-{number}")  # the task keeps it
             task = asyncio.ensure_future(work(outbox, key, *message[2:]))
             self._running[key] = task
             task.add_done_callback(partial(self._done, key))
@@ -279,7 +296,7 @@ class Hosting:
 
 def _exit(failure: StorageError) -> None:
     """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
+    _log.critical("the host ends: %s", failure)
     os._exit(1)
 
 
