@@ -11,10 +11,9 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.call import Call
-from actors.deadline import outside_terms
 from actors.errors import NoSuchMethod, SocketClosed
 from actors.hooks import report
+from actors.origin import call_from_outside
 from actors.sockets.rows import SocketRows
 from actors.sockets.servers import holds
 from actors.sockets.socket import Socket
@@ -133,8 +132,7 @@ async def _told(target: Activation, event: Event) -> None:
 
 async def _call(target: Activation, event: Event) -> Any:
     """A call from outside: its outcome passes the gate."""
-    call = Call(target, _ENTRY, None)
-    call.terms = outside_terms()
+    call = call_from_outside(target, _ENTRY)
     await target.admit(call)
     target.begun += 1
     try:
