@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import uuid
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -20,6 +21,7 @@ from typing import Any
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
+from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
 from actors.ray.health import Presence, presence
@@ -259,13 +261,20 @@ class Hosting:
             task.get_loop().call_exception_handler(said)
 
     async def _answer(
-        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
+        self,
+        outbox: Outbox,
+        key: tuple[str, int],
+        target: Target,
+        method: str,
+        data: bytes,
+        context: CallContext | None,
     ) -> None:
         try:
-            args, kwargs = load(data)
-            stub = self._stub(target)
-            result = await getattr(stub, method)(*args, **kwargs)
-            outbox.post(("done", key[1], dump(result, "the result")))
+            with arrived(context):
+                args, kwargs = load(data)
+                stub = self._stub(target)
+                result = await getattr(stub, method)(*args, **kwargs)
+                outbox.post(("done", key[1], dump(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
@@ -273,19 +282,23 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(error)))
 
     async def _stream(
-        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
+        self,
+        outbox: Outbox,
+        key: tuple[str, int],
+        target: Target,
+        method: str,
+        data: bytes,
+        context: CallContext | None,
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
-            args, kwargs = load(data)
-            stub = self._stub(target)
-            items = aiter(getattr(stub, method)(*args, **kwargs))
-            try:
-                async for item in items:
-                    outbox.post(("item", key[1], dump(item, "the item")), last=False)
-                    await room.acquire()
-            finally:
-                await items.aclose()
+            with arrived(context):
+                args, kwargs = load(data)
+                stub = self._stub(target)
+                async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
+                    async for item in items:
+                        outbox.post(("item", key[1], dump(item, "the item")), last=False)
+                        await room.acquire()
             outbox.post(("end", key[1]))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the stream was cancelled"))))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from actors.call import CURRENT
 from actors.names import facet_id, root_id
+from actors.ray.context import depart, over
 from actors.ray.here import hosting
 from actors.ray.repeating import may_repeat, repeat
 from actors.ray.router import router
@@ -138,20 +140,25 @@ class RemoteReply(Coroutine[Any, Any, Any]):
         return await self._attempt()
 
     async def _attempt(self) -> Any:
-        ref = self._method.ref
-        link = await router(ref.runtime).link(ref.kind, ref.name)
-        return await link.call(ref.target, self._method.name, self._data)
+        ref, method = self._method.ref, self._method.name
+        context = depart()
+        try:
+            link = await router(ref.runtime).link(ref.kind, ref.name)
+            return await link.call(ref.target, method, self._data, context)
+        finally:
+            over(context)
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        link = await router(ref.runtime).link(ref.kind, ref.name)
-        items = link.stream(ref.target, method, self._data)
+        context = depart()
         try:
-            async for item in items:
-                yield item
+            link = await router(ref.runtime).link(ref.kind, ref.name)
+            async with aclosing(link.stream(ref.target, method, self._data, context)) as items:
+                async for item in items:
+                    yield item
         finally:
-            await items.aclose()
+            over(context)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._call().__await__()
