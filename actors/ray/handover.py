@@ -33,6 +33,7 @@ from actors.errors import ActorMoved
 from actors.ray.directory import bucket
 from actors.ray.errors import HandoverFailed
 from actors.ray.ownership import Ownership
+from actors.ray.router import handle
 from actors.standstill import Standstill
 
 if TYPE_CHECKING:
@@ -62,8 +63,25 @@ class Peer(Protocol):
         `token` is the sender's. Those that were taken before are replaced.
         """
 
-    async def look(self) -> None:
+    async def look(self) -> object:
         """Something may be yours now."""
+
+
+class Neighbour:
+    """Another host of the cluster, as a target."""
+
+    def __init__(self, runtime: str, host: str) -> None:
+        self._runtime = runtime
+        self._host = host
+
+    async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
+        """As `Peer.take`."""
+        taken: str = await handle(self._runtime, self._host).take.remote(sender, token, trees)
+        return taken
+
+    async def look(self) -> object:
+        """As `Peer.look`."""
+        return await handle(self._runtime, self._host).look.remote()
 
 
 @dataclass(frozen=True)
@@ -264,9 +282,7 @@ def _aside(host: Host) -> Path:
 def _roots(host: Host, buckets: set[int] | None) -> list[tuple[str, str]]:
     """The root actors with state; of these buckets, if they are given."""
     rows = host.store.catalogue.read("select kind, name from actors where parent = 0")
-    return [
-        (kind, name) for kind, name in rows if buckets is None or bucket(kind, name) in buckets
-    ]
+    return [(kind, name) for kind, name in rows if buckets is None or bucket(kind, name) in buckets]
 
 
 def _by_bucket(host: Host) -> dict[int, int]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from actors.ray.directory import Directory, amend, bucket, newest
-from actors.ray.errors import HandoverFailed, NotOwner, Superseded
+from actors.ray.errors import HandoverFailed, NotOwner, OtherHost, Superseded
+from actors.ray.outbox import Outbox
+from actors.ray.wire import Target, dump_error
 from storage.errors import StorageError
 from storage.objects.store import ObjectStore
 
@@ -60,6 +62,10 @@ class Ownership:
 
     # -- requests -----------------------------------------------------------------------
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether an actor is this host's, also while it is being handed over."""
+        return self.directory.owner(kind, name) == self.host
+
     def admit(self, kind: str, name: str) -> int | None:
         """The bucket, in which a request is under way from now on, until `over`; None if it has
         to wait (`admitted`)."""
@@ -87,19 +93,57 @@ class Ownership:
         """A request is not under way any more."""
         _less(self.under_way, one)
 
-    @asynccontextmanager
-    async def operation(self, *actors: tuple[str, str]) -> AsyncIterator[None]:
-        """Something done with actors that is no call, and is over before they leave."""
-        entered: list[int] = []
+    async def serve(
+        self, outbox: Outbox, number: int, target: Target, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Answer a call: do the work, or say that the actor is another host's."""
+        one = self.admit(target[0], target[1])
+        if one is None:
+            try:
+                one = await self.admitted(target[0], target[1])
+            except NotOwner as error:
+                outbox.post(("moved", number, error.version))
+                return
+            except Exception as error:
+                outbox.post(("failed", number, dump_error(error)))
+                return
         try:
-            for one in actors:
-                entered.append(await self.admitted(*one))
-                self.operations[entered[-1]] += 1
+            await work()
+        finally:
+            self.over(one)
+
+    @asynccontextmanager
+    async def operation(self, kind: str, name: str, *others: str) -> AsyncIterator[None]:
+        """Something done with an actor that is no call, and is over before the actor leaves.
+
+        `OtherHost` if others that it needs are not here."""
+        entered = await self._all_admitted(kind, name, others)
+        self.operations.update(entered)
+        try:
             yield
         finally:
+            for one in entered:
+                self.over(one)
+                _less(self.operations, one)
+
+    async def _all_admitted(self, kind: str, name: str, others: Sequence[str]) -> list[int]:
+        """All at once: who waits for one must not keep another from leaving."""
+        while True:
+            self.over(await self.admitted(kind, name))
+            for other in others:
+                if not self.has(kind, other):
+                    raise OtherHost(
+                        f"{kind}:{other} lives on another host than {kind}:{name}",
+                        actor=name,
+                        other=other,
+                    )
+                self.over(await self.admitted(kind, other))
+            actors = (name, *others)
+            entered = [found for one in actors if (found := self.admit(kind, one)) is not None]
+            if len(entered) == len(actors):
+                return entered
             for found in entered:
                 self.over(found)
-                _less(self.operations, found)
 
     # -- buckets ------------------------------------------------------------------------
 

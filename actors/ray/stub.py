@@ -124,14 +124,12 @@ class RemoteReply(Coroutine[Any, Any, Any]):
     async def _call(self) -> Any:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        link = await router(ref.runtime).link(ref.kind, ref.name)
-        return await link.call(ref.target, method, self._data)
+        return await router(ref.runtime).call(ref.target, method, self._data)
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        link = await router(ref.runtime).link(ref.kind, ref.name)
-        items = link.stream(ref.target, method, self._data)
+        items = router(ref.runtime).stream(ref.target, method, self._data)
         try:
             async for item in items:
                 yield item
