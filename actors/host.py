@@ -26,6 +26,7 @@ from actors.limits import IsolateLimits, TimerLimits
 from actors.names import check_name
 from actors.node import Node
 from actors.quotas.quota import Quota
+from actors.readings import Ended
 from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
 from actors.tracing import find_tracer
@@ -106,6 +107,10 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.over = Ended()
+        """What those that are not awake any more did."""
+        self.first = store.committed
+        """The newest commit when it was opened."""
         self.uses = Uses(self.clock)
         self.allowances: WeakKeyDictionary[Database, Allowance] = WeakKeyDictionary()
         """Quotas in force, by the database of their owner."""
@@ -377,6 +382,12 @@ class Host:
         self.awake.add(activation)
         if first and self._refusal is None:
             self._schedule_sweep()
+
+    def slept(self, activation: Activation) -> None:
+        """An actor is not awake any more."""
+        if activation in self.awake:
+            self.awake.discard(activation)
+            self.over.add(activation)
 
     async def sweep_objects(self) -> int:
         """Remove large contents that nothing names, and no past leads back to; how many.

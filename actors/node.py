@@ -262,7 +262,7 @@ class Node:
             self.starting = None
         activation, self.activation = self.activation, None
         if activation is not None:
-            self.host.awake.discard(activation)
+            self.host.slept(activation)
             activation.end(reason)
 
     @property
@@ -289,7 +289,7 @@ class Node:
         if activation is None or self.stopping is not None:
             return
         self.activation = None
-        self.host.awake.discard(activation)
+        self.host.slept(activation)
         if "on_stop" in activation.body.contract.hooks:
             self.stopping = spawn(self._stop(activation))
         else:

@@ -9,6 +9,8 @@ ActorError
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
+├── NotUp             nothing says how this state is spread over hosts (LookupError)
+├── NoCluster         no Ray cluster answers at the address (ConnectionError)
 └── RemoteError       what a call raised cannot be sent; its text can
 """
 
@@ -74,6 +76,18 @@ class DirectoryTaken(ActorError, ValueError):
     """The directory names hosts that this runtime does not. Fields: `known`, `wanted`."""
 
     hint = "open it with as many hosts as it has, and then call runtime.scale()"
+
+
+class NotUp(ActorError, LookupError):
+    """There is no `runtime.json` beside the state. Field: `root`."""
+
+    hint = "run `facets ray up ROOT` first, on this machine, with the options it had before"
+
+
+class NoCluster(ActorError, ConnectionError):
+    """No Ray cluster answers. Field: `address`."""
+
+    hint = "start one with `ray start --head`, or name the one there is with --address"
 
 
 class RemoteError(ActorError):

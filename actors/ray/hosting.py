@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -18,22 +20,27 @@ from typing import Any
 
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
+from actors.logs import OUTSIDE, log_lines
+from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
+from actors.ray.metrics import Metrics
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.wire import Target, dump, dump_error, exports, load
+from actors.readings import Readings, read
 from storage.errors import FacetsError, StateInUse
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
 """Items of a stream that a host makes before the caller took one."""
 
+_log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
 
@@ -46,6 +53,8 @@ class Plan:
     root: str
     """Where each host keeps its state; `$NAME` is looked up in the environment of the host."""
     options: dict[str, Any]
+    log: str = "INFO"
+    """The level from which on a host logs."""
 
     def shared(self) -> ObjectStore:
         """What all hosts and drivers see: the replica, or a root that all of them reach."""
@@ -67,6 +76,7 @@ class Hosting:
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
         self._plan = plan
         self._name = name
+        log_lines(name, plan.log)
         root = Path(os.path.expandvars(plan.root)) / name
         self._runtime = LocalRuntime(root, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
@@ -160,6 +170,11 @@ class Hosting:
         await self._opened()
         return self._runtime.stats()
 
+    async def readings(self) -> Readings:
+        """What the meters show."""
+        await self._opened()
+        return read(self._runtime.host)
+
     async def describe(self) -> tuple[Presence, int]:
         """Who is here, and how many actors are awake."""
         await self._opened()
@@ -199,6 +214,7 @@ class Hosting:
             await asyncio.to_thread(_end, error)
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
+        _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
         self._ownership.on_superseded = _exit
         await self._ownership.enter()
@@ -208,6 +224,7 @@ class Hosting:
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
+        Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
@@ -218,6 +235,7 @@ class Hosting:
         loop = asyncio.get_running_loop()
         for caller, outbox in list(self._outboxes.items()):
             if loop.time() - outbox.heard > GONE:
+                _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
                 del self._outboxes[caller]
                 for key, task in self._running.items():
                     if key[0] == caller:
@@ -253,6 +271,7 @@ class Hosting:
                 self._room[key].release()
         else:
             work = self._answer if verb == "call" else self._stream
+            OUTSIDE.set(f"{caller[:8]}-{number}")  # the task keeps it
             begin = partial(work, outbox, key, *message[2:])
             task = asyncio.ensure_future(self._ownership.serve(outbox, number, message[2], begin))
             self._running[key] = task
@@ -266,13 +285,20 @@ class Hosting:
             task.get_loop().call_exception_handler(said)
 
     async def _answer(
-        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
+        self,
+        outbox: Outbox,
+        key: tuple[str, int],
+        target: Target,
+        method: str,
+        data: bytes,
+        context: CallContext | None,
     ) -> None:
         try:
-            args, kwargs = load(data)
-            stub = self._stub(target)
-            result = await getattr(stub, method)(*args, **kwargs)
-            outbox.post(("done", key[1], dump(result, "the result")))
+            with arrived(context):
+                args, kwargs = load(data)
+                stub = self._stub(target)
+                result = await getattr(stub, method)(*args, **kwargs)
+                outbox.post(("done", key[1], dump(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
@@ -280,19 +306,23 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(error)))
 
     async def _stream(
-        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
+        self,
+        outbox: Outbox,
+        key: tuple[str, int],
+        target: Target,
+        method: str,
+        data: bytes,
+        context: CallContext | None,
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
-            args, kwargs = load(data)
-            stub = self._stub(target)
-            items = aiter(getattr(stub, method)(*args, **kwargs))
-            try:
-                async for item in items:
-                    outbox.post(("item", key[1], dump(item, "the item")), last=False)
-                    await room.acquire()
-            finally:
-                await items.aclose()
+            with arrived(context):
+                args, kwargs = load(data)
+                stub = self._stub(target)
+                async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
+                    async for item in items:
+                        outbox.post(("item", key[1], dump(item, "the item")), last=False)
+                        await room.acquire()
             outbox.post(("end", key[1]))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the stream was cancelled"))))
@@ -303,7 +333,7 @@ class Hosting:
 
 def _exit(failure: FacetsError) -> None:
     """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
+    _log.critical("the host ends: %s", failure)
     os._exit(1)
 
 

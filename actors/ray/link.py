@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from typing import Any
 
+from actors.ray.context import CallContext
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.shipping import Shipment
@@ -64,17 +65,21 @@ class Link:
         """The host gets this class with the next call."""
         self._classes[shipment.kind] = shipment
 
-    async def call(self, target: Target, method: str, data: bytes) -> Any:
+    async def call(
+        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+    ) -> Any:
         """Make a call; its result, or what it raised."""
-        call = self._begin("call", target, method, data)
+        call = self._begin("call", target, method, data, context)
         try:
             return _result(await call.next())
         finally:
             self._end(call)
 
-    async def stream(self, target: Target, method: str, data: bytes) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+    ) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
-        call = self._begin("stream", target, method, data)
+        call = self._begin("stream", target, method, data, context)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
@@ -84,10 +89,11 @@ class Link:
         finally:
             self._end(call)
 
-    def _begin(self, verb: str, target: Target, method: str, data: bytes) -> _Call:
+    def _begin(self, verb: str, target: Target, *said: Any) -> _Call:
+        method: str = said[0]
         call = _Call(next(_ids), self._loop, f"{target[0]}:{target[1]}", method)
         self._waiting[call.number] = call
-        self._send((verb, call.number, target, method, data))
+        self._send((verb, call.number, target, *said))
         return call
 
     def _end(self, call: _Call) -> None:

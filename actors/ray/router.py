@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.link import Link
@@ -80,23 +81,27 @@ class Router:
         for link in self._links.values():
             link.renew()
 
-    async def call(self, target: Target, method: str, data: bytes) -> Any:
+    async def call(
+        self, target: Target, method: str, data: bytes, context: CallContext | None
+    ) -> Any:
         """Make a call, to the host that owns the actor; its result, or what it raised."""
         while True:
             link = await self.link(target[0], target[1])
             try:
-                return await link.call(target, method, data)
+                return await link.call(target, method, data, context)
             except NotOwner as error:
                 await self.correct(link.host, error.version)
             except HostLost:
                 if not await self._has_left(link):
                     raise
 
-    async def stream(self, target: Target, method: str, data: bytes) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, target: Target, method: str, data: bytes, context: CallContext | None
+    ) -> AsyncGenerator[Any, None]:
         """Make a call that streams, to the host that owns the actor; its items."""
         while True:
             link = await self.link(target[0], target[1])
-            items = link.stream(target, method, data)
+            items = link.stream(target, method, data, context)
             began = False
             try:
                 async for item in items:

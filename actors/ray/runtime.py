@@ -45,8 +45,8 @@ class RayRuntime:
     Arguments: `root`, a directory that every host can reach, or with a `replica` one on each
     node's own disk (`$NAME` in it is looked up in the environment of the host); `hosts`, how many,
     for the life of the directory; `name`, of the runtime within the cluster, from `root` if not
-    given; `resources`, Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); the
-    others as for `LocalRuntime`.
+    given; `resources`, Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); `log`,
+    the level from which on hosts log JSON lines (`facets.logs`); the others as for `LocalRuntime`.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class RayRuntime:
         replica: str | None = None,
         durability: Durability = "local",
         resources: Mapping[str, Any] = MappingProxyType({}),
+        log: str = "INFO",
         **options: Any,
     ) -> None:
         self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
@@ -66,8 +67,8 @@ class RayRuntime:
         self._address = address
         self._hosts = [host_name(index) for index in range(hosts)]
         options = {"replica": replica, "durability": durability, **options}
-        self._plan = Plan(self.name, str(self.root), options)
-        self._fleet = Fleet(self._plan, self._hosts, resources)
+        self.plan = Plan(self.name, str(self.root), options, log)
+        self._fleet = Fleet(self.plan, self._hosts, resources)
         self._router: Router | None = None
         self._started_ray = False
 
@@ -80,7 +81,7 @@ class RayRuntime:
         if not ray.is_initialized():
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
-        directory = await asyncio.to_thread(settle, self._plan.shared(), self._hosts)
+        directory = await asyncio.to_thread(settle, self.plan.shared(), self._hosts)
         self._fleet.hosts = list(directory.hosts)
         await self._fleet.up(directory)
         found = router(self.name)

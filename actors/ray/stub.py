@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from actors.call import CURRENT
+from actors.names import facet_id, root_id
+from actors.ray.context import depart, over
 from actors.ray.here import hosting
 from actors.ray.router import router
 from actors.ray.wire import Target, dump
@@ -29,7 +33,7 @@ class ActorRef:
     """The incarnation of the host that does."""
 
     def __str__(self) -> str:
-        return "/".join((f"{self.kind}:{self.name}", *self.path))
+        return reduce(facet_id, self.path, root_id(self.kind, self.name))
 
     @property
     def target(self) -> Target:
@@ -50,6 +54,7 @@ class RemoteStub:
     """
 
     __slots__ = ("_ref",)
+    _refers = True
 
     def __init__(self, ref: ActorRef) -> None:
         self._ref = ref
@@ -87,6 +92,7 @@ class RemoteMethod:
     """One method of a stub, ready to be called."""
 
     __slots__ = ("name", "ref")
+    _refers = True
 
     def __init__(self, ref: ActorRef, name: str) -> None:
         self.ref = ref
@@ -124,17 +130,23 @@ class RemoteReply(Coroutine[Any, Any, Any]):
     async def _call(self) -> Any:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        return await router(ref.runtime).call(ref.target, method, self._data)
+        context = depart()
+        try:
+            return await router(ref.runtime).call(ref.target, method, self._data, context)
+        finally:
+            over(context)
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        items = router(ref.runtime).stream(ref.target, method, self._data)
+        context = depart()
         try:
-            async for item in items:
-                yield item
+            items = router(ref.runtime).stream(ref.target, method, self._data, context)
+            async with aclosing(items):
+                async for item in items:
+                    yield item
         finally:
-            await items.aclose()
+            over(context)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._call().__await__()
