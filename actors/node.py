@@ -214,6 +214,8 @@ class Node:
             started(self, activation.start.restart)
         if self.parent is not None and self.host.timers.any:
             self.host.timers.started(activation)
+        if "on_socket" in activation.body.contract.hooks:
+            _look_at_sockets(activation)
         return activation
 
     # -- moving -------------------------------------------------------------------------
@@ -305,6 +307,12 @@ class Node:
     def _stopped(self, activation: Activation) -> None:
         activation.end(FacetAborted(f"{self.id} went to sleep", reason="idle"))
         self.database.sleep()
+
+
+def _look_at_sockets(activation: Activation) -> None:
+    from actors.sockets.events import started
+
+    started(activation)
 
 
 def _heard(starting: asyncio.Task[Activation]) -> None:
