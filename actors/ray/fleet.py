@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import pickle
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import cloudpickle  # type: ignore[import-untyped]  # it has no stubs
 
 from actors.ray.board import Board
-from actors.ray.directory import Directory, load, settle
-from actors.ray.errors import DiskAway, DiskForgotten, PythonDiffers
+from actors.ray.directory import Directory, amend, load, settle
+from actors.ray.errors import DiskAway, DiskForgotten, HostLost, PythonDiffers
 from actors.ray.hosting import Greeting, Hosting, Plan
 from actors.ray.link import GREETING, SILENCE
 from actors.ray.router import NAMESPACE, actor_name, find, host_name
@@ -47,6 +46,8 @@ class Fleet:
     """The processes that share the actors of one runtime, each a detached Ray actor."""
 
     def __init__(self, plan: Plan, hosts: Hosts, resources: Mapping[str, Any]) -> None:
+        self.hosts: list[str] = []
+        """By name, as of the newest directory that is known here."""
         self._plan = plan
         self._hosts = hosts
         self._resources = {**HELD, **resources}
@@ -71,6 +72,7 @@ class Fleet:
         record = cloudpickle.dumps((self._plan, self._hosts, self._resources))
         await asyncio.to_thread(Board(self._plan.runtime).put, _RECORD, record)
         directory, sites = await self._settle()
+        self.hosts = list(directory.hosts)
         missing = [one for one in directory.hosts if find(self._plan.runtime, one) is None]
         if missing and sites is None and self._is_placed:
             sites = await self._scout()
@@ -82,6 +84,8 @@ class Fleet:
         """Start a host that does not run, where its state is; its handle. `DiskAway` if no node
         has that."""
         directory = await self.directory()
+        if host not in directory.hosts:
+            raise HostLost(f"{host} has left", host=host, actor="", method="")
         sites = await self._scout() if self._is_placed else []
         strategy = (await asyncio.to_thread(self._places, directory, [host], sites))[host]
         if isinstance(strategy, DiskAway):
@@ -123,7 +127,20 @@ class Fleet:
             names = await asyncio.to_thread(_one_each, store, sites)
         else:
             names = [host_name(index) for index in range(self._hosts)]
-        return await asyncio.to_thread(settle, store, names, uuid.uuid4().hex), sites
+        return await asyncio.to_thread(self._joined, store, directory, names), sites
+
+    def _joined(
+        self, store: ObjectStore, directory: Directory | None, names: Sequence[str]
+    ) -> Directory:
+        """With hosts on nodes that came since, which own nothing yet."""
+        if directory is None or self._hosts != "per-node":
+            return settle(store, names)
+
+        def change(found: Directory) -> Directory | None:
+            new = [name for name in names if name not in found.hosts]
+            return found.joined(new) if new else None
+
+        return amend(store, change)
 
     def _places(
         self, directory: Directory, hosts: Sequence[str], sites: Sequence[Site]

@@ -78,6 +78,8 @@ def away(seat: Seat) -> DiskAway:
         node=seat.node,
         ip=seat.ip,
         path=seat.path,
+        actor="",
+        method="",
     )
 
 
