@@ -150,10 +150,14 @@ def _hint(function: Callable[..., Any], name: str) -> Any:
 
 def _returned(function: Callable[..., Any], kind: Kind) -> Any:
     hint = _hint(function, "return")
-    if kind == "call":
-        return hint
-    items = getattr(hint, "__args__", ())
-    return items[0] if items else Any
+    if kind == "stream":
+        items = getattr(hint, "__args__", ())
+        hint = items[0] if items else Any
+    try:
+        msgspec.json.schema(hint, schema_hook=described)
+    except (TypeError, NameError, ValueError):
+        return Any
+    return hint
 
 
 def described(cls: type) -> dict[str, Any]:
@@ -163,6 +167,8 @@ def described(cls: type) -> dict[str, Any]:
         return found
     if issubclass(cls, PurePath):
         return {"type": "string"}
+    if cls is object:
+        return {}
     raise TypeError(f"{cls.__qualname__} is no type that JSON has")
 
 
@@ -172,6 +178,8 @@ def _made(cls: type, value: Any) -> Any:
         return cls.model_validate(value)
     if issubclass(cls, PurePath):
         return cls(value)
+    if cls is object:
+        return value
     raise TypeError(f"{cls.__qualname__} is no type that JSON has")
 
 
