@@ -12,8 +12,9 @@ from actors.call import CURRENT
 from actors.names import facet_id, root_id
 from actors.ray.context import depart, over
 from actors.ray.here import hosting
+from actors.ray.parcels import Data, pack_arguments
 from actors.ray.router import router
-from actors.ray.wire import Target, dump
+from actors.ray.wire import Target
 from actors.transaction import refuse
 from actors.values import pass_by_reference
 
@@ -114,7 +115,7 @@ class RemoteMethod:
 
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteReply:
         """Make the call; it leaves when it is awaited or iterated."""
-        return RemoteReply(self, dump((args, kwargs), "an argument"))
+        return RemoteReply(self, pack_arguments(args, kwargs))
 
 
 class RemoteReply(Coroutine[Any, Any, Any]):
@@ -122,7 +123,7 @@ class RemoteReply(Coroutine[Any, Any, Any]):
 
     __slots__ = ("_data", "_method", "_running")
 
-    def __init__(self, method: RemoteMethod, data: bytes) -> None:
+    def __init__(self, method: RemoteMethod, data: Data) -> None:
         self._method = method
         self._data = data
         self._running: Coroutine[Any, Any, Any] | None = None
