@@ -23,7 +23,10 @@ class HostLost(ActorError):
     `actor`, `method`.
     """
 
-    hint = "call again if the method may run twice, or look at what it did"
+    hint = "a call with idempotency_key= is repeated and has one effect; or look at what it did"
+    host: str
+    actor: str
+    method: str
 
 
 class OtherHost(ActorError, ValueError):
