@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import Any
 
 from actors.ray.context import CallContext
-from actors.ray.errors import HostLost
+from actors.ray.errors import HostLost, NotOwner
 from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.parcels import Data, parcels, unpack
@@ -49,6 +49,8 @@ class Link:
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self.token = ""
+        """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -140,6 +142,9 @@ class Link:
                 self._run(self._exchange([], []))
             return
         self._order.end()
+        if not self._is_newest(token):
+            self._lost(calls, None)
+            return
         self._deliver(messages)
         self._sent.update(one.digest for one in classes)
         self._unsure.update({one: token for one in calls if self._is_open(one)})
@@ -153,7 +158,8 @@ class Link:
                 asked = next(reversed(self._unsure.values()))
                 request = self.handle.collect.remote(self._caller, asked)
                 token, messages = await self._asked(request)
-                self._deliver(messages)
+                if self._is_newest(token):
+                    self._deliver(messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -183,6 +189,10 @@ class Link:
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
             call.put(message)
+
+    def _is_newest(self, token: str) -> bool:
+        self.token = max(self.token, token)
+        return token == self.token
 
     def _is_open(self, number: int) -> bool:
         call = self._waiting.get(number)
@@ -237,4 +247,6 @@ class _Call:
 def _result(message: Message) -> Any:
     if message[0] in ("done", "item"):
         return unpack(message[2])
+    if message[0] == "moved":
+        raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])
