@@ -18,6 +18,7 @@ from actors.host import Stats
 from actors.names import check_name
 from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet, Hosts
+from actors.ray.forgetting import Loss, forget
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, router
@@ -231,6 +232,15 @@ class RayRuntime:
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
         return look(self.name, self._open().directory, self.plan.shared())
+
+    async def forget(self, node: str, *, lose: bool = False) -> builtins.list[Loss]:
+        """Give up the disk of a node that is gone (`HostInfo.node`, or its address): its hosts go
+        on elsewhere, from the replica, and it never serves them again. What is lost of each host.
+
+        Without a replica that is all, so `OnlyCopy` unless `lose`; nothing with
+        `durability="replicated"`. `NodeThere` if the node is there."""
+        self._open()
+        return await forget(self._fleet, node, lose=lose)
 
     def _open(self) -> Router:
         if self._router is None:
