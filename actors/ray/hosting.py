@@ -163,6 +163,7 @@ class Hosting:
         HERE.pop(self._plan.runtime, None)
         exports.remove(self._lending.export)
         await self._runtime.close()
+        _log.info("the state is closed")
 
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
