@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from typing import Any
 
-from actors.ray.errors import HostLost
+from actors.ray.context import CallContext
+from actors.ray.errors import HostLost, NotOwner
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
@@ -45,6 +46,8 @@ class Link:
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self.token = ""
+        """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -62,17 +65,21 @@ class Link:
         """The host gets this class with the next call."""
         self._classes[shipment.kind] = shipment
 
-    async def call(self, target: Target, method: str, data: bytes) -> Any:
+    async def call(
+        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+    ) -> Any:
         """Make a call; its result, or what it raised."""
-        call = self._begin("call", target, method, data)
+        call = self._begin("call", target, method, data, context)
         try:
             return _result(await call.next())
         finally:
             self._end(call)
 
-    async def stream(self, target: Target, method: str, data: bytes) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+    ) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
-        call = self._begin("stream", target, method, data)
+        call = self._begin("stream", target, method, data, context)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
@@ -82,10 +89,11 @@ class Link:
         finally:
             self._end(call)
 
-    def _begin(self, verb: str, target: Target, method: str, data: bytes) -> _Call:
+    def _begin(self, verb: str, target: Target, *said: Any) -> _Call:
+        method: str = said[0]
         call = _Call(next(_ids), self._loop, f"{target[0]}:{target[1]}", method)
         self._waiting[call.number] = call
-        self._send((verb, call.number, target, method, data))
+        self._send((verb, call.number, target, *said))
         return call
 
     def _end(self, call: _Call) -> None:
@@ -118,6 +126,9 @@ class Link:
         except Exception as error:
             self._lost(calls, error)
             return
+        if not self._is_newest(token):
+            self._lost(calls, None)
+            return
         self._deliver(messages)
         self._sent.update(one.digest for one in classes)
         self._unsure.update({one: token for one in calls if self._is_open(one)})
@@ -131,7 +142,8 @@ class Link:
                 asked = next(reversed(self._unsure.values()))
                 request = self.handle.collect.remote(self._caller, asked)
                 token, messages = await self._asked(request)
-                self._deliver(messages)
+                if self._is_newest(token):
+                    self._deliver(messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -161,6 +173,10 @@ class Link:
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
             call.put(message)
+
+    def _is_newest(self, token: str) -> bool:
+        self.token = max(self.token, token)
+        return token == self.token
 
     def _is_open(self, number: int) -> bool:
         call = self._waiting.get(number)
@@ -215,4 +231,6 @@ class _Call:
 def _result(message: Message) -> Any:
     if message[0] == "done":
         return load(message[2])
+    if message[0] == "moved":
+        raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])

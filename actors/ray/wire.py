@@ -92,13 +92,16 @@ def load(data: bytes) -> Any:
 
 def dump_error(error: BaseException) -> bytes:
     """An exception with its notes and the traceback of this side; what cannot be sent is told."""
-    text = "".join(traceback.format_exception(error)).rstrip()
+    told = traceback.TracebackException.from_exception(error)
+    told.__notes__ = None  # it keeps them: told again at every hop they would double each time
+    text = "".join(told.format()).rstrip()
     try:
         data = cloudpickle.dumps((error, text), protocol=5)
         pickle.loads(data)  # noqa: S301 - many exceptions can be pickled and not made again
     except Exception:
-        told = RemoteError(f"{type(error).__qualname__}: {error}", type=type(error).__qualname__)
-        return cloudpickle.dumps((told, text), protocol=5)  # type: ignore[no-any-return]
+        kind = type(error).__qualname__
+        stand_in = RemoteError(f"{kind}: {error}", type=kind)
+        return cloudpickle.dumps((stand_in, text), protocol=5)  # type: ignore[no-any-return]
     return data  # type: ignore[no-any-return]
 
 
