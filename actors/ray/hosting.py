@@ -34,6 +34,7 @@ from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
 from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
+from actors.ray.sockets import Command, Open, Proxies
 from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
 from storage.errors import FacetsError, StateInUse
@@ -90,6 +91,7 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._proxies: Proxies
         self._presence: Presence
         self._kinds: dict[str, type[Any]] = {}
 
@@ -208,6 +210,11 @@ class Hosting:
         await self._opened()
         return self._presence, len(self._runtime.host.awake)
 
+    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
+        """What actors here want done to a server's sockets (see `sockets`)."""
+        await self._opened()
+        return await self._proxies.attend(server, since, afresh=afresh)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
@@ -254,6 +261,7 @@ class Hosting:
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
+        self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
