@@ -37,7 +37,7 @@ class Activation:
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
         "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "lanes", "lent",
         "looked", "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen",
-        "start", "suspended", "transaction",
+        "start", "suspended", "transaction", "used",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -89,6 +89,8 @@ class Activation:
         """Methods and tasks that raised."""
         self.seen = 0
         """Calls that had begun when the host last looked."""
+        self.used = node.host.clock.now()
+        """When the host last saw that it had been called; when it was started, before that."""
 
     @property
     def env(self) -> Mapping[str, Any]:
@@ -212,6 +214,7 @@ class Activation:
 
     def end(self, reason: BaseException) -> None:
         """Break this incarnation: undo its open step, interrupt its calls."""
+        self.node.host.uses.ended(self)
         self.broken = reason
         if self.transaction is not None:
             self.transaction.drop(self)

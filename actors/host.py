@@ -29,6 +29,7 @@ from actors.quotas.quota import Quota
 from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
 from actors.tracing import find_tracer
+from actors.uses import Uses
 from actors.values import copy
 from storage.errors import JournalFailed, NoState, StorageError
 from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimits
@@ -105,6 +106,7 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.uses = Uses(self.clock)
         self.allowances: WeakKeyDictionary[Database, Allowance] = WeakKeyDictionary()
         """Quotas in force, by the database of their owner."""
         self.breakers: dict[str, Breaker] = {}
@@ -335,8 +337,7 @@ class Host:
         now = self.clock.time()
         slept = 0
         for activation in sorted(self.awake, key=lambda one: -one.node.depth):
-            called = activation.begun != activation.seen
-            activation.seen = activation.begun
+            called = self.uses.look(activation)
             if activation.busy or _has_awake(activation.node):
                 activation.idle_since = None
             elif called or activation.idle_since is None:

@@ -53,6 +53,11 @@ class ActorStat:
     written: float | None
     """When it last wrote, in seconds since 1970, as far as that is known without opening it: what
     a checkpoint has moved counts as written then."""
+    used: float | None
+    """When it was last called, in seconds since 1970: now while a call is in progress, and up to a
+    quarter of the runtime's `idle` too late otherwise, as calls do not look at the clock. Of one
+    that sleeps it is remembered in memory (`actors.uses`), and after the runtime was opened anew it
+    is `written`. None if it neither runs nor ever wrote."""
     limits: StorageLimits
     """Of its database."""
     usage: Mapping[str, Usage]
@@ -99,6 +104,7 @@ def stat(node: Node, *, below: bool = False, rows: bool = False) -> ActorStat:
         commits=database.commits,
         size=database.size(),
         written=newest(database),
+        used=node.host.uses.last(node),
         limits=database.limits,
         usage=usage(node),
         output=tuple(getattr(body, "output", ())),

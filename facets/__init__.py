@@ -7,6 +7,7 @@
     packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     egress/        the only way out of a sandbox: requests that rules allow
+    serve/         actors over HTTP
     errors.py      one tree of errors, drawn at its top
     testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from actors.timers import Timer as Timer
     from facets import images as images
     from facets import packages as packages
+    from facets import serve as serve
     from facets import testing as testing
     from facets.capabilities.audit import Used as Used
     from facets.capabilities.capability import Capability as Capability
@@ -109,6 +111,7 @@ __all__ = [
     "packages",
     "remaining",
     "replay",
+    "serve",
     "shared",
     "testing",
 ]
@@ -134,7 +137,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages", "testing")
+_MODULES = ("images", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
-from facets import state_commands
+from facets import diff_command, state_commands
 from facets.demo.process import run_and_kill
 from facets.demo.story import Job, second_act
 from facets.errors import FacetsError
@@ -33,6 +33,7 @@ app.command()(state_commands.export)
 app.command()(state_commands.restore)
 app.command()(state_commands.tree)
 app.command()(state_commands.rename)
+app.command()(diff_command.diff)
 app.command("import")(state_commands.import_)
 
 

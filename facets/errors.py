@@ -10,6 +10,7 @@ FacetsError
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
 ├── ImageError            about images with packages; the branches are in facets.images.errors
 ├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
+├── ServeError            about requests over HTTP; the branches are in facets.serve.errors
 └── IsolateError          about code in a sandbox; the branches are in facets.isolates.errors
 """
 
@@ -23,6 +24,7 @@ from facets.egress.errors import *  # noqa: F403
 from facets.images.errors import *  # noqa: F403
 from facets.isolates.errors import *  # noqa: F403
 from facets.packages.errors import *  # noqa: F403
+from facets.serve.errors import *  # noqa: F403
 from storage.errors import *  # noqa: F403
 from storage.errors import FacetsError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -19,20 +18,20 @@ from storage.layout import remove
 from storage.limits import CATALOGUE, PAGE_SIZE
 from storage.meters import Charge
 from storage.migrations import migrate
-from storage.record import Entry, Place
+from storage.record import Entry
 from storage.rows import Rows
 from storage.schedule import Schedule
 from storage.sql import Sql
+from storage.standing import Standing
 from storage.views.view import confined
 
 if TYPE_CHECKING:
-    from storage.catalogue import Row
     from storage.files import Files
     from storage.limits import StorageLimits
     from storage.store import Store
 
 
-class Database:
+class Database(Standing):
     """State of one actor, written in steps.
 
     The first statement of a step opens a transaction, `commit` or `rollback` ends it. A commit
@@ -40,20 +39,16 @@ class Database:
     """
 
     __slots__ = (
-        "__weakref__", "_children", "_connection", "_files", "_known", "_migrated", "_reader",
-        "_store", "born", "charges", "commits", "deferred", "due", "generation", "has_file", "held",
-        "in_step", "kind", "kv", "limits", "marks", "migrations", "name", "next_due", "on_begin",
-        "owner", "pages", "parent", "path", "rescheduled", "row", "schedule", "sequence",
-        "spills", "sql", "told", "transaction_depth", "uid", "unkept",
+        "__weakref__", "_children", "_connection", "_files", "_migrated", "_reader", "charges",
+        "commits", "deferred", "held", "in_step", "kv", "limits", "marks", "migrations", "next_due",
+        "on_begin", "owner", "pages", "rescheduled", "schedule", "sequence", "spills", "sql",
+        "told", "transaction_depth", "unkept",
     )  # fmt: skip
 
     def __init__(self, store: Store, parent: Database | None, kind: str, name: str) -> None:
-        self._store = store
+        super().__init__(store, parent, kind, name)
         self._children: WeakValueDictionary[str, Database] = WeakValueDictionary()
         self._connection: Connection | None = None
-        self.parent = parent
-        self.kind = kind
-        self.name = name
         self.migrations: Sequence[str] = ()
         self.on_begin: Callable[[], None] | None = None
         """Called before a step's transaction opens; may raise to refuse it."""
@@ -86,26 +81,14 @@ class Database:
         self.next_due: int | None = None
         """When the first one is due, as of the commit that is being kept."""
         self._files: Files | None = None
-        self._forget()
 
     def _forget(self) -> None:
         """Know nothing of what is on disk."""
-        self.uid: int | None = None
-        self.path: Path | None = None
-        self.row = False
-        """The catalogue has a row of this actor."""
-        self.born = False
-        """The catalogue knows that it has a file."""
-        self.has_file = False
-        """There is a file; before the first commit it is scratch."""
+        super()._forget()
         self.pages = 0
-        self.due: int | None = None
-        """What the catalogue says of its timers."""
-        self.generation = 1
         self.marks: list[Mark] = []
         """Commits that a checkpoint would move into the file."""
         self.told = Told()
-        self._known = False
         self._migrated: Sequence[str] = ()
         self._reader: FrameReader | None = None
 
@@ -133,16 +116,6 @@ class Database:
         for one in list(self._children.values()):
             yield from one.family()
 
-    def children(self) -> list[str]:
-        """Names of the facets that have state, in order."""
-        self.look()
-        return self._store.catalogue.names(self.uid, "") if self.row and self.uid else []
-
-    def exists(self) -> bool:
-        """Whether this actor or one below it has state."""
-        self.look()
-        return self.row
-
     def size(self) -> int:
         """Bytes of the database; 0 without one, and before its first commit."""
         self.look()
@@ -158,21 +131,6 @@ class Database:
         pages: int = connection.own("pragma page_count")[0][0]
         return (pages - self.pages * self.born) * PAGE_SIZE, int(not self.born)
 
-    def look(self) -> None:
-        """Learn from the catalogue, once, whether there is state."""
-        if self._known:
-            return
-        self._known = True
-        above = 0
-        if self.parent is not None:
-            self.parent.look()
-            if not self.parent.row or self.parent.uid is None:
-                return
-            above = self.parent.uid
-        found = self._store.catalogue.find(above, self.kind, self.name)
-        if found is not None:
-            self.settle(found)
-
     def stand(self, parent: Database | None, kind: str, name: str) -> None:
         """It was moved there."""
         if self.parent is not None:
@@ -180,19 +138,6 @@ class Database:
         self.parent, self.kind, self.name = parent, kind, name
         if parent is not None:
             parent._children[name] = self
-
-    def settle(self, row: Row) -> None:
-        """This is the actor of that row."""
-        self.row = self._known = True
-        self.born = self.has_file = bool(row.file)
-        self.generation = row.generation
-        self.due = row.due
-        self._take(row.uid)
-
-    def take_uid(self) -> int:
-        """Its uid, a new one if it has none; the catalogue hears of it with the first commit."""
-        uid = self.uid
-        return self._take(self._store.catalogue.new_uid()) if uid is None else uid
 
     def _take(self, uid: int) -> int:
         self.uid = uid
@@ -561,37 +506,10 @@ class Database:
             if not was_open:
                 self._disconnect()
 
-    @property
-    def tree(self) -> int:
-        """Whose history it is in: uid of the root above, which has one; its own if it is a root.
-        What was moved is in the one that it began in."""
-        one, homes = self, self._store.catalogue.homes if self.uid else {}
-        while one.parent is not None:
-            if homes and (home := homes.get(one.uid or 0)):
-                return home
-            one = one.parent
-        one.look()  # a graft may have made it forget while what is below it stayed
-        uid = one.uid or 0
-        return homes.get(uid, uid)
-
-    @property
-    def above(self) -> int:
-        """Uid of its parent, which has one; 0 for a root."""
-        if self.parent is None:
-            return 0
-        self.parent.look()
-        return self.parent.uid or 0
-
     def pages_entry(self, commit: Commit) -> Entry:
         """What the journal keeps of a commit."""
         assert self.uid is not None  # noqa: S101 - it was committed
         return Entry(record.PAGES, self.uid, self.generation, commit, self.tree)
-
-    def row_entry(self, kind: int) -> Entry:
-        """What the journal keeps of an actor, or of its file, that begins."""
-        assert self.uid is not None  # noqa: S101 - it is being committed
-        place = Place(self.above, self.kind, self.name)
-        return Entry(kind, self.uid, self.generation, None, self.tree, place)
 
     def delete(self) -> int:
         """Wipe this database and all below it; the sequence of the record."""

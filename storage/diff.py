@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 BATCH = 256
-Kind = Literal["actor", "table", "row", "key", "file"]
+Kind = Literal["actor", "table", "index", "trigger", "view", "row", "key", "file"]
 Names = tuple[str, ...]
 
 
@@ -38,12 +38,12 @@ class Difference:
     """Names that lead to it from the top; `()` for the top itself. Where both sides have the actor,
     those of the newer side."""
     kind: Kind
-    """`actor`: there or not, or of another name or place; `table`: its definition; `row` of a
-    table, `key` of `self.kv`, `file` of `self.fs`."""
+    """`actor`: there or not, or of another name or place; `table`, `index`, `trigger`, `view`: its
+    definition; `row` of a table, `key` of `self.kv`, `file` of `self.fs`."""
     table: str
-    """Of a table or row."""
+    """Of a table, its rows, indexes and triggers; of a view, its own name."""
     key: tuple[Any, ...]
-    """Of a row: its primary key, or rowid if it has none; of a key or file: its name."""
+    """Of a row: its primary key, or rowid if it has none; of what else has one: its name."""
     old: Mapping[str, Any] | None
     """None: added."""
     new: Mapping[str, Any] | None

@@ -21,14 +21,24 @@ import apsw
 import msgspec
 
 Values = Mapping[str, Any]
+Defined = Literal["index", "trigger", "view"]
 Found = tuple[
-    Literal["table", "row", "key", "file"], str, tuple[Any, ...], Values | None, Values | None
+    Literal["table", "row", "key", "file"] | Defined,
+    str,
+    tuple[Any, ...],
+    Values | None,
+    Values | None,
 ]
 _TABLES = """
 select l.name, s.sql from pragma_table_list l join {schema}.sqlite_schema s on s.name = l.name
 where l.schema = ? and l.type in ('table', 'virtual') and l.name not glob 'sqlite_*'
 and l.name not glob '_facets_files_*' and l.name != '_facets_kv'
 """
+_DEFINED = """
+select type, tbl_name, name, sql from {schema}.sqlite_schema
+where type in ('index', 'trigger', 'view') and sql is not null and tbl_name not glob '_facets_*'
+"""
+"""Besides tables; what SQLite makes for a constraint has no text of its own."""
 _COLUMNS = "select name, pk from pragma_table_xinfo(?, ?) where hidden = 0"
 _THERE = "select 1 from {schema}.sqlite_schema where name = ?"
 _FILES = """
@@ -79,6 +89,7 @@ def compare(old: Path | None, new: Path | None) -> Iterator[Found]:
             where = ":memory:" if path is None else f"file:{quote(str(path))}?immutable=1"
             db.execute(f"attach ? as {schema}", (where,))
         yield from _of_tables(db)
+        yield from _of_definitions(db)
         if _is_there(db, "_facets_kv"):
             yield from _rows(db, _relation(db, "key", "_facets_kv", ("key",), ("value",)))
         if _is_there(db, "_facets_files_nodes"):
@@ -101,6 +112,21 @@ def _of_tables(db: apsw.Connection) -> Iterator[Found]:
             now = Relation("row", name, None, _quoted(name, "new"), new.keys, new.values)
             yield from _rows(db, was)
             yield from _rows(db, now)
+
+
+def _of_definitions(db: apsw.Connection) -> Iterator[Found]:
+    before, after = _definitions(db, "old"), _definitions(db, "new")
+    for one in sorted({*before, *after}):
+        old, new = before.get(one), after.get(one)
+        if old != new:
+            kind, table, name = one
+            key = () if kind == "view" else (name,)
+            was, now = ({"sql": sql} if sql else None for sql in (old, new))
+            yield kind, table, key, was, now
+
+
+def _definitions(db: apsw.Connection, schema: str) -> dict[tuple[Defined, str, str], str]:
+    return {(kind, *names): sql for kind, *names, sql in db.execute(_DEFINED.format(schema=schema))}
 
 
 def _both(old: Table, new: Table) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 from actors.ray.directory import Directory
 from actors.ray.errors import PythonDiffers
 from actors.ray.hosting import Greeting, Hosting, Plan
-from actors.ray.router import NAMESPACE, actor_name, handle
+from actors.ray.link import GREETING, SILENCE
+from actors.ray.router import NAMESPACE, actor_name, find
 
 CONCURRENT = 100_000
 """Requests that a host serves at once; every process that calls keeps at most two."""
@@ -47,13 +48,26 @@ class Fleet:
         return await _greeted(started)
 
     async def down(self) -> None:
-        """End the hosts; what they hold stays."""
+        """End the hosts that run; what they hold stays. One that is stuck is killed."""
         import ray
 
-        running = [handle(self._plan.runtime, host) for host in self.hosts]
-        await asyncio.gather(*[one.close.remote() for one in running])
+        running = [find(self._plan.runtime, host) for host in self.hosts]
+        running = [one for one in running if one is not None]
+        await asyncio.gather(*[_closed(one) for one in running])
         for one in running:
             ray.kill(one)
+
+
+async def _closed(host: Any) -> None:
+    import ray
+
+    closing = asyncio.ensure_future(host.close.remote())
+    try:
+        while not (await asyncio.wait([closing], timeout=SILENCE))[0]:
+            await asyncio.wait_for(host.greet.remote(), GREETING)
+        await closing
+    except (TimeoutError, ray.exceptions.RayActorError):  # it is stuck, or dead already
+        closing.cancel()
 
 
 async def _greeted(started: Any) -> Greeting:

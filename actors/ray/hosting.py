@@ -20,6 +20,7 @@ from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
+from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.outbox import Message, Outbox
@@ -76,6 +77,7 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._presence: Presence
         self._kinds: dict[str, type[Any]] = {}
 
     async def greet(self) -> Greeting:
@@ -137,6 +139,11 @@ class Hosting:
         await self._opened()
         return self._runtime.stats()
 
+    async def describe(self) -> tuple[Presence, int]:
+        """Who is here, and how many actors are awake."""
+        await self._opened()
+        return self._presence, len(self._runtime.host.awake)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
@@ -178,6 +185,7 @@ class Hosting:
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
+        self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()

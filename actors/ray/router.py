@@ -45,10 +45,15 @@ class Router:
         directory = self._directory or await self._learn()
         return self.to(directory.owner(kind, name))
 
+    @property
+    def directory(self) -> Directory:
+        """Who owns what; only after `use`."""
+        assert self._directory is not None  # noqa: S101 - an open runtime has told it
+        return self._directory
+
     def owner(self, kind: str, name: str) -> str:
         """The host that owns an actor; only after `use`."""
-        assert self._directory is not None  # noqa: S101 - an open runtime has told it
-        return self._directory.owner(kind, name)
+        return self.directory.owner(kind, name)
 
     def to(self, host: str) -> Link:
         """The link to a host."""
@@ -77,6 +82,14 @@ def handle(runtime: str, host: str) -> Any:
     import ray
 
     return ray.get_actor(actor_name(runtime, host), namespace=NAMESPACE)
+
+
+def find(runtime: str, host: str) -> Any:
+    """Ray's handle of a host; None if no such host runs or is being started."""
+    try:
+        return handle(runtime, host)
+    except ValueError:
+        return None
 
 
 _routers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Router]] = WeakKeyDictionary()

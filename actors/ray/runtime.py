@@ -20,6 +20,7 @@ from actors.names import check_name
 from actors.ray.directory import settle
 from actors.ray.errors import OtherHost
 from actors.ray.fleet import Fleet
+from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.link import Link
 from actors.ray.router import NAMESPACE, Router, handle, host_name, router
@@ -220,6 +221,10 @@ class RayRuntime:
         self._open()
         asked = [handle(self.name, host).stats.remote() for host in self._hosts]
         return _together(dict(zip(self._hosts, ray.get(asked), strict=True)))
+
+    def hosts(self) -> builtins.list[HostInfo]:
+        """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
+        return look(self.name, self._open().directory)
 
     def _open(self) -> Router:
         if self._router is None:

@@ -169,3 +169,34 @@ def test_plain_code_asks_and_moves_as_well(state: Path) -> None:
         runtime.rename(Box, "k", "z")
         runtime.demote(Box, "z", runtime.get(Box, "top"), "k")
         assert [one.path for one in runtime.tree(Box, "top")] == [(), ("k",)]
+
+
+async def test_the_last_use_is_told_of_who_runs_and_of_who_sleeps(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    box = runtime.get(Box, "k")
+    await box.put("x")
+    clock.advance(100)
+    await box.tree("x")
+    called = clock.now()
+    assert runtime.stat(Box, "k").used == called
+    sleep_all(runtime, clock)
+    asleep = runtime.stat(Box, "k")
+    waiting = asyncio.ensure_future(runtime.get(Box, "busy").wait())
+    await asyncio.sleep(0)
+    clock.advance(7)
+
+    assert (asleep.state, asleep.used) == ("asleep", called)
+    assert runtime.stat(Box, "busy").used == clock.now()
+    assert runtime.stat(Box, "nobody").used is None
+    waiting.cancel()
+
+
+async def test_after_an_opening_the_last_use_is_the_last_write(state: Path) -> None:
+    async with LocalRuntime(state) as runtime:
+        await runtime.get(Box, "k").put("x")
+    async with LocalRuntime(state) as runtime:
+        stat = runtime.stat(Box, "k")
+
+        assert stat.used is not None
+        assert stat.used == stat.written

@@ -100,3 +100,17 @@ def test_an_actor_gets_another_name(kept: Path) -> None:
     with LocalRuntime(kept).blocking() as runtime:
         assert runtime.list(Note) == ["b"]
         assert runtime.get(Note, "b").read() == "hello"
+
+
+def test_what_differs_since_a_bookmark_and_from_another_actor_is_printed(kept: Path) -> None:
+    with LocalRuntime(kept).blocking() as runtime:
+        mark = runtime.bookmark()
+        runtime.get(Note, "a").put("later")
+        runtime.get(Note, "b").put("later")
+
+    assert run("diff", kept, "Note", "a", "b") == (0, "")
+    code, since = run("diff", kept, "Note", "a", "--at", mark)
+    assert (code, since) == (1, "~ .: key 'text' value: 'hello' -> 'later'\n")
+    code, lines = run("diff", kept, "Note", "b", "a", "--to", mark, "--json")
+    assert (code, json.loads(lines)["new"]) == (1, {"value": "hello"})
+    assert run("diff", kept, "Note", "a")[0] == 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from facets.isolates.errors import IsolateDead
@@ -155,3 +157,10 @@ class Owner:
 
     def _kv_clear(self) -> None:
         self.db.execute("delete from _kv")
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Give the loop turns until something is so."""
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0)

@@ -288,3 +288,31 @@ def fill(root: Database, rows: Rows) -> None:
     for key, value in rows.items():
         root.run_own("insert into t values (?, ?)", (key, value))
     root.commit()
+
+
+def test_indexes_triggers_and_views_are_told_by_what_they_are_defined_as(store: Store) -> None:
+    root = store.root("K", "a")
+    run(
+        root,
+        "create table t(id integer primary key, v unique)",
+        "create index by_v on t(v)",
+        "create view all_v as select v from t",
+    )
+    mark = store.bookmark()
+    run(
+        root,
+        "drop index by_v",
+        "create index by_v on t(v desc)",
+        "drop view all_v",
+        "create trigger seen after insert on t begin select 1; end",
+    )
+
+    found = since(store, root, mark)
+
+    told = [(one.kind, one.change, one.table, one.key) for one in found]
+    assert told == [
+        ("index", "changed", "t", ("by_v",)),
+        ("trigger", "added", "t", ("seen",)),
+        ("view", "removed", "all_v", ()),
+    ]
+    assert found[0].new == {"sql": "CREATE INDEX by_v on t(v desc)"}

@@ -1,0 +1,72 @@
+"""The ASGI application: requests to any actor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+
+from actors.actor import Actor
+from actors.errors import RuntimeClosed
+from facets.serve.answering import Answering
+from facets.serve.asking import Authenticate
+from facets.serve.limits import ServeLimits
+from facets.serve.reaching import Exposed, Runtime
+
+
+def app(
+    runtime: Runtime,
+    *,
+    expose: Iterable[type[Actor]],
+    authenticate: Authenticate | None = None,
+    origins: Iterable[str] = (),
+    limits: ServeLimits | None = None,
+    debug: bool = False,
+) -> Starlette:
+    """An ASGI application through which requests reach the actors of `runtime`.
+
+    `POST /actors/KIND/NAME/METHOD` with the arguments as JSON calls a method, and an async
+    generator streams; see docs/serve.md for every path. Only actors of the classes in `expose`
+    are there, and of these the methods that other actors may call.
+
+    A client that goes away cancels its call, as any caller does; steps that were committed are
+    kept. A reply is durable before it leaves. All calls run on the event loop of the server, which
+    for a `LocalRuntime` must be its own: one that is not open yet is opened when the server
+    starts, and closed when it ends.
+
+    `authenticate` is told what a request asks for (an `Ask`) and returns who asks, anything but
+    None; without it whoever reaches the server may call. `origins` are those of pages of other
+    sites that may ask ("https://example.com"). With `debug` an error says its traceback.
+    """
+    exposed = Exposed(runtime, expose)
+    answering = Answering(exposed, authenticate, tuple(origins), limits or ServeLimits(), debug)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        mine = not _is_open(exposed)
+        if mine:
+            await runtime.open()
+            _register(exposed)
+        try:
+            yield
+        finally:
+            if mine:
+                await runtime.close()
+
+    made = Starlette(lifespan=lifespan)
+    made.router.default = answering  # routes match decoded paths, where a name's slash is a slash
+    return made
+
+
+def _is_open(exposed: Exposed) -> bool:
+    try:
+        _register(exposed)
+    except RuntimeClosed:
+        return False
+    return True
+
+
+def _register(exposed: Exposed) -> None:
+    for cls in exposed.classes.values():
+        exposed.runtime.register(cls)
