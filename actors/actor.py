@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actors.contract import HOOKS, Durability
 from actors.errors import NotActive, ReservedName
+from actors.once import KEY
 from actors.shared import state_of
 
 if TYPE_CHECKING:
@@ -63,7 +65,15 @@ class Actor:
     ) -> None:
         super().__init_subclass__(**kwargs)
         cls.kind = kind or cls.__name__
-        for name in cls.__dict__:
+        for name, member in cls.__dict__.items():
+            if KEY in _parameters(member):
+                raise ReservedName(
+                    f"{cls.__qualname__}.{name} has a parameter {KEY!r}, which callers use to say "
+                    "that calls are the same",
+                    hint="choose another name",
+                    name=KEY,
+                    kind=cls.kind,
+                )
             if name in RESERVED and name not in _provides:
                 raise ReservedName(
                     f"{cls.__qualname__}.{name} would hide the runtime's own `{name}`",
@@ -186,6 +196,12 @@ class Actor:
 
     def __repr__(self) -> str:
         return f"<{type(self).__qualname__} {self.id}>" if self._activation else super().__repr__()
+
+
+def _parameters(member: object) -> tuple[str, ...]:
+    """What a function can be called with by name."""
+    code = getattr(unwrap(member) if callable(member) else member, "__code__", None)
+    return () if code is None else code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 assert set(Actor.__dict__) >= HOOKS  # noqa: S101 - the contract lists exactly these

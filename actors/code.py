@@ -12,6 +12,7 @@ from actors.actor import Actor
 from actors.call import CURRENT, Call
 from actors.contract import Contract, contract_of
 from actors.deadline import check_yield
+from actors.once import KEY, no_key, run
 from actors.steps import Waiting, begin, drive
 from actors.values import ATOMS, copy
 
@@ -170,7 +171,7 @@ class ObjectBody:
         """Drive the method's coroutine."""
         method = getattr(self.actor, call.method)
         # Without a test, `**kwargs` would make a dict for every call that has none.
-        result = begin(call, method(*args, **kwargs) if kwargs else method(*args))
+        result = run(call, method, args, kwargs) if kwargs else begin(call, method(*args))
         if type(result) in ATOMS:
             return result
         if type(result) is Waiting:
@@ -181,6 +182,8 @@ class ObjectBody:
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """Drive the generator pull by pull, in one context."""
+        if KEY in kwargs:
+            no_key(call, kwargs, "a stream is not kept")
         context = copy_context()
         context.run(CURRENT.set, call)
         items = getattr(self.actor, call.method)(*args, **kwargs)

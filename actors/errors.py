@@ -12,6 +12,7 @@
         ├── BadTimer              a timer that cannot be: a time, a cron expression (ValueError)
         ├── TimerLimit            too many timers, too large, too often
         ├── ExclusiveReentered    a call chain waits for its own exclusive section (RuntimeError)
+        ├── KeyReused             an idempotency key stands for another call (ValueError)
         ├── CallDepth             calls inside calls, 64 deep (RecursionError)
         ├── Busy                  the actor has as many calls as it takes
         ├── DeadlineExceeded      a block took longer than its deadline allows (TimeoutError)
@@ -88,6 +89,16 @@ class TimerLimit(ActorError):
 
 class ExclusiveReentered(ActorError, RuntimeError):
     """The call chain already holds this exclusive section; waiting would never end."""
+
+
+class KeyReused(ActorError, ValueError):
+    """An idempotency key stands for another method or other arguments, or for a call that this
+    one is part of; it was not begun. Fields: `actor`, `method`, `key`."""
+
+    hint = "a key stands for one call, and for nothing but repetitions of it"
+    actor: str
+    method: str
+    key: str
 
 
 class CallDepth(ActorError, RecursionError):

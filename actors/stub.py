@@ -30,6 +30,8 @@ class Stub:
     """
 
     __slots__ = ("__dict__", "_incarnation", "_node")
+    _refers = True
+    """Two that look the same refer to the same, in every process."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -64,6 +66,7 @@ class Method:
     """One method of a stub, ready to be called. May be passed as a value, like the stub."""
 
     __slots__ = ("_incarnation", "_name", "_node")
+    _refers = True
 
     def __init__(self, node: Node, incarnation: int, name: str) -> None:
         self._node = node

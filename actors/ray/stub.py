@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from actors.call import CURRENT
+from actors.names import facet_id, root_id
 from actors.ray.here import hosting
 from actors.ray.router import router
 from actors.ray.wire import Target, dump
@@ -29,7 +31,7 @@ class ActorRef:
     """The incarnation of the host that does."""
 
     def __str__(self) -> str:
-        return "/".join((f"{self.kind}:{self.name}", *self.path))
+        return reduce(facet_id, self.path, root_id(self.kind, self.name))
 
     @property
     def target(self) -> Target:
@@ -50,6 +52,7 @@ class RemoteStub:
     """
 
     __slots__ = ("_ref",)
+    _refers = True
 
     def __init__(self, ref: ActorRef) -> None:
         self._ref = ref
@@ -87,6 +90,7 @@ class RemoteMethod:
     """One method of a stub, ready to be called."""
 
     __slots__ = ("name", "ref")
+    _refers = True
 
     def __init__(self, ref: ActorRef, name: str) -> None:
         self.ref = ref

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.actor import RESERVED
 from actors.call import CURRENT, Call
 from actors.contract import HOOKS, Contract, Kind
+from actors.once import KEY, no_key
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.fetching import Fetching
@@ -80,6 +81,8 @@ class IsolateBody:
 
     def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the method inside; the codec copies both ways."""
+        if KEY in kwargs:
+            no_key(call, kwargs, "code in a sandbox keeps no outcomes")
         return Waiting(self._call(call, args, kwargs))
 
     async def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -90,6 +93,8 @@ class IsolateBody:
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncGenerator[Any, None]:
         """The items, as the guest yields them."""
+        if KEY in kwargs:
+            no_key(call, kwargs, "a stream is not kept")
         items = self._session.stream(call.method, args, kwargs, call)
         try:
             async for item in items:
