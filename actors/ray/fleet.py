@@ -10,7 +10,7 @@ from typing import Any
 from actors.ray.directory import Directory
 from actors.ray.errors import PythonDiffers
 from actors.ray.hosting import Greeting, Hosting, Plan
-from actors.ray.link import GREETING, SILENCE
+from actors.ray.link import PULSE, SILENCE
 from actors.ray.router import NAMESPACE, actor_name, find
 
 CONCURRENT = 100_000
@@ -64,7 +64,7 @@ async def _closed(host: Any) -> None:
     closing = asyncio.ensure_future(host.close.remote())
     try:
         while not (await asyncio.wait([closing], timeout=SILENCE))[0]:
-            await asyncio.wait_for(host.greet.remote(), GREETING)
+            await asyncio.wait_for(host.pulse.remote(), PULSE)
         await closing
     except (TimeoutError, ray.exceptions.RayActorError):  # it is stuck, or dead already
         closing.cancel()

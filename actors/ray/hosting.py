@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import signal
 import sys
-import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +21,10 @@ from actors.ray.errors import ClassUnknown
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
+from actors.ray.opening import end_process, open_state
 from actors.ray.outbox import Message, Outbox
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.wire import Target, dump, dump_error, exports, load
-from storage.errors import StateInUse, StorageError
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -84,6 +82,10 @@ class Hosting:
         """Open the state, if that has not happened, and say who is here."""
         await self._opened()
         return Greeting(sys.version_info[:2], self._directory)
+
+    async def pulse(self) -> str:
+        """This incarnation; it answers also while the state is being opened."""
+        return self._token
 
     async def exchange(self, request: bytes) -> bytes:
         """Take calls in; who answers, and what is done soon.
@@ -170,17 +172,14 @@ class Hosting:
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
-        if self._opening is None:
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        try:
-            await self._runtime.open()
-        except StateInUse as error:
-            await asyncio.to_thread(_end, error)
-            await self._runtime.open()
-        self._runtime.host.on_failure = _exit
+        replicated = self._plan.options["durability"] == "replicated"
+        await open_state(self._runtime, self._plan.shared(), replicated=replicated)
+        self._runtime.host.on_failure = end_process
         self._runtime.host.owns = self._owns
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
@@ -275,23 +274,3 @@ class Hosting:
             raise
         except Exception as error:
             outbox.post(("failed", key[1], dump_error(error)))
-
-
-def _exit(failure: StorageError) -> None:
-    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
-    os._exit(1)
-
-
-def _end(found: StateInUse) -> None:
-    """End the incarnation before this one, which Ray has given up, and which still has the lock:
-    a process that is stopped, for example. Whatever else has it keeps it."""
-    title = Path(f"/proc/{found.pid}/cmdline")
-    try:
-        if not title.read_bytes().startswith(b"ray::Hosting"):
-            raise found
-        os.kill(found.pid, signal.SIGKILL)
-        while title.read_bytes():
-            time.sleep(0.01)
-    except (FileNotFoundError, ProcessLookupError):
-        return

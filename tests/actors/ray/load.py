@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,15 +52,21 @@ class Load:
     async def answered(self) -> None:
         """Wait until every ledger has taken a write that began after now."""
         at = len(self.history)
-        missing = set(self.ledgers)
-        while missing:
-            for one in self.history.operations[at:]:
-                if one.known and one.token:
-                    missing.discard(one.ledger)
-            for task in self._tasks:
-                if task.done():
-                    task.result()
-            await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(60):
+                while silent := self._silent(at):
+                    for task in self._tasks:
+                        assert not task.done() or task.result()
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            seen = Counter(one.error for one in self.history.operations[at:])
+            raise AssertionError(
+                f"{sorted(silent)} take no writes: {seen.most_common(5)}"
+            ) from None
+
+    def _silent(self, since: int) -> set[str]:
+        later = self.history.operations[since:]
+        return set(self.ledgers) - {one.ledger for one in later if one.known and one.token}
 
     async def stop(self) -> None:
         """Let every client end its call."""
@@ -96,8 +103,3 @@ async def under_load(
     finally:
         await load.stop()
     await load.check()
-    print(prefix, history_results(load), flush=True)
-
-
-def history_results(load: Load) -> object:
-    return load.history.results()
