@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from actors.durable import Storage
     from actors.quotas.errors import QuotaExceeded
     from actors.quotas.meters import Meters
+    from actors.sockets.events import Event
+    from actors.sockets.socket import Socket, Sockets
     from actors.timers import Timers
     from storage import Files, Kv, Sql
 
 RESERVED = frozenset({
     "id", "name", "parent", "props", "env", "sql", "kv", "fs", "storage", "timers", "facets",
-    "isolates", "meters", "exclusive", "transaction", "durability", "mailbox",
+    "isolates", "meters", "sockets", "exclusive", "transaction", "durability", "mailbox",
 })  # fmt: skip
 """Names that a class may not define: they are the runtime's on every actor."""
 
@@ -50,6 +52,9 @@ class Actor:
     kind: ClassVar[str] = "Actor"
     durability: ClassVar[Durability | None] = None
     mailbox: ClassVar[int | None] = None
+    socket_replies: ClassVar[Mapping[str, str]] = {}
+    """What is sent back to a client for a message that is exactly this text, while the actor goes
+    on sleeping: `{"ping": "pong"}`."""
     _activation: Activation | None = None
     _runtime_class = True
     """Marks the classes whose own names are not open to callers."""
@@ -153,6 +158,13 @@ class Actor:
 
         return Timers(self._active())
 
+    @property
+    def sockets(self) -> Sockets:
+        """The connections of clients: those that are open, by tag, by id; send to many."""
+        from actors.sockets.socket import Sockets
+
+        return Sockets(self._active())
+
     def transaction(self) -> AbstractContextManager[None]:
         """Part of a step that is undone alone: `with self.transaction():`.
 
@@ -188,6 +200,22 @@ class Actor:
     async def on_facet_due(self, name: str) -> None:
         """Runs when a timer of facet `name` is due and nothing says what it runs: say it here,
         with `self.facets.get(name, start)`. A class that can be imported is found without."""
+
+    async def on_socket(self, socket: Socket) -> None:
+        """Runs when a client wants to connect; returning lets it in, raising does not. A class
+        that does not define it takes no sockets."""
+
+    async def on_socket_message(self, socket: Socket, data: str | bytes) -> None:
+        """Runs for each message of a client, one after the other; raising closes the socket."""
+
+    async def on_socket_close(self, socket: Socket, code: int, reason: str) -> None:
+        """Runs when a socket is closed, by whomever; after a crash of its server at the next
+        start of this actor, with code 1006. What is kept with it is there until it returns."""
+
+    async def _on_socket_event(self, event: Event) -> list[str] | None:
+        from actors.sockets.events import happened
+
+        return await happened(self, self._active(), event)
 
     def _active(self) -> Activation:
         if self._activation is None:

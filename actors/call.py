@@ -11,6 +11,7 @@ from actors.errors import CallDepth
 if TYPE_CHECKING:
     from actors.activation import Activation
     from actors.deadline import Deadline
+    from actors.origin import Origin
     from actors.transaction import Transaction
 
 DEPTH = 64
@@ -25,6 +26,8 @@ class Terms(NamedTuple):
     """What its writes are part of."""
     deadline: Deadline | None = None
     """When it must be over."""
+    origin: Origin | None = None
+    """Where it comes from, if from another host."""
 
 
 class Call:
@@ -60,12 +63,18 @@ class Call:
 
     def join(self, transaction: Transaction | None) -> None:
         """From here its writes are part of `transaction`."""
-        deadline = self.deadline
-        plain = transaction is None and deadline is None
-        self.terms = None if plain else Terms(transaction, deadline)
+        terms = (self.terms or Terms())._replace(transaction=transaction)
+        self.terms = None if terms == (None, None, None) else terms
 
     def ancestry(self) -> Iterator[Call]:
-        """This call and those above it, innermost first."""
+        """This call and those above it, innermost first; of a chain that crossed other hosts,
+        what ran on this one."""
+        yield from self.local()
+        if self.terms is not None and self.terms.origin is not None:
+            yield from self.terms.origin.calls()
+
+    def local(self) -> Iterator[Call]:
+        """The same, back to where the chain came in from outside."""
         call: Call | None = self
         while call is not None:
             yield call
@@ -92,7 +101,10 @@ CURRENT: ContextVar[Call | None] = ContextVar("facets_call", default=None)
 
 def chain(call: Call) -> str:
     """The calls from outside to this one, for messages."""
-    return " -> ".join(reversed([str(one) for one in call.ancestry() if not isinstance(one, Part)]))
+    calls = [str(one) for one in call.local() if not isinstance(one, Part)]
+    if call.terms is not None and call.terms.origin is not None:
+        calls.append(call.terms.origin.path)
+    return " -> ".join(reversed(calls))
 
 
 def too_deep(call: Call) -> CallDepth:

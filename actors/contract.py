@@ -13,7 +13,10 @@ from actors.errors import NoSuchMethod, NotCallable
 Kind = Literal["call", "stream"]
 Durability = Literal["local", "replicated"]
 """Where a commit must be before anything that depends on it leaves the host."""
-HOOKS = frozenset({"on_start", "on_stop", "on_facet_broken", "on_facet_due", "on_quota"})
+HOOKS = frozenset({
+    "on_start", "on_stop", "on_facet_broken", "on_facet_due", "on_quota", "on_socket",
+    "on_socket_message", "on_socket_close",
+})  # fmt: skip
 """Methods of an actor that only its runtime calls."""
 
 

@@ -31,12 +31,14 @@ class Deadline:
     """What `deadline(seconds)` returns: enter it once."""
 
     __slots__ = (
-        "_alarm", "_before", "_cancelling", "_clock", "_outer", "_part", "_task", "_where", "at",
-        "passed", "seconds",
+        "_alarm", "_before", "_cancelling", "_clock", "_left", "_outer", "_part", "_task", "_where",
+        "at", "passed", "seconds",
     )  # fmt: skip
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, of: float | None = None) -> None:
+        self._left = seconds
+        self.seconds = seconds if of is None else of
+        """What the block was given; when it crossed hosts, some of that had passed."""
         self.at = 0.0
         """When it passes, by the clock of the runtime."""
         self.passed = False
@@ -60,7 +62,7 @@ class Deadline:
         call = self._before = CURRENT.get()
         loop = task.get_loop()
         self._clock = clock_of(loop) if call is None else call.activation.node.host.clock
-        self.at = self._clock.time() + self.seconds
+        self.at = self._clock.time() + self._left
         self._outer = outer = _present(call)
         if outer is not None and outer.at <= self.at:
             return  # that one comes first, and says what there is to say
@@ -72,7 +74,7 @@ class Deadline:
         if call is None:
             _OUTSIDE.set(self)
         else:
-            self._part = Bounded(call, Terms(call.transaction, self))
+            self._part = Bounded(call, (call.terms or Terms())._replace(deadline=self))
             CURRENT.set(self._part)
 
     def __exit__(
@@ -173,7 +175,6 @@ def _present(call: Call | None) -> Deadline | None:
     return _OUTSIDE.get() if call is None else call.deadline
 
 
-def outside_terms() -> Terms | None:
-    """What a script's own code passes on to its calls."""
-    found = _OUTSIDE.get()
-    return None if found is None else Terms(None, found)
+def outside_deadline() -> Deadline | None:
+    """The deadline of a script's own code, which it passes on to its calls."""
+    return _OUTSIDE.get()

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from actors.deadline import deadline, outside_terms
+from actors.call import Terms
+from actors.deadline import deadline, outside_deadline
 from actors.steps import Waiting
 from actors.ticks import SECOND, backoff_of, rule_of
-from actors.timers import TimerCall, arguments_of, delivery_of
+from actors.timers import TimerCall, arguments_of, attempt_of, delivery_of
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -32,7 +33,7 @@ async def run(target: Activation, uid: int, entry: Entry, done: Callable[[], Non
     call = TimerCall(target, entry.method, delivery_of(uid, entry))
     target.body.check_timed(entry.method)
     with deadline(target.node.host.options.timers.seconds):
-        call.terms = outside_terms()
+        call.terms = Terms(None, outside_deadline())
         target.begun += 1
         try:
             if target.begun > target.allowed:
@@ -84,8 +85,8 @@ def fail(
     same = found is not None and found[2:] == entry[2:]
     if found is None or not same:
         return  # it is over, or was changed meanwhile
-    failed, retry = found.attempt + 1, backoff_of(found.retry)
-    found = found._replace(attempt=failed, error=_said(error))
+    failed, retry = attempt_of(found), backoff_of(found.retry)
+    found = found._replace(attempt=failed, error=said(error))
     if failed < retry.attempts:
         wait = retry.wait(failed, delivery_of(uid, found).id)
         schedule.put(found._replace(due=now + round(wait * SECOND)))
@@ -98,6 +99,7 @@ def fail(
     schedule.trim(limits.dead)
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """What is kept of an error."""
     text = f"{type(error).__name__}: {error}"
     return text if len(text) <= SAID else text[: SAID - 3] + "..."

@@ -22,6 +22,7 @@
         ├── EffectInTransaction   something in a transaction could not be undone (RuntimeError)
         ├── OtherRuntime          a stub of another runtime is no place to move to (ValueError)
         ├── NoReplica             a replica is asked for and there is none (ValueError)
+        ├── SocketClosed          a client's connection is gone (ConnectionError)
         ├── NotActive             actor surface used outside a running actor (RuntimeError)
         ├── ActorBroken           this incarnation is over
         │   ├── FacetAborted      its parent aborted it
@@ -161,6 +162,13 @@ class NoReplica(ActorError, ValueError):
     """`durability="replicated"` was asked for, and the runtime has no replica."""
 
     hint = 'open the runtime with replica="s3://bucket/prefix" or another url'
+
+
+class SocketClosed(ActorError, ConnectionError):
+    """The client of a socket is gone, or its server is. Field: `id`."""
+
+    hint = "self.sockets has those that are open"
+    id: str
 
 
 class NotActive(ActorError, RuntimeError):

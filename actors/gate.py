@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from actors.laps import Laps
 from actors.writer import Writer
 from storage.errors import JournalFailed, StorageError
 
@@ -27,6 +28,9 @@ SLOW = 0.001
 class _Crowd(asyncio.Future[None]):
     """Many callers wait for one sync. A caller that is cancelled leaves when it is done, a
     sync later: a future of its own for each caller would cost more than its share of the sync."""
+
+    since = 0.0
+    """When the first of them came."""
 
     def cancel(self, msg: object = None) -> bool:
         """Nobody can call it off."""
@@ -61,6 +65,9 @@ class Gate:
         self._since = 0.0
         self._average = 0.0
         """Seconds that a sync takes."""
+        self.syncs = Laps()
+        self.waits = Laps()
+        """Of the first caller of each batch, and of those that are alone."""
 
     async def passed(self, sequence: int, remote: int = 0) -> None:
         """Return once commit `sequence` is durable on the disk, and `remote` in the replica.
@@ -103,8 +110,11 @@ class Gate:
             self._loop.call_soon(self._turned)
         fast = self._flying is None and self._average < SLOW
         if self._alone is task and self._crowd is None and fast:
+            began = time.perf_counter()
             self.sync()
-            if time.perf_counter() - self._since > FAIR:
+            ended = time.perf_counter()
+            self.waits.add(ended - began)
+            if ended - self._since > FAIR:
                 await asyncio.sleep(0)
             return
         await self._joined(sequence)
@@ -115,6 +125,7 @@ class Gate:
             return self._flying
         if self._crowd is None:
             self._crowd = _Crowd(loop=self._loop)
+            self._crowd.since = time.perf_counter()
             if self._flying is None:
                 self._loop.call_soon(self._send)
         return self._crowd
@@ -138,6 +149,7 @@ class Gate:
 
     def _took(self, seconds: float) -> None:
         self._average += (seconds - self._average) / 8
+        self.syncs.add(seconds)
         try:
             if self._store.due:
                 self.tend()
@@ -197,6 +209,7 @@ class Gate:
             if not isinstance(error, Exception):
                 raise
         else:
+            self.waits.add(time.perf_counter() - crowd.since)
             crowd.set_result(None)
 
     # -- room -----------------------------------------------------------------------------

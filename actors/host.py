@@ -26,6 +26,7 @@ from actors.limits import IsolateLimits, TimerLimits
 from actors.names import check_name
 from actors.node import Node
 from actors.quotas.quota import Quota
+from actors.readings import Ended
 from actors.scheduler import Scheduler, TimerStats
 from actors.tasks import install, spawn, uninstall
 from actors.tracing import find_tracer
@@ -106,6 +107,10 @@ class Host:
         self.env: Mapping[str, Any] = MappingProxyType(copy(dict(options.env), "env"))
         self.gate = Gate(store, self._failed)
         self.awake: set[Activation] = set()
+        self.over = Ended()
+        """What those that are not awake any more did."""
+        self.first = store.committed
+        """The newest commit when it was opened."""
         self.uses = Uses(self.clock)
         self.allowances: WeakKeyDictionary[Database, Allowance] = WeakKeyDictionary()
         """Quotas in force, by the database of their owner."""
@@ -113,7 +118,7 @@ class Host:
         """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
-        self.owns: Callable[[str, str], bool] = _all_of_them
+        self.owns: Callable[[str, str], bool] | None = None
         """Whether an actor of this kind and name is for this host, where there are several."""
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
@@ -378,6 +383,12 @@ class Host:
         if first and self._refusal is None:
             self._schedule_sweep()
 
+    def slept(self, activation: Activation) -> None:
+        """An actor is not awake any more."""
+        if activation in self.awake:
+            self.awake.discard(activation)
+            self.over.add(activation)
+
     async def sweep_objects(self) -> int:
         """Remove large contents that nothing names, and no past leads back to; how many.
 
@@ -486,7 +497,7 @@ class Host:
             for _ in range(100):  # the turns that interrupted calls get to unwind
                 await asyncio.sleep(0)
             self._end_busy(closed)
-        stopping: list[asyncio.Task[None]] = []
+        stopping: list[asyncio.Future[None]] = []
         for depth in sorted({one.node.depth for one in self.awake}, reverse=True):
             for activation in [one for one in self.awake if one.node.depth == depth]:
                 activation.node.sleep()
@@ -518,10 +529,6 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         host=options.name,
         fence="lease" if options.durability == "replicated" else "disk",
     )
-
-
-def _all_of_them(_kind: str, _name: str) -> bool:
-    return True
 
 
 def _raise(_: object, error: Exception | None) -> None:

@@ -34,6 +34,7 @@ from storage.limits import FileLimits, HistoryLimits, JournalLimits, StorageLimi
 
 if TYPE_CHECKING:
     from actors.blocking import BlockingRuntime
+    from actors.sockets.events import Event
     from storage.diff import Difference
     from storage.disk import Disk
     from storage.objects import ObjectStore
@@ -263,6 +264,15 @@ class LocalRuntime:
     async def import_(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Put what `export` wrote in the place of actor `name`; `BadArchive` changes nothing."""
         await import_tree(self._open().root(cls, name), Path(path))
+
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor, or by a `door` one of its facets, what happened to a socket: what the
+        server that holds it may answer by itself (see `actors.sockets`)."""
+        from actors.sockets.events import tell
+
+        return await tell(self.get(cls, name), door, event)
 
     def register(self, cls: type[Actor]) -> None:
         """Announce a class before anything is got, so that its actors can wake by themselves."""

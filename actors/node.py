@@ -50,7 +50,8 @@ class Node:
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
-        self.stopping: asyncio.Task[None] | None = None
+        self.stopping: asyncio.Future[None] | None = None
+        """What a start waits for, whatever comes of it."""
         self.waiting = 0
         """Calls that wait for the start."""
         self.incarnation = 0
@@ -213,6 +214,8 @@ class Node:
             started(self, activation.start.restart)
         if self.parent is not None and self.host.timers.any:
             self.host.timers.started(activation)
+        if "on_socket" in activation.body.contract.hooks:
+            _look_at_sockets(activation)
         return activation
 
     # -- moving -------------------------------------------------------------------------
@@ -261,7 +264,7 @@ class Node:
             self.starting = None
         activation, self.activation = self.activation, None
         if activation is not None:
-            self.host.awake.discard(activation)
+            self.host.slept(activation)
             activation.end(reason)
 
     @property
@@ -288,7 +291,7 @@ class Node:
         if activation is None or self.stopping is not None:
             return
         self.activation = None
-        self.host.awake.discard(activation)
+        self.host.slept(activation)
         if "on_stop" in activation.body.contract.hooks:
             self.stopping = spawn(self._stop(activation))
         else:
@@ -304,6 +307,12 @@ class Node:
     def _stopped(self, activation: Activation) -> None:
         activation.end(FacetAborted(f"{self.id} went to sleep", reason="idle"))
         self.database.sleep()
+
+
+def _look_at_sockets(activation: Activation) -> None:
+    from actors.sockets.events import started
+
+    started(activation)
 
 
 def _heard(starting: asyncio.Task[Activation]) -> None:

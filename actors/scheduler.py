@@ -28,6 +28,7 @@ from actors.steps import finish
 from actors.tasks import spawn
 from actors.ticks import SECOND
 from actors.turns import Turns
+from actors.unended import Unended
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Scheduler:
         self._limits = host.options.timers
         self.agenda = Agenda(host.store)
         self._turns = Turns(self._limits.tree)
+        self._unended = Unended(host)
         self._visits: set[asyncio.Task[None]] = set()
         self._running: dict[int, set[int]] = {}
         """Timers being delivered, by the uid of their actor."""
@@ -144,12 +146,12 @@ class Scheduler:
     def registered(self, kind: str) -> None:
         """A class was registered: who waited for it is looked at again."""
         if self._unregistered.pop(kind, None):
-            self._again()
+            self.again()
 
     def known(self, node: Node) -> None:
         """Somebody has said what a facet runs."""
         if len(self._strangers) >= STRANGERS:
-            self._again()  # not all of them are remembered
+            self.again()  # not all of them are remembered
             return
         for uid in [uid for uid, one in self._strangers.items() if one == node.id]:
             del self._strangers[uid]
@@ -157,7 +159,8 @@ class Scheduler:
         self.waiting = bool(self._strangers)
         self.arm()
 
-    def _again(self) -> None:
+    def again(self) -> None:
+        """Look at everybody again: what stood in their way may be gone."""
         self._unregistered.clear()
         self._strangers.clear()
         self.waiting = False
@@ -269,7 +272,14 @@ class Scheduler:
         hold = getattr(self._host.clock, "hold", None)
         return nullcontext() if hold is None else hold()
 
+    def _is_ours(self, uid: int) -> bool:
+        """Whether its tree is this host's; if it becomes so, `again` is called."""
+        owns, path = self._host.owns, self._store.catalogue.path(uid)
+        return owns is None or not path or owns(path[0].kind, path[0].name)
+
     async def _deliver(self, uid: int) -> None:
+        if self._host.owns is not None and not self._is_ours(uid):
+            return
         database = self._store.databases.live.get(uid)
         awake = None if database is None else _awake(database)
         target = awake or await self._wake(uid)
@@ -298,9 +308,20 @@ class Scheduler:
         if entry is None or not self._is_due(entry):
             self._come_again(database, uid, entry)
             return None
+        entry = self._count(database, uid, entry)
+        if entry is None:
+            return None
         self._running.setdefault(uid, set()).add(entry.id)
         self._come_again(database, uid, found[1])
         return entry
+
+    def _count(self, database: Database, uid: int, entry: Entry) -> Entry | None:
+        """See `Unended.count`; the agenda hears of what it put off."""
+        counted = self._unended.count(database, uid, entry)
+        if counted is None:
+            self._failed += 1
+            self.agenda.expect(uid, self._now())
+        return counted
 
     def _is_due(self, entry: Entry) -> bool:
         return entry.due is not None and entry.due <= self._now() + EARLY
@@ -316,6 +337,7 @@ class Scheduler:
     async def _run(self, target: Activation, uid: int, entry: Entry) -> None:
         self.arm()
         try:
+            await self._unended.kept(target.database, uid, entry)
             error = await self._try(target, uid, entry)
             if error is not None:
                 await self._fail(target.database, uid, entry, error)
@@ -325,6 +347,8 @@ class Scheduler:
             self._delivered += 1
         else:
             self.agenda.expect(uid, self._now())  # whatever is there now: it may be another past
+        if not isinstance(error, ELSEWHERE):
+            self._unended.over(uid, entry.id)
         await self._host.gate.passed(target.dependency, target.remote)
 
     async def _try(self, target: Activation, uid: int, entry: Entry) -> BaseException | None:
@@ -380,12 +404,20 @@ class Scheduler:
         if entry is None or not self._is_due(entry):
             self._come_again(database, uid, entry)
             return None
+        if path[0].kind in self._host.classes:
+            counted = self._count(database, uid, entry)
+            if counted is None:
+                return None
+            entry = counted
+            await self._unended.kept(database, uid, entry)
         try:
             return await self._reach(path, database)
         except Exception as error:
             if self._host.refused is not None:
                 raise
             await self._fail(database, uid, entry, error)
+            if not isinstance(error, ELSEWHERE):
+                self._unended.over(uid, entry.id)
             return None
 
     async def _reach(self, path: list[Row], database: Database) -> Activation | None:
@@ -443,6 +475,7 @@ class Scheduler:
         if self._visits:
             await asyncio.wait(self._visits)
         if self._host.store.failed is None:
+            self._unended.forget()
             self.agenda.correct()
 
 

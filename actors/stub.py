@@ -11,10 +11,10 @@ from typing import Any
 from actors.activation import Activation
 from actors.call import CURRENT, Call
 from actors.contract import parameters
-from actors.deadline import outside_terms
 from actors.errors import EffectInTransaction, NotCopyable
 from actors.mailbox import MAILBOX, full
 from actors.node import Node
+from actors.origin import call_from_outside
 from actors.steps import Waiting
 from actors.streams import Stream, lend
 from actors.values import Memo, Stuck, copied_by, copy_arguments, named, pass_by_reference
@@ -222,8 +222,7 @@ async def _from_outside(method: Method, args: tuple[Any, ...], kwargs: dict[str,
         await host.gate.room()
     target = await _woken(method)
     target.body.contract.check(name, "call")
-    call = Call(target, name, None)
-    call.terms = outside_terms()
+    call = call_from_outside(target, name)
     if target.transaction is not None or call.terms is not None:
         await target.admit(call)
     target.begun += 1
@@ -259,9 +258,7 @@ async def stream(
         source.leave()
     target = await _woken(method)
     target.body.contract.check(name, "stream")
-    call = Call(target, name, caller)
-    if caller is None:
-        call.terms = outside_terms()
+    call = call_from_outside(target, name) if caller is None else Call(target, name, caller)
     await target.admit(call)
     if source is not None:
         target.learn(source.dependency, source.remote)

@@ -71,7 +71,8 @@ class Delivery:
     scheduled_for: float
     """The moment it is for, in seconds since 1970."""
     attempt: int
-    """1 for the first; a process that dies during one does not count it."""
+    """1 for the first. One that the process did not survive counts if it had been due already when
+    that process opened the directory: all but the first of a row of them."""
 
 
 class TimerCall(Call):
@@ -300,7 +301,12 @@ def arguments_of(entry: Entry) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def delivery_of(uid: int, entry: Entry) -> Delivery:
     """What is said of a delivery of this timer of the actor with this uid."""
     number = f"{uid}.{entry.id}.{entry.planned}"
-    return Delivery(number, entry.id, entry.name, entry.planned / SECOND, entry.attempt + 1)
+    return Delivery(number, entry.id, entry.name, entry.planned / SECOND, attempt_of(entry))
+
+
+def attempt_of(entry: Entry) -> int:
+    """Which attempt its next delivery is, or the one under way that was counted ahead."""
+    return -entry.attempt if entry.attempt < 0 else entry.attempt + 1
 
 
 def _shown(entry: Entry) -> Timer:
@@ -318,7 +324,7 @@ def _shown(entry: Entry) -> Timer:
         cron=rule.cron if isinstance(rule, Cron) else None,
         tz=rule.tz if isinstance(rule, Cron) else None,
         retry=backoff_of(entry.retry),
-        attempt=entry.attempt,
+        attempt=attempt_of(entry) - 1,
         error=entry.error,
     )
 

@@ -36,6 +36,32 @@ def find_tracer() -> Tracer | None:
     return tracer
 
 
+def depart(call: Call | None) -> dict[str, str] | None:
+    """The trace that the running code is part of, for a call to another process."""
+    if find_tracer() is None:
+        return None
+    from opentelemetry import propagate, trace
+
+    above = None
+    if call is not None and not trace.get_current_span().get_span_context().is_valid:
+        above = _inside.get(call)
+    headers: dict[str, str] = {}
+    propagate.inject(headers, context=above)
+    return headers or None
+
+
+@contextmanager
+def arrived(headers: dict[str, str]) -> Iterator[None]:
+    """Be part of the trace of another process, where this one keeps traces."""
+    if find_tracer() is None:
+        yield
+        return
+    from opentelemetry import propagate
+
+    with _current(propagate.extract(headers)):
+        yield
+
+
 class Traced:
     """A body whose calls are spans, in place of the body itself.
 

@@ -83,6 +83,7 @@ async def restore_tree(target: Node, bookmark: str) -> str:
         job = Restore(host.store, target.database, wanted)
         try:
             await host.aside(job.work)
+            check_room(target, *job.size)
             undo = str(host.store.bookmark())
             target.abort(ActorRestored(f"{target.id} was restored", undo=undo, bookmark=bookmark))
         except BaseException:

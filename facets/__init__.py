@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
     from facets import images as images
+    from facets import logs as logs
     from facets import packages as packages
     from facets import serve as serve
     from facets import testing as testing
@@ -108,6 +109,7 @@ __all__ = [
     "exclusive",
     "images",
     "limited",
+    "logs",
     "packages",
     "remaining",
     "replay",
@@ -137,7 +139,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "packages", "serve", "testing")
+_MODULES = ("images", "logs", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -167,7 +167,13 @@ class Facets:
         """Change what the facet and all below it may use together, from now on.
 
         What was used counts on; using more than a lower limit already is refused only when more
-        is asked for. It holds until the facet is started anew by another `get` or `replace`.
+        is asked for. It holds until the facet is started anew by another `get` or `replace`, which
+        say what its quota is: so it is not kept on disk, where it would contradict them unseen. To
+        have it outlive this process, keep it as your own state and give it to `get`:
+
+            self.kv["bytes"] = 1 << 20
+            self.facets.get("tool", Start(Tool, quota=Quota(bytes=self.kv["bytes"])))
+
         `LookupError` if it was not given anything to start.
         """
         node = self._node(name)
@@ -198,6 +204,7 @@ class Facets:
         """Put a facet and all below it back to what they were at `bookmark`.
 
         Its calls in progress end with `ActorRestored`; the bookmark that leads back is returned.
+        `BytesQuota` or `DatabasesQuota` changes nothing: what it was is too much for those above.
         """
         return await restore_tree(self._node(name), bookmark)
 

@@ -36,7 +36,7 @@ from storage.files.chunks import digest_of, object_key
 from storage.graft import Graft
 from storage.limits import PAGE_SIZE
 from storage.objects.store import ObjectStore
-from storage.reading import objects_of
+from storage.reading import look
 from storage.template import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Export:
                 if make is not None:
                     make(file)
                     files.append(file)
-                    objects |= objects_of(file)
+                    objects |= look(file).objects
                 parent = index.get(row.parent) if i else None
                 items.append(_item(i, parent, row, file if make else None))
             _write(new, Manifest(FORMAT, items, sorted(objects)), files, self._store.objects)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ class Connections:
         self._cap = cap
         self._open: OrderedDict[int, Database] = OrderedDict()
         """By uid; the one not used for longest first."""
+        self.on_open: Callable[[Database], None] | None = None
+        """Called before one is opened for a step; may raise to refuse it."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -60,15 +63,12 @@ class Connections:
 
     def _close_oldest(self, kept: Database) -> None:
         """Put databases to sleep, those not used for longest first, down to the cap."""
-        over = len(self._open) - self._cap
-        found: list[Database] = []
-        for one in self._open.values():
-            if len(found) == over:
-                break
-            if one is not kept and one.uid != 0 and one.idle:
-                found.append(one)
-        for one in found:
-            one.sleep()
+        others = (one for one in self._open.values() if one is not kept and one.uid != 0)
+        close_idle(others, len(self._open) - self._cap)
+
+    def below(self, top: Database) -> list[Database]:
+        """Those of a subtree, the one not used for longest first."""
+        return [one for one in self._open.values() if _is_below(one, top)]
 
     def closed(self, database: Database) -> None:
         """Its connection is closed."""
@@ -78,3 +78,18 @@ class Connections:
         """Close all of them."""
         for one in list(self._open.values()):
             one.close()
+
+
+def close_idle(found: Iterable[Database], most: int) -> int:
+    """Close the first of these that nobody needs, so many at most; how many."""
+    idle = list(islice((one for one in found if one.idle), most))
+    for one in idle:
+        one.sleep()
+    return len(idle)
+
+
+def _is_below(database: Database, top: Database) -> bool:
+    one: Database | None = database
+    while one is not None and one is not top:
+        one = one.parent
+    return one is top

@@ -236,7 +236,7 @@ class Database(Standing):
             raise WrongThread("storage was used from a thread that is not its runtime's")
         if self.on_begin is not None:
             self.on_begin()
-        connection = self._connection or self._open()
+        connection = self._connection or self._connect()
         self._store.connections.used(self)
         if self.deferred:
             connection.begin_part()
@@ -378,6 +378,12 @@ class Database(Standing):
             self.release_savepoint()
 
     # -- file and connection ------------------------------------------------------------
+
+    def _connect(self) -> Connection:
+        """Open it for a step, if that may be."""
+        if self._store.connections.on_open is not None:
+            self._store.connections.on_open(self)
+        return self._open()
 
     def _open(self) -> Connection:
         self._store.check_open()

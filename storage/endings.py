@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from storage.checkpoint import Background
 from storage.disk import Disk
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from storage.database import Database
 
 
+T = TypeVar("T")
 NO_TREE = 0
 """Of an ending that is nobody's history."""
 
@@ -111,21 +112,31 @@ class Endings:
         for one in told:
             self._dead += one.remains
 
-    def reap(self) -> None:
-        """Remove the files that nobody needs. What the disk refuses is left for the next time:
-        no name leads to it."""
-        kept: list[Remains] = []
-        for one in self._dead:
-            if one.database is not None and one.database.held:
-                kept.append(one)
-                continue
+    def reap(self, background: Background) -> None:
+        """Begin to remove the files that nobody needs. What the disk refuses is left for the next
+        time: no name leads to it."""
+        held = [one for one in self._dead if one.database is not None and one.database.held]
+        free = _without(self._dead, held)
+        if not free:
+            return
+        self._dead = held
+
+        def done(refused: list[Remains], error: Exception | None) -> None:
+            self._dead += free if error is not None else refused
+
+        background(lambda: self._remove(free), done)
+
+    def _remove(self, dead: Sequence[Remains]) -> list[Remains]:
+        """Remove these; which the disk refused. On any thread."""
+        refused = []
+        for one in dead:
             try:
                 remove(self._disk, one.path)
             except OSError:
-                kept.append(one)
-        self._dead = kept
+                refused.append(one)
+        return refused
 
 
-def _without(endings: Sequence[Ending], others: Sequence[Ending]) -> list[Ending]:
+def _without(some: Sequence[T], others: Sequence[T]) -> list[T]:
     gone = {id(one) for one in others}
-    return [one for one in endings if id(one) not in gone]
+    return [one for one in some if id(one) not in gone]

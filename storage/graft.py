@@ -22,7 +22,7 @@ from storage.endings import NO_TREE, Ending
 from storage.errors import MovedMeanwhile, NoState, StorageError
 from storage.layout import remove
 from storage.leftovers import note
-from storage.reading import due_of, objects_of
+from storage.reading import Found, is_plain, look
 from storage.record import Entry
 from storage.snapshot import sync_folders
 from storage.succession import began, homes_of, over, replaced, stories
@@ -103,8 +103,9 @@ class Graft:
             assert scion.make is not None  # noqa: S101 - those alone are among them
             aside = staging / final.name
             scion.make(aside)
-            self._objects |= objects_of(aside)
-            self._dues[scion.row.uid] = due_of(aside)
+            found = Found(set(), None) if is_plain(aside) else look(aside)
+            self._objects |= found.objects
+            self._dues[scion.row.uid] = found.due
         sync_files(store.disk, [staging / final.name for _, final in finals])
         for scion, final in finals:
             aside = staging / final.name

@@ -44,6 +44,12 @@ class Restore:
         self._graft = Graft(self._store, self._target, list(self._scions()))
         self._graft.work()
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Bytes of the files that `work` made, and how many there are."""
+        assert self._graft is not None  # noqa: S101 - `work` comes first
+        return self._graft.size
+
     def finish(self) -> tuple[int, Bookmark]:
         """Put it in place: the record's sequence, and the bookmark that undoes it."""
         assert self._graft is not None  # noqa: S101 - `work` comes first

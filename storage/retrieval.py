@@ -21,7 +21,7 @@ from storage.files.chunks import check_object
 from storage.graft import Graft, Scion
 from storage.history import Bookmark
 from storage.layout import remove
-from storage.reading import objects_of, tree_of
+from storage.reading import look, tree_of
 from storage.replica.contents import Contents
 from storage.replica.restore import Moment, Restoration, gone
 from storage.template import template
@@ -119,7 +119,7 @@ class Retrieval:
         if found.files.get(row.uid) != row.generation:
             raise gone(f"the database of {row.name!r}", found.ends.sequence + 1, found.begins)
         with self._written(found, row.uid) as path:
-            self._bring(objects_of(path))
+            self._bring(look(path).objects)
             return path.rename(path.with_suffix(".db"))
 
     @contextlib.contextmanager

@@ -56,7 +56,8 @@ class Entry(NamedTuple):
     """How it goes on after a delivery; None if it does not."""
     retry: str | None
     attempt: int
-    """Deliveries of this moment that failed."""
+    """Deliveries of this moment that failed. Below zero while one more is under way that was
+    counted before it began (`actors.unended`): -1 if it is the first."""
     error: str | None
     """Of the newest one that failed."""
 

@@ -273,7 +273,7 @@ class Store:
         endings, background = self.chronicler.endings, self._checkpointer.background
         endings.go_on(self.durable, background, again=again)
         if not self._checkpointer.running:
-            endings.reap()
+            endings.reap(background)
 
     @property
     def needed(self) -> int:

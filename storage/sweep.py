@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
 from storage.files.chunks import object_key
-from storage.reading import FILES, OBJECTS, objects_of
+from storage.reading import FILES, OBJECTS, look
 from storage.spilled import PREFIX, Generation
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Sweep:
             path = database.path
             self._reading = database  # in memory, or nobody would know that it is held
             database.held += 1
-            return lambda: self._named.update(objects_of(path))
+            return lambda: self._named.update(look(path).objects)
         if database.peek(FILES):
             self._named |= {object_key(digest) for (digest,) in database.peek(OBJECTS)}
         return True

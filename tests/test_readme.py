@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import facets
+from facets import ray_commands
 from facets.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -63,4 +64,7 @@ def test_every_limit_has_a_row(limits: type) -> None:
 def test_every_command_is_shown() -> None:
     commands = {one.name or one.callback.__name__ for one in app.registered_commands}  # type: ignore[union-attr]
 
-    assert {name for name in commands if f"    facets {name}" not in README} == set()
+    of_ray = {f"ray {one.callback.__name__}" for one in ray_commands.app.registered_commands}  # type: ignore[union-attr]
+
+    missing = {name for name in commands | of_ray if f"    facets {name}" not in README}
+    assert missing == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
@@ -17,10 +17,12 @@ from actors.quotas.errors import (
     CpuQuota,
     DatabasesQuota,
     MeterQuota,
+    OpenDatabasesQuota,
     QuotaExceeded,
     RateQuota,
 )
 from actors.quotas.quota import CPU_WINDOW, Quota
+from storage.connections import close_idle
 from storage.meters import sums
 from storage.sizes import shape, sizes
 
@@ -172,6 +174,20 @@ class Allowance:
             self._bytes += growth
             self._databases += newborn
 
+    def make_way(self) -> None:
+        """One more database is to be opened: close others, or raise."""
+        most = self.quota.open_databases
+        if most is None:
+            return
+        found = self._open()
+        over = len(found) + 1 - most
+        if over > 0 and close_idle(found, over) < over:
+            used = len(self._open())
+            raise self._crossed(OpenDatabasesQuota, "open_databases", used, most, 1)
+
+    def _open(self) -> list[Database]:
+        return self.node.host.store.connections.below(self.node.database)
+
     # -- meters -------------------------------------------------------------------------
 
     def spent(self, meter: str) -> float:
@@ -212,6 +228,8 @@ class Allowance:
             found["bytes"] = Usage(self.bytes, quota.bytes)
         if quota.databases is not None:
             found["databases"] = Usage(self.databases, quota.databases)
+        if quota.open_databases is not None:
+            found["open_databases"] = Usage(len(self._open()), quota.open_databases)
         if quota.concurrent is not None:
             found["concurrent"] = Usage(self.calls, quota.concurrent)
         if quota.rate is not None:
@@ -268,17 +286,29 @@ def hold(node: Node, quota: Quota | None) -> None:
     for one in held:
         host.allowances[node.database] = one
         host.store.commits.on_growth = partial(_grown, host.allowances)
+        host.store.connections.on_open = partial(_opening, host.allowances)
     _inherit(node, held)
 
 
 def _grown(
     allowances: Mapping[Database, Allowance], database: Database, growth: int, newborn: int
 ) -> None:
+    for held in _holding(allowances, database):
+        held.stored(growth, newborn)
+
+
+def _opening(allowances: Mapping[Database, Allowance], database: Database) -> None:
+    for held in _holding(allowances, database):
+        held.make_way()
+
+
+def _holding(allowances: Mapping[Database, Allowance], database: Database) -> Iterator[Allowance]:
+    """Those of a database and of all above it."""
     above: Database | None = database
     while above is not None:
         held = allowances.get(above)
         if held is not None:
-            held.stored(growth, newborn)
+            yield held
         above = above.parent
 
 

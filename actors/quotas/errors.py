@@ -5,6 +5,7 @@
         └── QuotaExceeded         an actor and all below it would use more than they may together
             ├── BytesQuota        bytes of databases (StorageFull): the step was undone
             ├── DatabasesQuota    databases (StorageFull): the step was undone
+            ├── OpenDatabasesQuota   open databases, of which none can be closed
             ├── ConcurrentQuota   calls in progress
             ├── RateQuota         calls in a second
             ├── CpuQuota          processor time of sandboxes
@@ -44,6 +45,13 @@ class DatabasesQuota(QuotaExceeded, StorageFull):
     """Too many actors would have a database; the step was undone."""
 
     hint = "delete facets that are done, or raise Quota(databases=...)"
+
+
+class OpenDatabasesQuota(QuotaExceeded):
+    """Too many databases are open, and all of them are needed: by transactions, shared methods and
+    copies under way. You do not get it as long as one can be closed."""
+
+    hint = "let fewer actors take part in one transaction, or raise Quota(open_databases=...)"
 
 
 class ConcurrentQuota(QuotaExceeded):

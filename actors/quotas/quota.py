@@ -25,10 +25,13 @@ class Quota:
 
     bytes: int | None = None
     """Of all databases. Looked at when a step that makes one larger is committed, and when a
-    clone, an import or a move brings some. Files of an actor with such a quota stay in its
-    database, however large, and so they count."""
+    clone, an import, a restore or a move brings some below an actor that has it. Files of an actor
+    with such a quota stay in its database, however large, and so they count."""
     databases: int | None = None
-    """Actors that have ever written, the owner included."""
+    """Actors that have ever written, the owner included: files on the disk."""
+    open_databases: int | None = None
+    """Databases that are open at the same time: 192 KB and 3 descriptors each. The one that was not
+    used for longest is closed for the next, and opens again when its actor needs it."""
     concurrent: int | None = None
     """Calls in progress; a call that is made by one of them is one more. One that began before
     there was such a limit is not counted."""
@@ -53,7 +56,7 @@ class Quota:
         return hash(tuple([getattr(self, name) for name in LIMITS]))
 
 
-LIMITS = ("bytes", "databases", "concurrent", "rate", "cpu")
+LIMITS = ("bytes", "databases", "open_databases", "concurrent", "rate", "cpu")
 
 
 def _is_number(value: object) -> bool:

@@ -2,10 +2,15 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+├── NotOwner          the host does not own the actor; the call did not run, and is sent on
+├── Superseded        a newer incarnation of the host has taken its place
+├── HandoverFailed    a host could not give its actors to another; it goes on with them
 ├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
+├── NotUp             nothing says how this state is spread over hosts (LookupError)
+├── NoCluster         no Ray cluster answers at the address (ConnectionError)
 └── RemoteError       what a call raised cannot be sent; its text can
 """
 
@@ -21,7 +26,32 @@ class HostLost(ActorError):
     `actor`, `method`.
     """
 
-    hint = "call again if the method may run twice, or look at what it did"
+    hint = "a call with idempotency_key= is repeated and has one effect; or look at what it did"
+    host: str
+    actor: str
+    method: str
+
+
+class NotOwner(ActorError):
+    """The host does not own the actor, by version `version` of the directory; the call did not run.
+
+    You do not get this: routers learn where the actor is, and send the call there.
+    """
+
+    version: int
+
+
+class Superseded(ActorError):
+    """A newer incarnation of the host has taken its place; this one ends. Field: `host`."""
+
+    hint = "nothing: callers find the newer one by themselves"
+
+
+class HandoverFailed(ActorError):
+    """A host could not give actors to another one, and goes on with them. Fields: `host`,
+    `target`."""
+
+    hint = "ask again when both hosts are well: what has moved stays there"
 
 
 class OtherHost(ActorError, ValueError):
@@ -48,7 +78,19 @@ class PythonDiffers(ActorError, RuntimeError):
 class DirectoryTaken(ActorError, ValueError):
     """The directory names hosts that this runtime does not. Fields: `known`, `wanted`."""
 
-    hint = "open it with as many hosts as before"
+    hint = "open it with as many hosts as it has, and then call runtime.scale()"
+
+
+class NotUp(ActorError, LookupError):
+    """There is no `runtime.json` beside the state. Field: `root`."""
+
+    hint = "run `facets ray up ROOT` first, on this machine, with the options it had before"
+
+
+class NoCluster(ActorError, ConnectionError):
+    """No Ray cluster answers. Field: `address`."""
+
+    hint = "start one with `ray start --head`, or name the one there is with --address"
 
 
 class RemoteError(ActorError):

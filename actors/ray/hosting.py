@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import pickle
 import sys
-import uuid
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -16,20 +18,29 @@ from typing import Any
 
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
+from actors.logs import OUTSIDE, log_lines
+from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
+from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
+from actors.ray.metrics import Metrics
 from actors.ray.opening import end_process, open_state
+from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
+from actors.ray.ownership import Ownership
+from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
-from actors.ray.wire import Target, dump, dump_error, exports, load
+from actors.ray.wire import Target, dump_error, exports, load
+from actors.readings import Readings, read
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
 """Items of a stream that a host makes before the caller took one."""
 
+_log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
 
@@ -42,6 +53,8 @@ class Plan:
     root: str
     """Where each host keeps its state; `$NAME` is looked up in the environment of the host."""
     options: dict[str, Any]
+    log: str = "INFO"
+    """The level from which on a host logs."""
 
     def shared(self) -> ObjectStore:
         """What all hosts and drivers see: the replica, or a root that all of them reach."""
@@ -63,12 +76,12 @@ class Hosting:
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
         self._plan = plan
         self._name = name
-        self._directory = directory
+        log_lines(name, plan.log)
         root = Path(os.path.expandvars(plan.root)) / name
         self._runtime = LocalRuntime(root, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
-        self._token = uuid.uuid4().hex
-        """This incarnation: replies of an earlier one will never come."""
+        self._ownership = Ownership(name, plan.shared(), directory)
+        self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
         self._outboxes: dict[str, Outbox] = {}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -81,46 +94,74 @@ class Hosting:
     async def greet(self) -> Greeting:
         """Open the state, if that has not happened, and say who is here."""
         await self._opened()
-        return Greeting(sys.version_info[:2], self._directory)
+        return Greeting(sys.version_info[:2], self._ownership.directory)
 
-    async def pulse(self) -> str:
-        """This incarnation; it answers also while the state is being opened."""
-        return self._token
+    async def pulse(self) -> None:
+        """Answer, also while the state is being opened."""
 
-    async def exchange(self, request: bytes) -> bytes:
+    async def exchange(self, request: Any) -> Any:
         """Take calls in; who answers, and what is done soon.
 
-        Both as bytes, which Ray passes on as they are: its own pickling costs 0.2 ms a request.
+        Both as bytes, which Ray passes on as they are (its own pickling costs 0.2 ms a request),
+        unless they carry parcels.
         """
         await self._opened()
-        caller, classes, messages = load(request)
+        caller, position, classes, messages = load(request) if type(request) is bytes else request
         for shipment in classes:
             self._know(self._classes.add(shipment))
         outbox = self._outbox(caller)
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
+        brought = () if type(request) is bytes else parcels(messages)
+        if outbox.order.begins(position) and not brought:
+            self._take_all(caller, outbox, position, messages)
+        else:
+            taking = self._take_later(caller, outbox, position, messages, brought)
+            outbox.keep(asyncio.ensure_future(taking))
+        answer = self._ownership.token, await batch.replies()
+        return answer if parcels(answer[1]) else pickle.dumps(answer, protocol=5)
+
+    async def _take_later(
+        self,
+        caller: str,
+        outbox: Outbox,
+        position: Position,
+        messages: list[Message],
+        brought: Sequence[Parcel],
+    ) -> None:
+        await outbox.order.turn(position)
+        for parcel in brought:
+            await parcel.arrive()
+        self._take_all(caller, outbox, position, messages)
+
+    def _take_all(
+        self, caller: str, outbox: Outbox, position: Position, messages: list[Message]
+    ) -> None:
         for message in messages:
             self._take(caller, outbox, message)
-        return pickle.dumps((self._token, await batch.replies()), protocol=5)
+        outbox.order.taken(position)
 
     async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
         """What became ready since; waits until there is something, or tells that `token`, who
         took the calls, is no more."""
         await self._opened()
-        if token != self._token:
-            return self._token, []
+        if token != self._ownership.token:
+            return self._ownership.token, []
         return token, await self._outbox(caller).collect()
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
         await self._opened()
-        return self._runtime.host.store.names(kind)
+        found = self._runtime.host.store.names(kind)
+        return [name for name in found if self._ownership.has(kind, name)]
 
     async def perform(self, shipment: Shipment, verb: str, *args: Any, **named: Any) -> Any:
         """One of the runtime's own operations on actors of a class."""
         await self._opened()
         self._know(self._classes.add(shipment))
-        done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
-        return await done if isawaitable(done) else done
+        names = args[:2] if verb in ("clone", "rename") else args[:1]
+        async with self._ownership.operation(shipment.kind, *names):
+            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
+            return await done if isawaitable(done) else done
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
         """An actor and all its facets as of now, as the archive that an export writes."""
@@ -136,10 +177,32 @@ class Hosting:
             await asyncio.to_thread(path.write_bytes, archive)
             await self.perform(shipment, "import_", name, path)
 
+    async def hand_over(self, buckets: Sequence[int], target: str, grace: float = GRACE) -> Moved:
+        """Give buckets to another host (see `handover.Handover`)."""
+        await self._opened()
+        return await self._handover.give(
+            buckets, target, Neighbour(self._plan.runtime, target), grace
+        )
+
+    async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
+        """Keep what another host hands over."""
+        await self._opened()
+        return await self._handover.take(sender, token, trees)
+
+    async def look(self) -> Directory:
+        """The newest directory, which counts here from now on."""
+        await self._opened()
+        return await self._ownership.look()
+
     async def stats(self) -> Any:
         """What runs here."""
         await self._opened()
         return self._runtime.stats()
+
+    async def readings(self) -> Readings:
+        """What the meters show."""
+        await self._opened()
+        return read(self._runtime.host)
 
     async def describe(self) -> tuple[Presence, int]:
         """Who is here, and how many actors are awake."""
@@ -156,12 +219,9 @@ class Hosting:
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
         kind, name, _, token = target
-        if not self._owns(kind, name) or (token and token != self._token):
+        if not self._ownership.owns(kind, name) or (token and token != self._ownership.token):
             return None
         return self._stub(target)
-
-    def _owns(self, kind: str, name: str) -> bool:
-        return self._directory.owner(kind, name) == self._name
 
     def _stub(self, target: Target) -> Any:
         kind, name, lent, token = target
@@ -180,12 +240,19 @@ class Hosting:
         replicated = self._plan.options["durability"] == "replicated"
         await open_state(self._runtime, self._plan.shared(), replicated=replicated)
         self._runtime.host.on_failure = end_process
-        self._runtime.host.owns = self._owns
+        _log.info("the state is open", extra={"state": str(self._runtime.root)})
+        self._runtime.host.owns = self._ownership.owns
+        self._ownership.on_superseded = end_process
+        await self._ownership.enter()
+        self._ownership.on_change = self._runtime.host.timers.again
+        self._handover = Handover(self._runtime.host, self._ownership)
+        await self._handover.clear()
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
+        Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
-        self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
+        self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
 
@@ -194,6 +261,7 @@ class Hosting:
         loop = asyncio.get_running_loop()
         for caller, outbox in list(self._outboxes.items()):
             if loop.time() - outbox.heard > GONE:
+                _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
                 del self._outboxes[caller]
                 for key, task in self._running.items():
                     if key[0] == caller:
@@ -229,7 +297,9 @@ class Hosting:
                 self._room[key].release()
         else:
             work = self._answer if verb == "call" else self._stream
-            task = asyncio.ensure_future(work(outbox, key, *message[2:]))
+            OUTSIDE.set(f"{caller[:8]}-{number}")  # the task keeps it
+            begin = partial(work, outbox, key, *message[2:])
+            task = asyncio.ensure_future(self._ownership.serve(outbox, number, message[2], begin))
             self._running[key] = task
             task.add_done_callback(partial(self._done, key))
 
@@ -241,13 +311,20 @@ class Hosting:
             task.get_loop().call_exception_handler(said)
 
     async def _answer(
-        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
+        self,
+        outbox: Outbox,
+        key: tuple[str, int],
+        target: Target,
+        method: str,
+        data: Data,
+        context: CallContext | None,
     ) -> None:
         try:
-            args, kwargs = load(data)
-            stub = self._stub(target)
-            result = await getattr(stub, method)(*args, **kwargs)
-            outbox.post(("done", key[1], dump(result, "the result")))
+            with arrived(context):
+                args, kwargs = unpack(data)
+                stub = self._stub(target)
+                result = await getattr(stub, method)(*args, **kwargs)
+                outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
@@ -255,19 +332,23 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(error)))
 
     async def _stream(
-        self, outbox: Outbox, key: tuple[str, int], target: Target, method: str, data: bytes
+        self,
+        outbox: Outbox,
+        key: tuple[str, int],
+        target: Target,
+        method: str,
+        data: Data,
+        context: CallContext | None,
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
-            args, kwargs = load(data)
-            stub = self._stub(target)
-            items = aiter(getattr(stub, method)(*args, **kwargs))
-            try:
-                async for item in items:
-                    outbox.post(("item", key[1], dump(item, "the item")), last=False)
-                    await room.acquire()
-            finally:
-                await items.aclose()
+            with arrived(context):
+                args, kwargs = unpack(data)
+                stub = self._stub(target)
+                async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
+                    async for item in items:
+                        outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
+                        await room.acquire()
             outbox.post(("end", key[1]))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the stream was cancelled"))))

@@ -14,8 +14,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from typing import Any
 
-from actors.ray.errors import HostLost
+from actors.ray.context import CallContext
+from actors.ray.errors import HostLost, NotOwner
+from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
+from actors.ray.parcels import Data, parcels, unpack
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
 
@@ -38,6 +41,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
+        self._order = Sender()
         self._classes: dict[str, Shipment] = {}
         """What the host should have."""
         self._sent: set[str] = set()
@@ -45,6 +49,8 @@ class Link:
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self.token = ""
+        """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -62,31 +68,42 @@ class Link:
         """The host gets this class with the next call."""
         self._classes[shipment.kind] = shipment
 
-    async def call(self, target: Target, method: str, data: bytes) -> Any:
+    async def call(
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
+    ) -> Any:
         """Make a call; its result, or what it raised."""
-        call = self._begin("call", target, method, data)
+        call = self._begin("call", target, method, data, context)
         try:
-            return _result(await call.next())
+            return _result(await self._arrived(await call.next()))
         finally:
             self._end(call)
 
-    async def stream(self, target: Target, method: str, data: bytes) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
+    ) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
-        call = self._begin("stream", target, method, data)
+        call = self._begin("stream", target, method, data, context)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
-                yield load(message[2])
+                yield _result(await self._arrived(message))
             if message[0] != "end":
                 _result(message)
         finally:
             self._end(call)
 
-    def _begin(self, verb: str, target: Target, method: str, data: bytes) -> _Call:
+    def _begin(self, verb: str, target: Target, *said: Any) -> _Call:
+        method: str = said[0]
         call = _Call(next(_ids), self._loop, f"{target[0]}:{target[1]}", method)
         self._waiting[call.number] = call
-        self._send((verb, call.number, target, method, data))
+        self._send((verb, call.number, target, *said))
         return call
+
+    async def _arrived(self, message: Message) -> Message:
+        """A reply, with what it left in the object store."""
+        for parcel in parcels([message]):
+            await parcel.arrive()
+        return message
 
     def _end(self, call: _Call) -> None:
         self._unsure.pop(call.number, None)
@@ -112,11 +129,21 @@ class Link:
 
     async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
+        position = self._order.begin()
         try:
-            request = pickle.dumps((self._caller, classes, queue), protocol=5)
-            token, messages = load(await self._asked(self.handle.exchange.remote(request)))
+            request: Any = (self._caller, position, classes, queue)
+            if not parcels(queue):  # else Ray must see what it carries
+                request = pickle.dumps(request, protocol=5)
+            answer = await self._asked(self.handle.exchange.remote(request))
+            token, messages = load(answer) if type(answer) is bytes else answer
         except Exception as error:
             self._lost(calls, error)
+            if self._order.lost(position):
+                self._run(self._exchange([], []))
+            return
+        self._order.end()
+        if not self._is_newest(token):
+            self._lost(calls, None)
             return
         self._deliver(messages)
         self._sent.update(one.digest for one in classes)
@@ -131,7 +158,8 @@ class Link:
                 asked = next(reversed(self._unsure.values()))
                 request = self.handle.collect.remote(self._caller, asked)
                 token, messages = await self._asked(request)
-                self._deliver(messages)
+                if self._is_newest(token):
+                    self._deliver(messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -162,6 +190,10 @@ class Link:
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
             call.put(message)
+
+    def _is_newest(self, token: str) -> bool:
+        self.token = max(self.token, token)
+        return token == self.token
 
     def _is_open(self, number: int) -> bool:
         call = self._waiting.get(number)
@@ -214,6 +246,8 @@ class _Call:
 
 
 def _result(message: Message) -> Any:
-    if message[0] == "done":
-        return load(message[2])
+    if message[0] in ("done", "item"):
+        return unpack(message[2])
+    if message[0] == "moved":
+        raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])

@@ -11,17 +11,19 @@ cannot reach    the replica, from this node: the process ends soon, and Ray star
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
 from actors.local import LocalRuntime
-from storage.errors import ObjectStoreFailed, StateInUse, StateStale, StorageError
+from storage.errors import FacetsError, ObjectStoreFailed, StateInUse, StateStale
 from storage.objects import ObjectStore
 from storage.objects.store import SupportsUrgent
+
+_log = logging.getLogger("facets.host")
 
 REACH = 5.0
 """Seconds in which the replica must answer a host that starts. Once open a host is patient."""
@@ -52,9 +54,9 @@ async def open_state(runtime: LocalRuntime, shared: ObjectStore, *, replicated: 
         raise
 
 
-def end_process(failure: StorageError) -> None:
+def end_process(failure: FacetsError) -> None:
     """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    print(f"the host ends: {failure}", file=sys.stderr, flush=True)  # noqa: T201 - into Ray's log
+    _log.critical("the host ends: %s", failure)
     os._exit(1)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 from actors.call import CURRENT
 from actors.names import facet_id, root_id
+from actors.ray.context import depart, over
 from actors.ray.here import hosting
+from actors.ray.parcels import Data, pack_arguments
+from actors.ray.repeating import may_repeat, repeat
 from actors.ray.router import router
-from actors.ray.wire import Target, dump
+from actors.ray.wire import Target
 from actors.transaction import refuse
 from actors.values import pass_by_reference
 
@@ -48,7 +52,8 @@ class RemoteStub:
     depends on is durable, and cannot be part of a transaction.
 
     Errors: what the method raised, with the host's traceback as a note; `HostLost` if the host
-    ended meanwhile: the call may have run.
+    ended meanwhile: the call may have run. A call with `idempotency_key=` is made again then, until
+    its deadline or for 60 s, and has one effect.
     """
 
     __slots__ = ("_ref",)
@@ -112,35 +117,48 @@ class RemoteMethod:
 
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteReply:
         """Make the call; it leaves when it is awaited or iterated."""
-        return RemoteReply(self, dump((args, kwargs), "an argument"))
+        again = bool(kwargs) and may_repeat(kwargs)
+        return RemoteReply(self, pack_arguments(args, kwargs), again)
 
 
 class RemoteReply(Coroutine[Any, Any, Any]):
     """What a call returns before it leaves: await it, make a task of it, or iterate it."""
 
-    __slots__ = ("_data", "_method", "_running")
+    __slots__ = ("_again", "_data", "_method", "_running")
 
-    def __init__(self, method: RemoteMethod, data: bytes) -> None:
+    def __init__(self, method: RemoteMethod, data: Data, again: bool) -> None:
         self._method = method
         self._data = data
+        self._again = again
+        """It has one effect however often it is made."""
         self._running: Coroutine[Any, Any, Any] | None = None
 
     async def _call(self) -> Any:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        link = await router(ref.runtime).link(ref.kind, ref.name)
-        return await link.call(ref.target, method, self._data)
+        if self._again:
+            return await repeat(self._attempt, f"{ref.kind}:{ref.name}", method)
+        return await self._attempt()
+
+    async def _attempt(self) -> Any:
+        ref, method = self._method.ref, self._method.name
+        context = depart()
+        try:
+            return await router(ref.runtime).call(ref.target, method, self._data, context)
+        finally:
+            over(context)
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
         ref, method = self._method.ref, self._method.name
         await _left(ref)
-        link = await router(ref.runtime).link(ref.kind, ref.name)
-        items = link.stream(ref.target, method, self._data)
+        context = depart()
         try:
-            async for item in items:
-                yield item
+            items = router(ref.runtime).stream(ref.target, method, self._data, context)
+            async with aclosing(items):
+                async for item in items:
+                    yield item
         finally:
-            await items.aclose()
+            over(context)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._call().__await__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, final
 
+from actors.readings import sandboxes
 from facets.isolates.errors import IsolateCap
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Population:
 
 PROCESS = Population()
 """All isolates with code in them, of all runtimes. What the pool keeps ahead is not among them."""
+sandboxes.append(lambda: PROCESS.count)
 
 
 @final

@@ -55,6 +55,7 @@ _OURS: dict[str, type[Exception]] = {
         quotas.QuotaExceeded,
         quotas.BytesQuota,
         quotas.DatabasesQuota,
+        quotas.OpenDatabasesQuota,
         quotas.MeterQuota,
         capabilities.CapabilityError,
         capabilities.CapabilityDenied,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from actors.actor import Actor
 from actors.errors import RuntimeClosed
@@ -13,6 +14,7 @@ from facets.serve.answering import Answering
 from facets.serve.asking import Authenticate
 from facets.serve.limits import ServeLimits
 from facets.serve.reaching import Exposed, Runtime
+from facets.serve.sockets import Sockets
 
 
 def app(
@@ -40,7 +42,12 @@ def app(
     sites that may ask ("https://example.com"). With `debug` an error says its traceback.
     """
     exposed = Exposed(runtime, expose)
-    answering = Answering(exposed, authenticate, tuple(origins), limits or ServeLimits(), debug)
+    common = exposed, authenticate, tuple(origins), limits or ServeLimits()
+    answering, sockets = Answering(*common, debug), Sockets(*common)
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        serve = sockets if scope["type"] == "websocket" else answering
+        await serve(scope, receive, send)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -55,7 +62,7 @@ def app(
                 await runtime.close()
 
     made = Starlette(lifespan=lifespan)
-    made.router.default = answering  # routes match decoded paths, where a name's slash is a slash
+    made.router.default = either  # routes match decoded paths, where a name's slash is a slash
     return made
 
 

@@ -15,3 +15,9 @@ class ServeLimits:
     """Requests in progress, streams included: `TooMany`, 429."""
     heartbeat: float = 15.0
     """Seconds without an item until a stream says that it is alive."""
+    sockets: int = 32_768
+    """WebSockets open at once: `TooMany`, 429."""
+    message: int = 1 << 20
+    """Bytes of one message of a client, characters of a text: close code 1009."""
+    backlog: int = 4 << 20
+    """Bytes that wait for a client that is slow to read: close code 1008."""

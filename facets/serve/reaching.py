@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from actors.actor import Actor
 from actors.contract import HOOKS
 from actors.local import LocalRuntime
+from actors.sockets.events import Event
 from actors.stub import Stub
 from facets.serve.asking import Ask
 from facets.serve.errors import NotServed
@@ -36,6 +37,11 @@ class Runtime(Protocol):
 
     def list(self, cls: type[Actor]) -> list[str]:
         """The names of a kind."""
+
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor what happened to a socket."""
 
 
 class Exposed:

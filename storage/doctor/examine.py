@@ -25,7 +25,7 @@ from storage.format import FORMAT
 from storage.layout import Layout
 from storage.limits import PAGE_SIZE
 from storage.lock import Lock
-from storage.reading import objects_of, reading
+from storage.reading import look, reading
 from storage.recovery import Folded, fold
 from storage.replica.lineage import NAME as LINEAGE
 from storage.spilled import PREFIX
@@ -154,7 +154,7 @@ class Examination:
                 self.broken.append(path)
                 self._find(Severity.ERROR, path, f"the database of {whose}: {problem}", _RESTORE)
             else:
-                self._named |= objects_of(file)
+                self._named |= look(file).objects
 
     @contextmanager
     def _recovered(self, uid: int, generation: int) -> Iterator[Path | None]:

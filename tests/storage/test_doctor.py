@@ -248,7 +248,7 @@ def test_a_deleted_database_whose_file_is_still_there_is_only_noted(store: Store
     root = image(store.directory)
     assert looked(root).sound
 
-    store.chronicler.endings.reap = lambda: None  # type: ignore[method-assign]  # a kill before
+    store.chronicler.endings.reap = lambda _: None  # type: ignore[method-assign]  # a kill before
     store.sync()
     report = looked(image(store.directory))
 

@@ -146,6 +146,28 @@ async def reopen_and_count(trunk: Trunk, n: int) -> None:
         await trunk.facets.get(f"old {i}", Leaf).count()
 
 
+@inside
+async def grow_tree(trunk: Trunk, n: int) -> None:
+    await trunk.facets.get("tree", Branch).grow(n)
+
+
+@inside
+async def clone_and_delete(trunk: Trunk, n: int) -> None:
+    for _ in range(n):
+        await trunk.facets.clone("tree", "copy")
+        await trunk.facets.get("copy", Branch).insert(1)
+        trunk.facets.delete("copy")
+
+
+class Branch(Leaf):
+    """A facet with facets."""
+
+    async def grow(self, n: int) -> None:
+        await self.insert(n)
+        for i in range(n):
+            await self.facets.get(f"below {i}", Leaf).insert(i)
+
+
 def _javascript(trunk: Trunk, name: str, source: str) -> Any:
     isolate = trunk.isolates.get(source, language="javascript")
     return trunk.facets.get(name, isolate.actor("Tool"))
@@ -182,6 +204,14 @@ ROWS = (
     Row(
         "reopen a sleeping facet and read", "reopen_and_count", 20, 20,
         prepare=(("make_old", 20, 0),), peer_work="reopen",
+    ),
+    Row(
+        "a tree of 10 facets cloned, written to, deleted", "clone_and_delete", 5, 5, one_by_one,
+        prepare=(("grow_tree", 10, 0),),
+    ),
+    Row(
+        "a tree of 1,000 facets cloned, written to, deleted", "clone_and_delete", 1, 1, one_by_one,
+        prepare=(("grow_tree", 1000, 0),),
     ),
     Row("fresh isolate, load, first result", "one_shot", 10, 10, from_nothing, 1, stores=ANY),
     Row("pooled isolate, load, first result", "one_shot", 10, 10, from_the_pool, 1, stores=ANY),

@@ -14,6 +14,12 @@ export class Leaf extends DurableObject {
     return n;
   }
   count() { return this.ctx.storage.sql.exec("select count(*) as n from rows").one().n; }
+  async grow(n) {
+    this.insert(n);
+    for (let i = 0; i < n; i++) {
+      await this.ctx.facets.get("below " + i, () => ({ class: this.ctx.exports.Leaf, id: "below " + i })).insert(i);
+    }
+  }
 }
 
 const ENTRY = `
@@ -152,6 +158,15 @@ export class Trunk extends DurableObject {
   first_write(n) { return times(n, (i) => this.leaf("new " + number++).insert(i)); }
   make_old(n) { return times(n, (i) => this.leaf("old " + i).insert(i)); }
   reopen(n) { return times(n, (i) => (this.end("old " + i), this.leaf("old " + i).count())); }
+
+  grow_tree(n) { return this.leaf("tree").grow(n); }
+  clone_and_delete(n) {
+    return times(n, async () => {
+      this.ctx.facets.clone("tree", "copy");
+      await this.leaf("copy").insert(1);
+      this.ctx.facets.delete("copy");
+    });
+  }
 
   one_shot(n) {
     return times(n, (i) => {

@@ -39,7 +39,7 @@ const TREE = {
   EgressBudget: ["RequestBudget", "SentBudget", "ReceivedBudget", "TimeBudget", "ConcurrentBudget"],
   ActorError: ["FacetAborted", "FacetDeleted", "NoSuchMethod", "NotCallable", "BadTimer",
     "TimerLimit", "QuotaExceeded"],
-  QuotaExceeded: ["MeterQuota", "BytesQuota", "DatabasesQuota"],
+  QuotaExceeded: ["MeterQuota", "BytesQuota", "DatabasesQuota", "OpenDatabasesQuota"],
   NotCopyable: ["NotTransferable"],
   LookupError: ["KeyError", "IndexError"],
   OSError: ["PermissionError", "TimeoutError", "FileNotFoundError"],

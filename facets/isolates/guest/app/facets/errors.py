@@ -257,6 +257,10 @@ class DatabasesQuota(QuotaExceeded, StorageFull):
     """Too many actors would have a database; the step was undone."""
 
 
+class OpenDatabasesQuota(QuotaExceeded):
+    """Too many databases are open, and all of them are needed."""
+
+
 class ExclusiveReentered(FacetsError, RuntimeError):
     """A call chain entered an exclusive section that it already holds."""
 

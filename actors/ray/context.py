@@ -1,0 +1,64 @@
+"""What a call takes along to another process besides its arguments: its deadline, the chain of
+calls that waits for it, and the trace that it is part of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from actors import origin, tracing
+from actors.call import CURRENT
+from actors.deadline import Deadline, present
+from actors.origin import ARRIVED, Origin
+
+
+class CallContext(NamedTuple):
+    """None stands for nothing to say, in each part and instead of the whole."""
+
+    remaining: float | None
+    """Seconds until the deadline, counted from here: clocks of machines differ."""
+    seconds: float
+    """How long the block was to take, for messages."""
+    origin: Origin | None
+    trace: dict[str, str] | None
+
+
+def depart() -> CallContext | None:
+    """The context for a call that the running code is about to make; `over` ends it.
+
+    `DeadlineExceeded` if the call comes too late.
+    """
+    call, deadline = CURRENT.get(), present()
+    trace = tracing.depart(call)
+    if call is None and deadline is None and trace is None:
+        return None
+    if deadline is not None and deadline.remaining == 0:
+        raise deadline.exceeded(call)
+    return CallContext(
+        None if deadline is None else deadline.remaining,
+        0.0 if deadline is None else deadline.seconds,
+        None if call is None else origin.depart(call),
+        trace,
+    )
+
+
+def over(context: CallContext | None) -> None:
+    """The call has ended."""
+    if context is not None and context.origin is not None:
+        origin.over(context.origin)
+
+
+@contextmanager
+def arrived(context: CallContext | None) -> Iterator[None]:
+    """Run the call of another process in here: on its terms."""
+    if context is None:
+        yield
+        return
+    with ExitStack() as stack:
+        if context.trace is not None:
+            stack.enter_context(tracing.arrived(context.trace))
+        ARRIVED.set(context.origin)
+        if context.remaining is not None:
+            stack.enter_context(Deadline(context.remaining, of=context.seconds))
+        yield

@@ -1,0 +1,194 @@
+"""Commands on a runtime of a Ray cluster: up, status, down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from actors.ray.errors import NoCluster
+
+if TYPE_CHECKING:
+    from actors.contract import Durability
+    from actors.ray.settings import Hosts, Settings
+    from actors.ray.survey import Survey
+    from actors.readings import Readings
+    from storage.replica.shipper import ReplicaStats
+
+app = typer.Typer(no_args_is_help=True, help="Hosts of durable actors on a Ray cluster.")
+
+Root = Annotated[str, typer.Argument(help="The state directory, as for RayRuntime.")]
+
+
+@app.command()
+def up(
+    root: Root,
+    hosts: Annotated[str, typer.Option(help="How many processes, or per-node.")] = "1",
+    replica: Annotated[str, typer.Option(help="Url of an object store for every commit.")] = "",
+    durability: Annotated[str, typer.Option(help="local or replicated.")] = "local",
+    address: Annotated[str, typer.Option(help="Of the Ray cluster; found if left out.")] = "",
+    log: Annotated[str, typer.Option(help="Level from which on hosts log.")] = "INFO",
+) -> None:
+    """Start the hosts of a runtime; they go on when this command has ended.
+
+    What it was told is kept in ROOT/runtime.json, for the other commands. Hosts that run already
+    are left alone, so it may be run again.
+    """
+    from actors.ray.settings import Settings
+    from actors.ray.survey import survey
+
+    if durability not in ("local", "replicated"):
+        raise typer.BadParameter("local or replicated", param_hint="--durability")
+    settings = Settings(
+        root if root.startswith("$") else str(Path(root).absolute()),
+        _count(hosts),
+        replica or None,
+        cast("Durability", durability),
+        address or None,
+        log.upper(),
+    )
+    with connected(settings.address):
+        asyncio.run(_up(settings))
+        settings.keep()
+        _show(survey(settings.runtime().plan), settings)
+
+
+@app.command()
+def status(
+    root: Root,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the hosts of a runtime and what their meters show. Starts nothing.
+
+    The exit code is 0 if every host answers and none is behind, 1 otherwise.
+    """
+    from actors.ray.settings import recall
+    from actors.ray.survey import survey
+
+    settings = recall(root)
+    with connected(settings.address):
+        found = survey(settings.runtime().plan)
+    if as_json:
+        print(json.dumps(asdict(found) | {"sound": _sound(found)}))  # noqa: T201 - the output
+    else:
+        _show(found, settings)
+    raise typer.Exit(0 if _sound(found) else 1)
+
+
+@app.command()
+def down(root: Root) -> None:
+    """End the hosts; their state stays, and `up` starts them again.
+
+    Calls in progress are interrupted, and everything is durable before a host ends.
+    """
+    from actors.ray.settings import recall
+
+    settings = recall(root)
+    with connected(settings.address):
+        asyncio.run(_down(settings))
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[None]:
+    """A connection to a Ray cluster that exists, one that is there already or for this block;
+    `NoCluster` if none answers."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    from actors.ray.router import NAMESPACE
+
+    try:
+        _knock(address)
+        ray.init(
+            address or "auto",
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except OSError as error:
+        where = address or "this machine"
+        raise NoCluster(f"no Ray cluster answers at {where}", address=address) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError if nobody listens there: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+
+
+async def _up(settings: Settings) -> None:
+    runtime = await settings.runtime().open()
+    await runtime.close()
+
+
+async def _down(settings: Settings) -> None:
+    await settings.runtime().down()
+
+
+def _count(hosts: str) -> Hosts:
+    if hosts == "per-node":
+        return "per-node"
+    if not hosts.isdecimal() or hosts == "0":
+        raise typer.BadParameter("a number, or per-node", param_hint="--hosts")
+    return int(hosts)
+
+
+def _sound(found: Survey) -> bool:
+    shown = [found.readings.get(one.name) for one in found.hosts]
+    return bool(shown) and all(one is not None and _keeps_up(one.replica) for one in shown)
+
+
+def _keeps_up(replica: ReplicaStats | None) -> bool:
+    return replica is None or not (replica.behind or replica.failing)
+
+
+_COLUMNS: dict[str, Callable[[Readings], str]] = {
+    "actors": lambda shown: f"{shown.actors:,}",
+    "awake": lambda shown: f"{shown.awake:,}",
+    "calls": lambda shown: f"{shown.calls:,}",
+    "errors": lambda shown: f"{shown.errors:,}",
+    "timers": lambda shown: f"{shown.timer_actors:,}",
+    "late": lambda shown: f"{shown.timer_lag:.1f} s",
+    "sync": lambda shown: f"{shown.sync_seconds / max(1, shown.syncs) * 1e3:.2f} ms",
+    "journal": lambda shown: f"{shown.journal >> 10:,} KB",
+    "disk free": lambda shown: f"{shown.disk_free >> 30:,} GB",
+    "replica": lambda shown: _replica(shown.replica),
+}
+
+
+def _show(found: Survey, settings: Settings) -> None:
+    title = f"{settings.root}: directory version {found.version}, {settings.durability}"
+    table = Table(title=title, caption=settings.replica)
+    about = ("host", "state", "node", "pid")
+    for column in (*about, "buckets", *_COLUMNS):
+        table.add_column(column, justify="left" if column in about else "right")
+    for one in found.hosts:
+        shown = found.readings.get(one.name)
+        cells = [what(shown) for what in _COLUMNS.values()] if shown else []
+        table.add_row(one.name, one.state, one.ip, str(one.pid), f"{one.buckets:,}", *cells)
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+def _replica(stats: ReplicaStats | None) -> str:
+    if stats is None:
+        return "none"
+    if stats.behind:
+        return "behind"
+    return f"failing: {stats.failing}" if stats.failing else f"{stats.lag:.1f} s"
