@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -19,15 +19,17 @@ from typing import Any
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
+from actors.ray.board import Board
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
+from actors.ray.ending import end_process, reach
+from actors.ray.entering import enter
 from actors.ray.errors import ClassUnknown
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
-from actors.ray.opening import end_process, open_state
 from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
@@ -55,11 +57,19 @@ class Plan:
     options: dict[str, Any]
     log: str = "INFO"
     """The level from which on a host logs."""
+    mirror: str = ""
+    """On a host, where it keeps what it sees on the board; empty elsewhere."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether a host may run on any node: all that it acknowledged is in the replica."""
+        return bool(self.options["durability"] == "replicated")
 
     def shared(self) -> ObjectStore:
-        """What all hosts and drivers see: the replica, or a root that all of them reach."""
-        replica = self.options["replica"]
-        return FolderStore(self.root) if replica is None else open_store(replica)
+        """What all hosts and drivers see: the replica, or where there is none the board."""
+        if (replica := self.options["replica"]) is not None:
+            return open_store(replica)
+        return Board(self.runtime, FolderStore(self.mirror) if self.mirror else None)
 
 
 @dataclass(frozen=True)
@@ -74,11 +84,11 @@ class Hosting:
     """One host. All methods are called through Ray, but `local`."""
 
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
-        self._plan = plan
+        root = Path(os.path.expandvars(plan.root))
+        plan = self._plan = replace(plan, mirror=str(root / "board"))
         self._name = name
         log_lines(name, plan.log)
-        root = Path(os.path.expandvars(plan.root)) / name
-        self._runtime = LocalRuntime(root, host=name, **plan.options)
+        self._runtime = LocalRuntime(root / name, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
         self._ownership = Ownership(name, plan.shared(), directory)
         self._handover: Handover
@@ -237,8 +247,10 @@ class Hosting:
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        replicated = self._plan.options["durability"] == "replicated"
-        await open_state(self._runtime, self._plan.shared(), replicated=replicated)
+        self._presence = presence()
+        store, anywhere = self._plan.shared(), self._plan.anywhere
+        await reach(store)
+        await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
         self._runtime.host.on_failure = end_process
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
@@ -251,7 +263,6 @@ class Hosting:
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
-        self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()

@@ -14,6 +14,7 @@ from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.link import Link
 from actors.ray.parcels import Data
+from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
 
@@ -66,7 +67,8 @@ class Router:
         """The link to a host."""
         found = self._links.get(host)
         if found is None:
-            found = self._links[host] = Link(host, partial(handle, self.runtime, host))
+            ways = partial(handle, self.runtime, host), partial(seek, self.runtime, host)
+            found = self._links[host] = Link(host, *ways)
             for shipment in self._classes.values():
                 found.know(shipment)
         return found
