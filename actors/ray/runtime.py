@@ -22,8 +22,10 @@ from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, router
 from actors.ray.shipping import pack
+from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
+from actors.sockets.events import Event
 from actors.stat import ActorStat, Place
 
 A = TypeVar("A", bound=Actor)
@@ -68,6 +70,7 @@ class RayRuntime:
         self.plan = Plan(self.name, str(self.root), options, log)
         self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
+        self._telling = Telling()
         self._started_ray = False
 
     async def open(self) -> RayRuntime:
@@ -210,6 +213,20 @@ class RayRuntime:
         """Put an actor and all its facets back to what the replica has of them. As on a
         `LocalRuntime`, from what the host that has it wrote there."""
         return str(await self._perform("restore_from_replica", cls, name, at))
+
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor, or one of its facets, what happened to a socket. As on a
+        `LocalRuntime`."""
+        shipment = pack(cls)
+        return await self._telling.tell(
+            self._open(),
+            cls.kind,
+            check_name(name),
+            event,
+            lambda host: host.perform.remote(shipment, "tell_socket", name, door, event),
+        )
 
     async def _perform(
         self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
