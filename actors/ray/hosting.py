@@ -22,6 +22,7 @@ from actors.logs import OUTSIDE, log_lines
 from actors.ray.board import Board
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
+from actors.ray.ending import end_process, reach
 from actors.ray.entering import enter
 from actors.ray.errors import ClassUnknown
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
@@ -34,10 +35,10 @@ from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
 from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
+from actors.ray.sockets import Command, Open, Proxies
 from actors.ray.verbs import OWN, diff_here, for_host
 from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
-from storage.errors import FacetsError
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -99,6 +100,7 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._proxies: Proxies
         self._presence: Presence
         self._kinds: dict[str, type[Any]] = {}
 
@@ -106,6 +108,9 @@ class Hosting:
         """Open the state, if that has not happened, and say who is here."""
         await self._opened()
         return Greeting(sys.version_info[:2], self._ownership.directory)
+
+    async def pulse(self) -> None:
+        """Answer, also while the state is being opened."""
 
     async def exchange(self, request: Any) -> Any:
         """Take calls in; who answers, and what is done soon.
@@ -225,12 +230,18 @@ class Hosting:
         await self._opened()
         return self._presence, len(self._runtime.host.awake)
 
+    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
+        """What actors here want done to a server's sockets (see `sockets`)."""
+        await self._opened()
+        return await self._proxies.attend(server, since, afresh=afresh)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
         HERE.pop(self._plan.runtime, None)
         exports.remove(self._lending.export)
         await self._runtime.close()
+        _log.info("the state is closed")
 
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
@@ -260,11 +271,12 @@ class Hosting:
     async def _open(self) -> None:
         self._presence = presence()
         store, anywhere = self._plan.shared(), self._plan.anywhere
+        await reach(store)
         await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
-        self._runtime.host.on_failure = _exit
+        self._runtime.host.on_failure = end_process
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
-        self._ownership.on_superseded = _exit
+        self._ownership.on_superseded = end_process
         await self._ownership.enter()
         self._ownership.on_change = self._runtime.host.timers.again
         self._handover = Handover(self._runtime.host, self._ownership)
@@ -273,6 +285,8 @@ class Hosting:
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
+        self._presence = presence()
+        self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
@@ -374,9 +388,3 @@ class Hosting:
             raise
         except Exception as error:
             outbox.post(("failed", key[1], dump_error(error)))
-
-
-def _exit(failure: FacetsError) -> None:
-    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    _log.critical("the host ends: %s", failure)
-    os._exit(1)

@@ -23,8 +23,10 @@ from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, router
 from actors.ray.shipping import pack
+from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
+from actors.sockets.events import Event
 from actors.stat import ActorStat, Place
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class RayRuntime:
         self.plan = Plan(self.name, str(self.root), options, log)
         self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
+        self._telling = Telling()
         self._started_ray = False
 
     async def open(self) -> RayRuntime:
@@ -262,6 +265,20 @@ class RayRuntime:
         `LocalRuntime`: from what its own host wrote, if no other is named."""
         of = {"replica": replica, "host": host}
         return str(await self._perform("restore_from_replica", cls, name, at, **of))
+
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor, or one of its facets, what happened to a socket. As on a
+        `LocalRuntime`."""
+        shipment = pack(cls)
+        return await self._telling.tell(
+            self._open(),
+            cls.kind,
+            check_name(name),
+            event,
+            lambda host: host.perform.remote(shipment, "tell_socket", name, door, event),
+        )
 
     async def _perform(
         self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
