@@ -118,7 +118,7 @@ class Host:
         """Of facets that failed, by id."""
         self.classes: dict[str, type[Actor]] = {}
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
-        self.owns: Callable[[str, str], bool] = _all_of_them
+        self.owns: Callable[[str, str], bool] | None = None
         """Whether an actor of this kind and name is for this host, where there are several."""
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
@@ -497,7 +497,7 @@ class Host:
             for _ in range(100):  # the turns that interrupted calls get to unwind
                 await asyncio.sleep(0)
             self._end_busy(closed)
-        stopping: list[asyncio.Task[None]] = []
+        stopping: list[asyncio.Future[None]] = []
         for depth in sorted({one.node.depth for one in self.awake}, reverse=True):
             for activation in [one for one in self.awake if one.node.depth == depth]:
                 activation.node.sleep()
@@ -529,10 +529,6 @@ def _open_store(root: Path, options: HostOptions) -> Store:
         host=options.name,
         fence="lease" if options.durability == "replicated" else "disk",
     )
-
-
-def _all_of_them(_kind: str, _name: str) -> bool:
-    return True
 
 
 def _raise(_: object, error: Exception | None) -> None:

@@ -45,7 +45,7 @@ def _who_is_there(host: Host, above: Node | None, kind: str, name: str) -> Node 
     """Who was got in the place and may be running, though it has no state."""
     if above is not None:
         return above.children.get(name)
-    if not host.owns(kind, name):
+    if host.owns is not None and not host.owns(kind, name):
         raise OtherRuntime(
             f"an actor {name!r} of kind {kind!r} would belong to another host",
             hint="choose another name, or export it and import it there",

@@ -50,7 +50,8 @@ class Node:
         self.start: Start | Starter | None = None
         self.activation: Activation | None = None
         self.starting: asyncio.Task[Activation] | None = None
-        self.stopping: asyncio.Task[None] | None = None
+        self.stopping: asyncio.Future[None] | None = None
+        """What a start waits for, whatever comes of it."""
         self.waiting = 0
         """Calls that wait for the start."""
         self.incarnation = 0

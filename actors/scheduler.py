@@ -146,12 +146,12 @@ class Scheduler:
     def registered(self, kind: str) -> None:
         """A class was registered: who waited for it is looked at again."""
         if self._unregistered.pop(kind, None):
-            self._again()
+            self.again()
 
     def known(self, node: Node) -> None:
         """Somebody has said what a facet runs."""
         if len(self._strangers) >= STRANGERS:
-            self._again()  # not all of them are remembered
+            self.again()  # not all of them are remembered
             return
         for uid in [uid for uid, one in self._strangers.items() if one == node.id]:
             del self._strangers[uid]
@@ -159,7 +159,8 @@ class Scheduler:
         self.waiting = bool(self._strangers)
         self.arm()
 
-    def _again(self) -> None:
+    def again(self) -> None:
+        """Look at everybody again: what stood in their way may be gone."""
         self._unregistered.clear()
         self._strangers.clear()
         self.waiting = False
@@ -271,7 +272,14 @@ class Scheduler:
         hold = getattr(self._host.clock, "hold", None)
         return nullcontext() if hold is None else hold()
 
+    def _is_ours(self, uid: int) -> bool:
+        """Whether its tree is this host's; if it becomes so, `again` is called."""
+        owns, path = self._host.owns, self._store.catalogue.path(uid)
+        return owns is None or not path or owns(path[0].kind, path[0].name)
+
     async def _deliver(self, uid: int) -> None:
+        if self._host.owns is not None and not self._is_ours(uid):
+            return
         database = self._store.databases.live.get(uid)
         awake = None if database is None else _awake(database)
         target = awake or await self._wake(uid)

@@ -2,6 +2,9 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+├── NotOwner          the host does not own the actor; the call did not run, and is sent on
+├── Superseded        a newer incarnation of the host has taken its place
+├── HandoverFailed    a host could not give its actors to another; it goes on with them
 ├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
@@ -29,6 +32,28 @@ class HostLost(ActorError):
     method: str
 
 
+class NotOwner(ActorError):
+    """The host does not own the actor, by version `version` of the directory; the call did not run.
+
+    You do not get this: routers learn where the actor is, and send the call there.
+    """
+
+    version: int
+
+
+class Superseded(ActorError):
+    """A newer incarnation of the host has taken its place; this one ends. Field: `host`."""
+
+    hint = "nothing: callers find the newer one by themselves"
+
+
+class HandoverFailed(ActorError):
+    """A host could not give actors to another one, and goes on with them. Fields: `host`,
+    `target`."""
+
+    hint = "ask again when both hosts are well: what has moved stays there"
+
+
 class OtherHost(ActorError, ValueError):
     """Something that only one host can do was asked of two. Fields: `actor`, `other`."""
 
@@ -53,7 +78,7 @@ class PythonDiffers(ActorError, RuntimeError):
 class DirectoryTaken(ActorError, ValueError):
     """The directory names hosts that this runtime does not. Fields: `known`, `wanted`."""
 
-    hint = "open it with as many hosts as before"
+    hint = "open it with as many hosts as it has, and then call runtime.scale()"
 
 
 class NotUp(ActorError, LookupError):

@@ -9,7 +9,7 @@ import pickle
 import signal
 import sys
 import time
-import uuid
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -24,15 +24,17 @@ from actors.logs import OUTSIDE, log_lines
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
 from actors.ray.errors import ClassUnknown
+from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
 from actors.ray.outbox import Message, Outbox
+from actors.ray.ownership import Ownership
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.wire import Target, dump, dump_error, exports, load
 from actors.readings import Readings, read
-from storage.errors import StateInUse, StorageError
+from storage.errors import FacetsError, StateInUse
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -74,13 +76,12 @@ class Hosting:
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
         self._plan = plan
         self._name = name
-        self._directory = directory
         log_lines(name, plan.log)
         root = Path(os.path.expandvars(plan.root)) / name
         self._runtime = LocalRuntime(root, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
-        self._token = uuid.uuid4().hex
-        """This incarnation: replies of an earlier one will never come."""
+        self._ownership = Ownership(name, plan.shared(), directory)
+        self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
         self._outboxes: dict[str, Outbox] = {}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -93,7 +94,7 @@ class Hosting:
     async def greet(self) -> Greeting:
         """Open the state, if that has not happened, and say who is here."""
         await self._opened()
-        return Greeting(sys.version_info[:2], self._directory)
+        return Greeting(sys.version_info[:2], self._ownership.directory)
 
     async def exchange(self, request: bytes) -> bytes:
         """Take calls in; who answers, and what is done soon.
@@ -108,27 +109,30 @@ class Hosting:
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
         for message in messages:
             self._take(caller, outbox, message)
-        return pickle.dumps((self._token, await batch.replies()), protocol=5)
+        return pickle.dumps((self._ownership.token, await batch.replies()), protocol=5)
 
     async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
         """What became ready since; waits until there is something, or tells that `token`, who
         took the calls, is no more."""
         await self._opened()
-        if token != self._token:
-            return self._token, []
+        if token != self._ownership.token:
+            return self._ownership.token, []
         return token, await self._outbox(caller).collect()
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
         await self._opened()
-        return self._runtime.host.store.names(kind)
+        found = self._runtime.host.store.names(kind)
+        return [name for name in found if self._ownership.has(kind, name)]
 
     async def perform(self, shipment: Shipment, verb: str, *args: Any, **named: Any) -> Any:
         """One of the runtime's own operations on actors of a class."""
         await self._opened()
         self._know(self._classes.add(shipment))
-        done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
-        return await done if isawaitable(done) else done
+        names = args[:2] if verb in ("clone", "rename") else args[:1]
+        async with self._ownership.operation(shipment.kind, *names):
+            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
+            return await done if isawaitable(done) else done
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
         """An actor and all its facets as of now, as the archive that an export writes."""
@@ -143,6 +147,23 @@ class Hosting:
             path = Path(folder) / "archive"
             await asyncio.to_thread(path.write_bytes, archive)
             await self.perform(shipment, "import_", name, path)
+
+    async def hand_over(self, buckets: Sequence[int], target: str, grace: float = GRACE) -> Moved:
+        """Give buckets to another host (see `handover.Handover`)."""
+        await self._opened()
+        return await self._handover.give(
+            buckets, target, Neighbour(self._plan.runtime, target), grace
+        )
+
+    async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
+        """Keep what another host hands over."""
+        await self._opened()
+        return await self._handover.take(sender, token, trees)
+
+    async def look(self) -> Directory:
+        """The newest directory, which counts here from now on."""
+        await self._opened()
+        return await self._ownership.look()
 
     async def stats(self) -> Any:
         """What runs here."""
@@ -169,12 +190,9 @@ class Hosting:
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
         kind, name, _, token = target
-        if not self._owns(kind, name) or (token and token != self._token):
+        if not self._ownership.owns(kind, name) or (token and token != self._ownership.token):
             return None
         return self._stub(target)
-
-    def _owns(self, kind: str, name: str) -> bool:
-        return self._directory.owner(kind, name) == self._name
 
     def _stub(self, target: Target) -> Any:
         kind, name, lent, token = target
@@ -197,13 +215,18 @@ class Hosting:
             await self._runtime.open()
         self._runtime.host.on_failure = _exit
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
-        self._runtime.host.owns = self._owns
+        self._runtime.host.owns = self._ownership.owns
+        self._ownership.on_superseded = _exit
+        await self._ownership.enter()
+        self._ownership.on_change = self._runtime.host.timers.again
+        self._handover = Handover(self._runtime.host, self._ownership)
+        await self._handover.clear()
         for cls in await asyncio.to_thread(self._classes.kept):
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
-        self._lending = Lending(self._plan.runtime, self._token, self._runtime.host)
+        self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
 
@@ -249,7 +272,8 @@ class Hosting:
         else:
             work = self._answer if verb == "call" else self._stream
             OUTSIDE.set(f"{caller[:8]}-{number}")  # the task keeps it
-            task = asyncio.ensure_future(work(outbox, key, *message[2:]))
+            begin = partial(work, outbox, key, *message[2:])
+            task = asyncio.ensure_future(self._ownership.serve(outbox, number, message[2], begin))
             self._running[key] = task
             task.add_done_callback(partial(self._done, key))
 
@@ -307,7 +331,7 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(error)))
 
 
-def _exit(failure: StorageError) -> None:
+def _exit(failure: FacetsError) -> None:
     """This host can acknowledge nothing more: end the process, and Ray starts the next."""
     _log.critical("the host ends: %s", failure)
     os._exit(1)

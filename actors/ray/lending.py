@@ -56,7 +56,7 @@ class Lending:
         found = self._lent.get(number) if token == self._token else None
         if found is None:
             raise ActorBroken(
-                "the host of this facet was started again, and does not know it any more",
+                "the host that lent this facet was started again, or has it no more",
                 hint="ask the actor above for it again",
             )
         return found

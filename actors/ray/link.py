@@ -15,7 +15,7 @@ from contextvars import Context
 from typing import Any
 
 from actors.ray.context import CallContext
-from actors.ray.errors import HostLost
+from actors.ray.errors import HostLost, NotOwner
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
@@ -46,6 +46,8 @@ class Link:
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self.token = ""
+        """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -124,6 +126,9 @@ class Link:
         except Exception as error:
             self._lost(calls, error)
             return
+        if not self._is_newest(token):
+            self._lost(calls, None)
+            return
         self._deliver(messages)
         self._sent.update(one.digest for one in classes)
         self._unsure.update({one: token for one in calls if self._is_open(one)})
@@ -137,7 +142,8 @@ class Link:
                 asked = next(reversed(self._unsure.values()))
                 request = self.handle.collect.remote(self._caller, asked)
                 token, messages = await self._asked(request)
-                self._deliver(messages)
+                if self._is_newest(token):
+                    self._deliver(messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -167,6 +173,10 @@ class Link:
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
             call.put(message)
+
+    def _is_newest(self, token: str) -> bool:
+        self.token = max(self.token, token)
+        return token == self.token
 
     def _is_open(self, number: int) -> bool:
         call = self._waiting.get(number)
@@ -221,4 +231,6 @@ class _Call:
 def _result(message: Message) -> Any:
     if message[0] == "done":
         return load(message[2])
+    if message[0] == "moved":
+        raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from actors.ray.context import CallContext
 from actors.ray.directory import Directory
+from actors.ray.errors import HostLost, NotOwner
 from actors.ray.link import Link
 from actors.ray.shipping import Shipment
+from actors.ray.wire import Target
 
 NAMESPACE = "facets"
 
@@ -32,6 +37,7 @@ class Router:
         self._directory: Directory | None = None
         self._links: dict[str, Link] = {}
         self._classes: dict[str, Shipment] = {}
+        self._learning: asyncio.Task[Directory] | None = None
 
     def know(self, shipment: Shipment) -> None:
         """Each host gets this class with the next call to it."""
@@ -64,17 +70,104 @@ class Router:
                 found.know(shipment)
         return found
 
+    def learn(self, directory: Directory) -> None:
+        """This is the directory from now on, unless a newer one is known."""
+        if self._directory is None or directory.version > self._directory.version:
+            self._directory = directory
+
     def use(self, directory: Directory) -> None:
         """The directory from now on; hosts are looked up again."""
         self._directory = directory
         for link in self._links.values():
             link.renew()
 
-    async def _learn(self) -> Directory:
-        greeting = await handle(self.runtime, host_name(0)).greet.remote()
-        self.use(greeting.directory)
-        directory: Directory = greeting.directory
-        return directory
+    async def call(
+        self, target: Target, method: str, data: bytes, context: CallContext | None
+    ) -> Any:
+        """Make a call, to the host that owns the actor; its result, or what it raised."""
+        while True:
+            link = await self.link(target[0], target[1])
+            try:
+                return await link.call(target, method, data, context)
+            except NotOwner as error:
+                await self.correct(link.host, error.version)
+            except HostLost:
+                if not await self._has_left(link):
+                    raise
+
+    async def stream(
+        self, target: Target, method: str, data: bytes, context: CallContext | None
+    ) -> AsyncGenerator[Any, None]:
+        """Make a call that streams, to the host that owns the actor; its items."""
+        while True:
+            link = await self.link(target[0], target[1])
+            items = link.stream(target, method, data, context)
+            began = False
+            try:
+                async for item in items:
+                    began = True
+                    yield item
+                return
+            except NotOwner as error:
+                await self.correct(link.host, error.version)
+            except HostLost:
+                if began or not await self._has_left(link):
+                    raise
+            finally:
+                await items.aclose()
+
+    async def perform(self, kind: str, name: str, ask: Callable[[Any], Any]) -> Any:
+        """Ask the host that owns an actor something that is no call; `ask` gets Ray's handle."""
+        while True:
+            link = await self.link(kind, name)
+            try:
+                return await ask(link.handle)
+            except NotOwner as error:
+                await self.correct(link.host, error.version)
+
+    async def correct(self, host: str, version: int) -> None:
+        """A host that was called does not own the actor, as of a version."""
+        if self.directory.version < version:
+            await self._learn([host, *self.directory.hosts])
+
+    async def _has_left(self, link: Link) -> bool:
+        """Whether a host that is gone had handed over all it owned, and left in peace.
+
+        Then what was sent to it in vain did not run: it owned nothing, and had answered all that
+        did."""
+        others = [one for one in self.directory.hosts if one != link.host]
+        if not others:
+            return False
+        known = link.token or self.directory.tokens.get(link.host)
+        try:
+            found = await self._learn(others)
+        except HostLost:
+            return False
+        return link.host not in found.hosts and found.tokens.get(link.host) == known
+
+    async def _learn(self, hosts: Sequence[str] = ()) -> Directory:
+        """The newest directory, from the first host that answers; all who ask share one answer."""
+        if self._learning is None:
+            self._learning = asyncio.ensure_future(self._ask(hosts))
+            self._learning.add_done_callback(self._learned)
+        return await asyncio.shield(self._learning)
+
+    def _learned(self, _: asyncio.Task[Directory]) -> None:
+        self._learning = None
+
+    async def _ask(self, hosts: Sequence[str]) -> Directory:
+        import ray
+
+        lost: Exception | None = None
+        for host in itertools.chain(hosts, _names(self.runtime)):
+            try:
+                found: Directory = await handle(self.runtime, host).look.remote()
+            except (ValueError, ray.exceptions.RayActorError) as error:
+                lost = error
+            else:
+                self.learn(found)
+                return self.directory
+        raise HostLost(f"no host of {self.runtime} answers", host="", actor="", method="") from lost
 
 
 def handle(runtime: str, host: str) -> Any:
@@ -82,6 +175,16 @@ def handle(runtime: str, host: str) -> Any:
     import ray
 
     return ray.get_actor(actor_name(runtime, host), namespace=NAMESPACE)
+
+
+def _names(runtime: str) -> Iterator[str]:
+    """The hosts of a runtime that Ray knows."""
+    import ray
+
+    util: Any = ray.util  # it is not typed
+    known = [one["name"] for one in util.list_named_actors(all_namespaces=True)]
+    start = actor_name(runtime, "")
+    yield from sorted(name.removeprefix(start) for name in known if name.startswith(start))
 
 
 def find(runtime: str, host: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +17,10 @@ from actors.errors import RuntimeClosed
 from actors.host import Stats
 from actors.names import check_name
 from actors.ray.directory import settle
-from actors.ray.errors import OtherHost
+from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
-from actors.ray.link import Link
 from actors.ray.router import NAMESPACE, Router, handle, host_name, router
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
@@ -83,9 +81,8 @@ class RayRuntime:
         if not ray.is_initialized():
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
-        directory = await asyncio.to_thread(
-            settle, self.plan.shared(), self._hosts, uuid.uuid4().hex
-        )
+        directory = await asyncio.to_thread(settle, self.plan.shared(), self._hosts)
+        self._fleet.hosts = list(directory.hosts)
         await self._fleet.up(directory)
         found = router(self.name)
         found.use(directory)
@@ -128,8 +125,8 @@ class RayRuntime:
         import ray
 
         self._open()
-        asked = [handle(self.name, host).names.remote(cls.kind) for host in self._hosts]
-        return sorted(name for names in ray.get(asked) for name in names)
+        asked = [handle(self.name, host).names.remote(cls.kind) for host in self._fleet.hosts]
+        return sorted({name for names in ray.get(asked) for name in names})
 
     def stat(
         self, cls: type[Actor], name: str, *, below: bool = False, rows: bool = False
@@ -147,8 +144,13 @@ class RayRuntime:
     def _ask(self, verb: str, cls: type[Actor], name: str, **named: Any) -> Any:
         import ray
 
-        owner = self._open().owner(cls.kind, check_name(name))
-        return ray.get(handle(self.name, owner).perform.remote(pack(cls), verb, name, **named))
+        router = self._open()
+        while True:
+            owner = handle(self.name, router.owner(cls.kind, check_name(name)))
+            try:
+                return ray.get(owner.perform.remote(pack(cls), verb, name, **named))
+            except NotOwner:
+                router.learn(ray.get(owner.look.remote()))
 
     async def delete(self, cls: type[Actor], name: str) -> None:
         """Wipe an actor and all its facets; durable when it returns. Calls in progress break."""
@@ -164,20 +166,16 @@ class RayRuntime:
         Crash-atomic, and durable when it returns. What `target` was is gone. `NoState` if
         `source` has never written. The two may live on different hosts.
         """
-        here, there = await self._link(cls, source), await self._link(cls, check_name(target))
-        if here is there:
-            await self._perform("clone", cls, source, target, at=at)
-        elif at is not None:
-            raise _apart(cls, source, target)
-        else:
-            archive = here.handle.pack.remote(pack(cls), source)
-            await there.handle.unpack.remote(pack(cls), target, archive)
+        try:
+            await self._perform("clone", cls, source, check_name(target), at=at)
+        except OtherHost:
+            if at is not None:
+                raise
+            await self._unpack(cls, target, await self._pack(cls, source))
 
     async def rename(self, cls: type[Actor], name: str, new_name: str) -> None:
         """Give an actor another name; `OtherHost` if that would live on another host."""
-        if await self._link(cls, name) is not await self._link(cls, check_name(new_name)):
-            raise _apart(cls, name, new_name)
-        await self._perform("rename", cls, name, new_name)
+        await self._perform("rename", cls, name, check_name(new_name))
 
     async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
         """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
@@ -190,17 +188,25 @@ class RayRuntime:
 
     async def export(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Write an actor and all its facets as of now into one file on this machine."""
-        link = await self._link(cls, name)
-        await asyncio.to_thread(_write, Path(path), await link.handle.pack.remote(pack(cls), name))
+        await asyncio.to_thread(_write, Path(path), await self._pack(cls, name))
 
     async def import_(self, cls: type[Actor], name: str, path: str | Path) -> None:
         """Put what `export` wrote in the place of actor `name`; `BadArchive` changes nothing."""
-        archive = await asyncio.to_thread(Path(path).read_bytes)
-        link = await self._link(cls, check_name(name))
-        await link.handle.unpack.remote(pack(cls), name, archive)
+        await self._unpack(cls, name, await asyncio.to_thread(Path(path).read_bytes))
 
-    async def _link(self, cls: type[Actor], name: str) -> Link:
-        return await self._open().link(cls.kind, check_name(name))
+    async def _pack(self, cls: type[Actor], name: str) -> bytes:
+        shipment = pack(cls)
+        return bytes(
+            await self._open().perform(
+                cls.kind, check_name(name), lambda host: host.pack.remote(shipment, name)
+            )
+        )
+
+    async def _unpack(self, cls: type[Actor], name: str, archive: bytes) -> None:
+        shipment = pack(cls)
+        await self._open().perform(
+            cls.kind, check_name(name), lambda host: host.unpack.remote(shipment, name, archive)
+        )
 
     async def restore_from_replica(
         self, cls: type[Actor], name: str, at: str | datetime | float | None = None
@@ -212,16 +218,19 @@ class RayRuntime:
     async def _perform(
         self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
     ) -> Any:
-        link = await self._link(cls, name)
-        return await link.handle.perform.remote(pack(cls), verb, name, *args, **named)
+        return await self._open().perform(
+            cls.kind,
+            check_name(name),
+            lambda host: host.perform.remote(pack(cls), verb, name, *args, **named),
+        )
 
     def stats(self) -> Stats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
         import ray
 
         self._open()
-        asked = [handle(self.name, host).stats.remote() for host in self._hosts]
-        return _together(dict(zip(self._hosts, ray.get(asked), strict=True)))
+        asked = [handle(self.name, host).stats.remote() for host in self._fleet.hosts]
+        return _together(dict(zip(self._fleet.hosts, ray.get(asked), strict=True)))
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
@@ -231,12 +240,6 @@ class RayRuntime:
         if self._router is None:
             raise RuntimeClosed("this runtime is not open", hint="use `async with RayRuntime(...)`")
         return self._router
-
-
-def _apart(cls: type[Actor], name: str, other: str) -> OtherHost:
-    return OtherHost(
-        f"{cls.kind}:{other} lives on another host than {cls.kind}:{name}", actor=name, other=other
-    )
 
 
 def _together(stats: dict[str, Stats]) -> Stats:

@@ -143,8 +143,7 @@ class RemoteReply(Coroutine[Any, Any, Any]):
         ref, method = self._method.ref, self._method.name
         context = depart()
         try:
-            link = await router(ref.runtime).link(ref.kind, ref.name)
-            return await link.call(ref.target, method, self._data, context)
+            return await router(ref.runtime).call(ref.target, method, self._data, context)
         finally:
             over(context)
 
@@ -153,8 +152,8 @@ class RemoteReply(Coroutine[Any, Any, Any]):
         await _left(ref)
         context = depart()
         try:
-            link = await router(ref.runtime).link(ref.kind, ref.name)
-            async with aclosing(link.stream(ref.target, method, self._data, context)) as items:
+            items = router(ref.runtime).stream(ref.target, method, self._data, context)
+            async with aclosing(items):
                 async for item in items:
                     yield item
         finally:

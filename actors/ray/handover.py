@@ -1,0 +1,308 @@
+"""Handing buckets over, from the host that owns them to another.
+
+The owner holds new requests, lets what runs end, puts the trees to sleep, and sends them to the
+target, which keeps them as durably as the runtime keeps anything, and does not own them yet. Then
+the owner makes the version of the directory that names the target: that is the move. So at each
+moment one host owns a tree, and has it whole:
+
+    owner ends before the move    it is the owner still; the target removes what it took when it is
+                                  opened next, or takes it anew
+    owner ends after the move     it removes what it does not own when it is opened next
+    target ends before the move   its next incarnation may have removed what it took, so the move
+                                  names the one that took it, and fails if there is a newer one
+    target ends after the move    it has all of it, durably
+
+A target asks the directory who sends before it takes: what an older incarnation of the owner sends
+cannot come behind what a newer one has sent.
+
+A tree takes its facets, files and timers along; its history begins anew. Trees go in groups, so
+that calls of each wait only as long as its group takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from actors.errors import ActorMoved
+from actors.ray.directory import bucket
+from actors.ray.errors import HandoverFailed
+from actors.ray.ownership import Ownership
+from actors.ray.router import handle
+from actors.standstill import Standstill
+
+if TYPE_CHECKING:
+    from actors.host import Host
+    from actors.node import Node
+
+GRACE = 10.0
+"""Seconds that calls under way may take before they are broken off."""
+BUCKETS = 64
+"""Buckets with trees that move at once, at most."""
+TREES = 256
+"""Trees that move at once, unless one bucket has more."""
+BATCH = 16 << 20
+"""Bytes of trees after which what is packed is sent."""
+_numbers = itertools.count()
+
+Tree = tuple[str, str, bytes]
+"""Kind, name and archive."""
+
+
+class Peer(Protocol):
+    """The target of a hand-over."""
+
+    async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
+        """Keep these trees, durably, without serving them; the incarnation that did.
+
+        `token` is the sender's. Those that were taken before are replaced.
+        """
+
+    async def look(self) -> object:
+        """Something may be yours now."""
+
+
+class Neighbour:
+    """Another host of the cluster, as a target."""
+
+    def __init__(self, runtime: str, host: str) -> None:
+        self._runtime = runtime
+        self._host = host
+
+    async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
+        """As `Peer.take`."""
+        taken: str = await handle(self._runtime, self._host).take.remote(sender, token, trees)
+        return taken
+
+    async def look(self) -> object:
+        """As `Peer.look`."""
+        return await handle(self._runtime, self._host).look.remote()
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a hand-over did."""
+
+    buckets: int = 0
+    trees: int = 0
+    size: int = 0
+    """Bytes that were sent."""
+    held: float = 0.0
+    """Seconds that calls had to wait, at most."""
+
+    def __add__(self, other: Moved) -> Moved:
+        return Moved(
+            self.buckets + other.buckets,
+            self.trees + other.trees,
+            self.size + other.size,
+            max(self.held, other.held),
+        )
+
+
+class Handover:
+    """What a host gives to others and takes from them; one thing at a time."""
+
+    def __init__(self, host: Host, ownership: Ownership) -> None:
+        self._host = host
+        self._ownership = ownership
+        self._giving = asyncio.Lock()
+        self._taking = asyncio.Lock()
+
+    # -- giving -------------------------------------------------------------------------
+
+    async def give(
+        self, buckets: Sequence[int], target: str, peer: Peer, grace: float = GRACE
+    ) -> Moved:
+        """Hand over those of the buckets that are this host's. What has moved before something
+        failed stays moved; the rest goes on here."""
+        done = Moved()
+        owned = set(self._ownership.directory.owned(self._ownership.host))
+        for group in list(self._groups(sorted(owned & set(buckets)))):
+            # Never broken off in the middle: nobody would know whose they are.
+            moving = self._host.background(self._move(group, target, peer, grace))
+            done += await asyncio.shield(moving)
+        return done
+
+    def _groups(self, buckets: list[int]) -> Iterator[list[int]]:
+        """First those without a tree, all at once."""
+        trees = _by_bucket(self._host)
+        if empty := [one for one in buckets if one not in trees]:
+            yield empty
+        group: list[int] = []
+        count = 0
+        for one in buckets:
+            if one in trees:
+                if group and (len(group) >= BUCKETS or count + trees[one] > TREES):
+                    yield group
+                    group, count = [], 0
+                group.append(one)
+                count += trees[one]
+        if group:
+            yield group
+
+    async def _move(self, group: list[int], target: str, peer: Peer, grace: float) -> Moved:
+        async with self._giving:
+            owned = set(self._ownership.directory.owned(self._ownership.host))
+            return await self._move_now(sorted(owned & set(group)), target, peer, grace)
+
+    async def _move_now(self, group: list[int], target: str, peer: Peer, grace: float) -> Moved:
+        loop, ownership = self._host.loop, self._ownership
+        began, moving = loop.time(), set(group)
+        still = Standstill(
+            self._host,
+            lambda kind, name: bucket(kind, name) in moving,
+            lambda: not moving.isdisjoint(ownership.under_way),
+            lambda: not moving.isdisjoint(ownership.operations),
+        )
+        ownership.hold(group)
+        try:
+            await still.begin(grace, partial(_broken_off, target))
+            trees, size = await self._send(moving, target, peer)
+            await self._remove(still, trees, target)
+            held = loop.time() - began
+        finally:
+            still.go_on()
+            ownership.release(group)
+            self._host.timers.again()
+        await peer.look()
+        return Moved(len(group), len(trees), size, held)
+
+    async def _send(
+        self, moving: set[int], target: str, peer: Peer
+    ) -> tuple[list[tuple[str, str]], int]:
+        """Send the trees of these buckets, and make the move."""
+        ownership = self._ownership
+        trees = _roots(self._host, moving)
+        tokens, size = set[str](), 0
+        batch: list[Tree] = []
+        for kind, name in [*trees, ("", "")]:
+            if name:
+                batch.append((kind, name, await pack(self._host, kind, name)))
+            if not name or sum(len(one[2]) for one in batch) >= BATCH:
+                tokens.add(await peer.take(ownership.host, ownership.token, batch))
+                size += sum(len(one[2]) for one in batch)
+                batch = []
+        if len(tokens) > 1:
+            raise HandoverFailed(
+                f"{target} was started again meanwhile", host=ownership.host, target=target
+            )
+        await ownership.give(sorted(moving), target, tokens.pop())
+        return trees, size
+
+    async def _remove(
+        self, still: Standstill, trees: Sequence[tuple[str, str]], target: str
+    ) -> None:
+        """What has moved ends here."""
+        still.leave(partial(_gone, target))
+        await remove(self._host, trees)
+
+    # -- taking -------------------------------------------------------------------------
+
+    async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
+        """As `Peer.take`."""
+        host, ownership = self._host, self._ownership
+        async with self._taking:
+            found = await ownership.look()
+            theirs = all(found.owner(kind, name) == sender for kind, name, _ in trees)
+            if found.tokens.get(sender) != token or not theirs:
+                raise HandoverFailed(
+                    f"{sender} does not own what it sends", host=sender, target=ownership.host
+                )
+            sequence = 0
+            for kind, name, archive in trees:
+                sequence = await unpack(host, kind, name, archive)
+            await host.gate.passed(sequence, host.remote(sequence))
+        return ownership.token
+
+    async def clear(self) -> None:
+        """Remove what another host owns: what was moved away, or never arrived. For an opening."""
+        owns = self._ownership.owns
+        gone = [one for one in _roots(self._host, None) if not owns(*one)]
+        await remove(self._host, gone)
+
+
+async def pack(host: Host, kind: str, name: str) -> bytes:
+    """A tree as of now, durable; nobody writes to it."""
+    from storage.archive import Export
+
+    path = _aside(host)
+    with host.job():
+        job = Export(host.store, host.store.root(kind, name), path)
+        try:
+            await host.gate.passed(job.sequence, host.remote(job.sequence))
+            await host.aside(job.work)
+        finally:
+            job.close()
+    try:
+        return await asyncio.to_thread(path.read_bytes)
+    finally:
+        path.unlink()
+
+
+async def unpack(host: Host, kind: str, name: str, archive: bytes) -> int:
+    """Put a tree in place; the record that did."""
+    from storage.archive import import_
+
+    path = _aside(host)
+    await asyncio.to_thread(path.write_bytes, archive)
+    try:
+        graft = import_(host.store, path, host.store.root(kind, name))
+        with host.job():
+            try:
+                await host.aside(graft.work)
+            except BaseException:
+                graft.cancel()
+                raise
+            return graft.finish()
+    finally:
+        path.unlink()
+
+
+async def remove(host: Host, trees: Sequence[tuple[str, str]]) -> None:
+    """Delete trees; durable on return."""
+    sequence = 0
+    for i, one in enumerate(trees):
+        sequence = max(sequence, host.store.root(*one).delete())
+        if i % 64 == 63:
+            await asyncio.sleep(0)
+    await host.gate.passed(sequence, host.remote(sequence))
+
+
+def _aside(host: Host) -> Path:
+    folder = host.store.layout.staging
+    folder.mkdir(exist_ok=True)
+    return folder / f"moving-{next(_numbers)}.tar"
+
+
+def _roots(host: Host, buckets: set[int] | None) -> list[tuple[str, str]]:
+    """The root actors with state; of these buckets, if they are given."""
+    rows = host.store.catalogue.read("select kind, name from actors where parent = 0")
+    return [(kind, name) for kind, name in rows if buckets is None or bucket(kind, name) in buckets]
+
+
+def _by_bucket(host: Host) -> dict[int, int]:
+    """How many trees each bucket has, if it has any."""
+    found: dict[int, int] = {}
+    for one in _roots(host, None):
+        found[bucket(*one)] = found.get(bucket(*one), 0) + 1
+    return found
+
+
+def _broken_off(target: str, node: Node) -> ActorMoved:
+    return ActorMoved(
+        f"{node.id} is moving to {target}, and the call took too long to wait for; it may have run",
+        to=node.id,
+    )
+
+
+def _gone(target: str, node: Node) -> ActorMoved:
+    return ActorMoved(
+        f"{node.id} was moved to {target}",
+        hint="load the stub again, or ask for it again: it leads there then",
+        to=node.id,
+    )
