@@ -12,6 +12,7 @@ distribution that it is installed with.
 
 from __future__ import annotations
 
+import enum
 import functools
 import importlib.metadata
 import inspect
@@ -63,7 +64,7 @@ def installed(module: str) -> bool:
         return False
     file = getattr(sys.modules[module], "__file__", None)
     if file is None:
-        return True
+        return module.partition(".")[0] in sys.stdlib_module_names
     folders = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     path = Path(file)
     return _is_ours(module, path) or any(path.is_relative_to(folder) for folder in folders)
@@ -124,6 +125,8 @@ class _Code:
     def _part(self, value: Any, walk: Walk) -> bytes | None:
         if isinstance(value, CodeType):
             return _code(value, walk)
+        if isinstance(value, enum.Enum):
+            return mixed("enum", [walk.of(type(value)), value.name.encode()])
         if isinstance(value, staticmethod | classmethod):
             return mixed(type(value).__name__, [walk.of(value.__func__)])
         if isinstance(value, property):

@@ -21,9 +21,10 @@ from typing import Any
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
+from actors.ray.classes import Classes
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
-from actors.ray.errors import ClassUnknown
+from actors.ray.errors import ClassBroken
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
@@ -79,7 +80,7 @@ class Hosting:
         log_lines(name, plan.log)
         root = Path(os.path.expandvars(plan.root)) / name
         self._runtime = LocalRuntime(root, host=name, **plan.options)
-        self._classes = ClassStore(plan.shared())
+        self._classes = Classes(ClassStore(plan.shared()), name)
         self._ownership = Ownership(name, plan.shared(), directory)
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
@@ -89,7 +90,6 @@ class Hosting:
         """How many items each stream may still make."""
         self._lending: Lending
         self._presence: Presence
-        self._kinds: dict[str, type[Any]] = {}
 
     async def greet(self) -> Greeting:
         """Open the state, if that has not happened, and say who is here."""
@@ -102,9 +102,7 @@ class Hosting:
         Both as bytes, which Ray passes on as they are: its own pickling costs 0.2 ms a request.
         """
         await self._opened()
-        caller, classes, messages = load(request)
-        for shipment in classes:
-            self._know(self._classes.add(shipment))
+        caller, messages = load(request)
         outbox = self._outbox(caller)
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
         for message in messages:
@@ -128,10 +126,10 @@ class Hosting:
     async def perform(self, shipment: Shipment, verb: str, *args: Any, **named: Any) -> Any:
         """One of the runtime's own operations on actors of a class."""
         await self._opened()
-        self._know(self._classes.add(shipment))
+        await self._classes.admit(shipment)
         names = args[:2] if verb in ("clone", "rename") else args[:1]
         async with self._ownership.operation(shipment.kind, *names):
-            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
+            done = getattr(self._runtime, verb)(self._classes.find(shipment.kind), *args, **named)
             return await done if isawaitable(done) else done
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
@@ -168,7 +166,17 @@ class Hosting:
     async def stats(self) -> Any:
         """What runs here."""
         await self._opened()
-        return self._runtime.stats()
+        return self._classes.stats()
+
+    async def try_class(self, shipment: Shipment) -> ClassBroken | None:
+        """Why a class could not be used here; None if it could."""
+        await self._opened()
+        return await self._classes.try_out(shipment)
+
+    async def take_class(self, kind: str) -> None:
+        """Another class is deployed."""
+        await self._opened()
+        await self._classes.look(kind)
 
     async def readings(self) -> Readings:
         """What the meters show."""
@@ -198,7 +206,7 @@ class Hosting:
         kind, name, lent, token = target
         if lent:
             return self._lending.find(lent, token)
-        return self._runtime.get(self._kind(kind), name)
+        return self._runtime.get(self._classes.find(kind), name)
 
     # -- inside -------------------------------------------------------------------------
 
@@ -218,11 +226,10 @@ class Hosting:
         self._runtime.host.owns = self._ownership.owns
         self._ownership.on_superseded = _exit
         await self._ownership.enter()
-        self._ownership.on_change = self._runtime.host.timers.again
+        self._ownership.on_change = self._classes.refresh
         self._handover = Handover(self._runtime.host, self._ownership)
         await self._handover.clear()
-        for cls in await asyncio.to_thread(self._classes.kept):
-            self._know(cls)  # timers may be due
+        await self._classes.open(self._runtime.host)
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
@@ -241,18 +248,6 @@ class Hosting:
                     if key[0] == caller:
                         task.cancel()
         loop.call_later(GONE, self._sweep)
-
-    def _know(self, cls: type[Any]) -> None:
-        self._runtime.register(cls)
-        self._kinds[cls.kind] = cls
-
-    def _kind(self, kind: str) -> type[Any]:
-        cls = self._kinds.get(kind) or self._classes.find(kind)
-        if cls is None:
-            raise ClassUnknown(f"{self._name} has no class for the kind {kind!r}", kind=kind)
-        if kind not in self._kinds:
-            self._know(cls)
-        return cls
 
     def _outbox(self, caller: str) -> Outbox:
         found = self._outboxes.get(caller)
@@ -295,6 +290,7 @@ class Hosting:
     ) -> None:
         try:
             with arrived(context):
+                await self._classes.need(target[0])
                 args, kwargs = load(data)
                 stub = self._stub(target)
                 result = await getattr(stub, method)(*args, **kwargs)
@@ -317,6 +313,7 @@ class Hosting:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             with arrived(context):
+                await self._classes.need(target[0])
                 args, kwargs = load(data)
                 stub = self._stub(target)
                 async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:

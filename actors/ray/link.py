@@ -17,7 +17,6 @@ from typing import Any
 from actors.ray.context import CallContext
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.outbox import PATIENCE, Message
-from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
 
 CALLER = uuid.uuid4().hex
@@ -39,9 +38,6 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
-        self._classes: dict[str, Shipment] = {}
-        """What the host should have."""
-        self._sent: set[str] = set()
         self._waiting: dict[int, _Call] = {}
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
@@ -60,10 +56,6 @@ class Link:
     def renew(self) -> None:
         """Look the host up again: it may have been started anew."""
         self._handle = None
-
-    def know(self, shipment: Shipment) -> None:
-        """The host gets this class with the next call."""
-        self._classes[shipment.kind] = shipment
 
     async def call(
         self, target: Target, method: str, data: bytes, context: CallContext | None = None
@@ -110,18 +102,17 @@ class Link:
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        classes = [one for one in self._classes.values() if one.digest not in self._sent]
-        self._run(self._exchange(classes, queue))
+        self._run(self._exchange(queue))
 
     def _run(self, coroutine: Any) -> None:
         task = self._loop.create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
+    async def _exchange(self, queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         try:
-            request = pickle.dumps((self._caller, classes, queue), protocol=5)
+            request = pickle.dumps((self._caller, queue), protocol=5)
             token, messages = load(await self._asked(self.handle.exchange.remote(request)))
         except Exception as error:
             self._lost(calls, error)
@@ -130,7 +121,6 @@ class Link:
             self._lost(calls, None)
             return
         self._deliver(messages)
-        self._sent.update(one.digest for one in classes)
         self._unsure.update({one: token for one in calls if self._is_open(one)})
         if self._unsure and not self._collecting:
             self._collecting = True
