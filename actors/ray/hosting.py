@@ -6,12 +6,10 @@ import asyncio
 import logging
 import os
 import pickle
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -21,21 +19,26 @@ from typing import Any
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
+from actors.ray.board import Board
 from actors.ray.classes import Classes
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
+from actors.ray.ending import end_process, reach
+from actors.ray.entering import enter
 from actors.ray.errors import ClassBroken
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
+from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
+from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
-from actors.ray.wire import Target, dump, dump_error, exports, load
+from actors.ray.sockets import Command, Open, Proxies
+from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
-from storage.errors import FacetsError, StateInUse
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -56,11 +59,19 @@ class Plan:
     options: dict[str, Any]
     log: str = "INFO"
     """The level from which on a host logs."""
+    mirror: str = ""
+    """On a host, where it keeps what it sees on the board; empty elsewhere."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether a host may run on any node: all that it acknowledged is in the replica."""
+        return bool(self.options["durability"] == "replicated")
 
     def shared(self) -> ObjectStore:
-        """What all hosts and drivers see: the replica, or a root that all of them reach."""
-        replica = self.options["replica"]
-        return FolderStore(self.root) if replica is None else open_store(replica)
+        """What all hosts and drivers see: the replica, or where there is none the board."""
+        if (replica := self.options["replica"]) is not None:
+            return open_store(replica)
+        return Board(self.runtime, FolderStore(self.mirror) if self.mirror else None)
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,11 @@ class Hosting:
     """One host. All methods are called through Ray, but `local`."""
 
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
-        self._plan = plan
+        root = Path(os.path.expandvars(plan.root))
+        plan = self._plan = replace(plan, mirror=str(root / "board"))
         self._name = name
         log_lines(name, plan.log)
-        root = Path(os.path.expandvars(plan.root)) / name
-        self._runtime = LocalRuntime(root, host=name, **plan.options)
+        self._runtime = LocalRuntime(root / name, host=name, **plan.options)
         self._classes = Classes(ClassStore(plan.shared()), name)
         self._ownership = Ownership(name, plan.shared(), directory)
         self._handover: Handover
@@ -89,6 +100,7 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._proxies: Proxies
         self._presence: Presence
 
     async def greet(self) -> Greeting:
@@ -96,18 +108,47 @@ class Hosting:
         await self._opened()
         return Greeting(sys.version_info[:2], self._ownership.directory)
 
-    async def exchange(self, request: bytes) -> bytes:
+    async def pulse(self) -> None:
+        """Answer, also while the state is being opened."""
+
+    async def exchange(self, request: Any) -> Any:
         """Take calls in; who answers, and what is done soon.
 
-        Both as bytes, which Ray passes on as they are: its own pickling costs 0.2 ms a request.
+        Both as bytes, which Ray passes on as they are (its own pickling costs 0.2 ms a request),
+        unless they carry parcels.
         """
         await self._opened()
-        caller, messages = load(request)
+        caller, position, messages = load(request) if type(request) is bytes else request
         outbox = self._outbox(caller)
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
+        brought = () if type(request) is bytes else parcels(messages)
+        if outbox.order.begins(position) and not brought:
+            self._take_all(caller, outbox, position, messages)
+        else:
+            taking = self._take_later(caller, outbox, position, messages, brought)
+            outbox.keep(asyncio.ensure_future(taking))
+        answer = self._ownership.token, await batch.replies()
+        return answer if parcels(answer[1]) else pickle.dumps(answer, protocol=5)
+
+    async def _take_later(
+        self,
+        caller: str,
+        outbox: Outbox,
+        position: Position,
+        messages: list[Message],
+        brought: Sequence[Parcel],
+    ) -> None:
+        await outbox.order.turn(position)
+        for parcel in brought:
+            await parcel.arrive()
+        self._take_all(caller, outbox, position, messages)
+
+    def _take_all(
+        self, caller: str, outbox: Outbox, position: Position, messages: list[Message]
+    ) -> None:
         for message in messages:
             self._take(caller, outbox, message)
-        return pickle.dumps((self._ownership.token, await batch.replies()), protocol=5)
+        outbox.order.taken(position)
 
     async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
         """What became ready since; waits until there is something, or tells that `token`, who
@@ -188,12 +229,18 @@ class Hosting:
         await self._opened()
         return self._presence, len(self._runtime.host.awake)
 
+    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
+        """What actors here want done to a server's sockets (see `sockets`)."""
+        await self._opened()
+        return await self._proxies.attend(server, since, afresh=afresh)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
         HERE.pop(self._plan.runtime, None)
         exports.remove(self._lending.export)
         await self._runtime.close()
+        _log.info("the state is closed")
 
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
@@ -211,20 +258,19 @@ class Hosting:
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
-        if self._opening is None:
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        try:
-            await self._runtime.open()
-        except StateInUse as error:
-            await asyncio.to_thread(_end, error)
-            await self._runtime.open()
-        self._runtime.host.on_failure = _exit
+        self._presence = presence()
+        store, anywhere = self._plan.shared(), self._plan.anywhere
+        await reach(store)
+        await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
+        self._runtime.host.on_failure = end_process
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
-        self._ownership.on_superseded = _exit
+        self._ownership.on_superseded = end_process
         await self._ownership.enter()
         self._ownership.on_change = self._classes.refresh
         self._handover = Handover(self._runtime.host, self._ownership)
@@ -233,6 +279,7 @@ class Hosting:
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
         self._presence = presence()
+        self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
@@ -285,16 +332,16 @@ class Hosting:
         key: tuple[str, int],
         target: Target,
         method: str,
-        data: bytes,
+        data: Data,
         context: CallContext | None,
     ) -> None:
         try:
             with arrived(context):
                 await self._classes.need(target[0])
-                args, kwargs = load(data)
+                args, kwargs = unpack(data)
                 stub = self._stub(target)
                 result = await getattr(stub, method)(*args, **kwargs)
-                outbox.post(("done", key[1], dump(result, "the result")))
+                outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
@@ -307,18 +354,18 @@ class Hosting:
         key: tuple[str, int],
         target: Target,
         method: str,
-        data: bytes,
+        data: Data,
         context: CallContext | None,
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             with arrived(context):
                 await self._classes.need(target[0])
-                args, kwargs = load(data)
+                args, kwargs = unpack(data)
                 stub = self._stub(target)
                 async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
                     async for item in items:
-                        outbox.post(("item", key[1], dump(item, "the item")), last=False)
+                        outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()
             outbox.post(("end", key[1]))
         except asyncio.CancelledError:
@@ -326,23 +373,3 @@ class Hosting:
             raise
         except Exception as error:
             outbox.post(("failed", key[1], dump_error(error)))
-
-
-def _exit(failure: FacetsError) -> None:
-    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    _log.critical("the host ends: %s", failure)
-    os._exit(1)
-
-
-def _end(found: StateInUse) -> None:
-    """End the incarnation before this one, which Ray has given up, and which still has the lock:
-    a process that is stopped, for example. Whatever else has it keeps it."""
-    title = Path(f"/proc/{found.pid}/cmdline")
-    try:
-        if not title.read_bytes().startswith(b"ray::Hosting"):
-            raise found
-        os.kill(found.pid, signal.SIGKILL)
-        while title.read_bytes():
-            time.sleep(0.01)
-    except (FileNotFoundError, ProcessLookupError):
-        return

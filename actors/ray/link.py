@@ -10,34 +10,40 @@ import asyncio
 import itertools
 import pickle
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import Context
 from typing import Any
 
 from actors.ray.context import CallContext
-from actors.ray.errors import HostLost, NotOwner
+from actors.ray.errors import DiskAway, HostLost, NotOwner
+from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
+from actors.ray.parcels import Data, parcels, unpack
 from actors.ray.wire import Target, load, load_error
 
 CALLER = uuid.uuid4().hex
 """This process, to hosts."""
 SILENCE = PATIENCE + 5.0
 """Seconds without an answer after which a host is suspected to be stuck."""
-GREETING = 3.0
-"""Seconds in which a suspect must greet."""
+PULSE = 3.0
+"""Seconds in which a suspect must show a pulse."""
 _ids = itertools.count(1)
 
 
 class Link:
     """The way to one host, on one loop."""
 
-    def __init__(self, host: str, find: Callable[[], Any]) -> None:
+    def __init__(
+        self, host: str, find: Callable[[], Any], seek: Callable[[], Awaitable[Any]]
+    ) -> None:
         self.host = host
         self._find = find
+        self._seek = seek
         self._handle: Any = None
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
+        self._order = Sender()
         self._waiting: dict[int, _Call] = {}
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
@@ -58,24 +64,24 @@ class Link:
         self._handle = None
 
     async def call(
-        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
     ) -> Any:
         """Make a call; its result, or what it raised."""
         call = self._begin("call", target, method, data, context)
         try:
-            return _result(await call.next())
+            return _result(await self._arrived(await call.next()))
         finally:
             self._end(call)
 
     async def stream(
-        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
     ) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
         call = self._begin("stream", target, method, data, context)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
-                yield load(message[2])
+                yield _result(await self._arrived(message))
             if message[0] != "end":
                 _result(message)
         finally:
@@ -87,6 +93,12 @@ class Link:
         self._waiting[call.number] = call
         self._send((verb, call.number, target, *said))
         return call
+
+    async def _arrived(self, message: Message) -> Message:
+        """A reply, with what it left in the object store."""
+        for parcel in parcels([message]):
+            await parcel.arrive()
+        return message
 
     def _end(self, call: _Call) -> None:
         self._unsure.pop(call.number, None)
@@ -111,12 +123,21 @@ class Link:
 
     async def _exchange(self, queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
+        position = self._order.begin()
         try:
-            request = pickle.dumps((self._caller, queue), protocol=5)
-            token, messages = load(await self._asked(self.handle.exchange.remote(request)))
+            if self._handle is None:
+                self._handle = await self._seek()
+            request: Any = (self._caller, position, queue)
+            if not parcels(queue):  # else Ray must see what it carries
+                request = pickle.dumps(request, protocol=5)
+            answer = await self._asked(self.handle.exchange.remote(request))
+            token, messages = load(answer) if type(answer) is bytes else answer
         except Exception as error:
             self._lost(calls, error)
+            if self._order.lost(position):
+                self._run(self._exchange([]))
             return
+        self._order.end()
         if not self._is_newest(token):
             self._lost(calls, None)
             return
@@ -141,19 +162,20 @@ class Link:
             self._collecting = False
 
     async def _asked(self, request: Any) -> Any:
-        """The answer to a request. A host that gives none in time, and does not even greet, is
-        stopped or stuck, which Ray does not see: it is ended, and Ray starts it again."""
+        """The answer to a request, for which a host that lives may take long: it may be filling
+        an empty disk. One without a pulse is stopped or stuck, which Ray does not see: it is
+        ended, and Ray starts it again."""
         handle = self.handle
-        try:
-            return await asyncio.wait_for(request, SILENCE)
-        except TimeoutError:
-            import ray
-
+        asked = asyncio.wrap_future(request.future())
+        while not (await asyncio.wait([asked], timeout=SILENCE))[0]:
             try:
-                await asyncio.wait_for(handle.greet.remote(), GREETING)
+                await asyncio.wait_for(handle.pulse.remote(), PULSE)
             except TimeoutError:
+                import ray
+
                 ray.kill(handle, no_restart=False)
-            raise
+                raise
+        return asked.result()
 
     def _deliver(self, messages: list[Message]) -> None:
         for message in messages:
@@ -178,14 +200,20 @@ class Link:
             call = self._waiting.get(number)
             self._unsure.pop(number, None)
             if call is not None:
-                lost = HostLost(
-                    f"{self.host} was lost while {call.actor}.{call.method} was under way",
-                    host=self.host,
-                    actor=call.actor,
-                    method=call.method,
-                )
-                lost.__cause__ = error
-                call.put(("lost", number, lost))
+                call.put(("lost", number, self._loss(call, error)))
+
+    def _loss(self, call: _Call, error: Exception | None) -> HostLost:
+        if isinstance(error, DiskAway):  # it was not sent
+            known = {**error.fields, "actor": call.actor, "method": call.method}
+            return DiskAway(error.message, **known)
+        lost = HostLost(
+            f"{self.host} was lost while {call.actor}.{call.method} was under way",
+            host=self.host,
+            actor=call.actor,
+            method=call.method,
+        )
+        lost.__cause__ = error
+        return lost
 
 
 class _Call:
@@ -219,8 +247,8 @@ class _Call:
 
 
 def _result(message: Message) -> Any:
-    if message[0] == "done":
-        return load(message[2])
+    if message[0] in ("done", "item"):
+        return unpack(message[2])
     if message[0] == "moved":
         raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])

@@ -14,6 +14,8 @@ from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.link import Link
+from actors.ray.parcels import Data
+from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
 
@@ -67,7 +69,8 @@ class Router:
         """The link to a host."""
         found = self._links.get(host)
         if found is None:
-            found = self._links[host] = Link(host, partial(handle, self.runtime, host))
+            ways = partial(handle, self.runtime, host), partial(seek, self.runtime, host)
+            found = self._links[host] = Link(host, *ways)
         return found
 
     def learn(self, directory: Directory) -> None:
@@ -82,7 +85,7 @@ class Router:
             link.renew()
 
     async def call(
-        self, target: Target, method: str, data: bytes, context: CallContext | None
+        self, target: Target, method: str, data: Data, context: CallContext | None
     ) -> Any:
         """Make a call, to the host that owns the actor; its result, or what it raised."""
         while True:
@@ -96,7 +99,7 @@ class Router:
                     raise
 
     async def stream(
-        self, target: Target, method: str, data: bytes, context: CallContext | None
+        self, target: Target, method: str, data: Data, context: CallContext | None
     ) -> AsyncGenerator[Any, None]:
         """Make a call that streams, to the host that owns the actor; its items."""
         while True:

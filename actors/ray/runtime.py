@@ -18,15 +18,16 @@ from actors.names import check_name
 from actors.ray.claims import Claims
 from actors.ray.classes import ClusterStats, together
 from actors.ray.deploying import deploy
-from actors.ray.directory import settle
 from actors.ray.errors import NotOwner, OtherHost
-from actors.ray.fleet import Fleet
+from actors.ray.fleet import Fleet, Hosts
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
-from actors.ray.router import NAMESPACE, Router, handle, host_name, router
+from actors.ray.router import NAMESPACE, Router, handle, router
 from actors.ray.shipping import ClassStore, pack
+from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
+from actors.sockets.events import Event
 from actors.stat import ActorStat, Place
 
 A = TypeVar("A", bound=Actor)
@@ -56,7 +57,7 @@ class RayRuntime:
         root: str | Path,
         *,
         address: str | None = None,
-        hosts: int = 1,
+        hosts: Hosts = 1,
         name: str | None = None,
         replica: str | None = None,
         durability: Durability = "local",
@@ -67,11 +68,11 @@ class RayRuntime:
         self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
-        self._hosts = [host_name(index) for index in range(hosts)]
         options = {"replica": replica, "durability": durability, **options}
         self.plan = Plan(self.name, str(self.root), options, log)
-        self._fleet = Fleet(self.plan, self._hosts, resources)
+        self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
+        self._telling = Telling()
         self._started_ray = False
 
     async def open(self) -> RayRuntime:
@@ -83,9 +84,7 @@ class RayRuntime:
         if not ray.is_initialized():
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
-        directory = await asyncio.to_thread(settle, self.plan.shared(), self._hosts)
-        self._fleet.hosts = list(directory.hosts)
-        await self._fleet.up(directory)
+        directory = await self._fleet.up()
         found = router(self.name)
         found.use(directory)
         found.claims = Claims(ClassStore(self.plan.shared()))
@@ -228,6 +227,20 @@ class RayRuntime:
         `LocalRuntime`, from what the host that has it wrote there."""
         return str(await self._perform("restore_from_replica", cls, name, at))
 
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor, or one of its facets, what happened to a socket. As on a
+        `LocalRuntime`."""
+        shipment = pack(cls)
+        return await self._telling.tell(
+            self._open(),
+            cls.kind,
+            check_name(name),
+            event,
+            lambda host: host.perform.remote(shipment, "tell_socket", name, door, event),
+        )
+
     async def _perform(
         self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
     ) -> Any:
@@ -247,7 +260,7 @@ class RayRuntime:
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
-        return look(self.name, self._open().directory)
+        return look(self.name, self._open().directory, self.plan.shared())
 
     def _open(self) -> Router:
         if self._router is None:
