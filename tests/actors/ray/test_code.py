@@ -178,7 +178,7 @@ def one(number: int, module: str = "made_notebook") -> type[Any]:
             return {number}, self.kv["calls"]
 
         async def remind(self, path):
-            self.timers.after(0, self.ring, path, retry=Backoff(0.05, 0.05, 100_000))
+            self.timers.after(0, self.ring, path, retry=Backoff(0.05, most=0.05, attempts=100_000))
 
         async def ring(self, path):
             with open(path, "r+") as file:
