@@ -270,7 +270,6 @@ class Hosting:
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
-        self._presence = presence()
         self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
