@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,6 +37,7 @@ from actors.ray.ownership import Ownership
 from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.sockets import Command, Open, Proxies
+from actors.ray.verbs import OWN, diff_here, for_host
 from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
 from storage.objects import FolderStore, ObjectStore, open_store
@@ -170,8 +171,24 @@ class Hosting:
         await self._classes.admit(shipment)
         names = args[:2] if verb in ("clone", "rename") else args[:1]
         async with self._ownership.operation(shipment.kind, *names):
-            done = getattr(self._runtime, verb)(self._classes.find(shipment.kind), *args, **named)
+            given, options = for_host(self._name, verb, args, named)
+            cls = self._classes.find(shipment.kind)
+            done = getattr(self._runtime, verb)(cls, *given, **options)
             return await done if isawaitable(done) else done
+
+    async def ask(self, verb: str) -> Any:
+        """What the runtime of this host answers by itself."""
+        await self._opened()
+        answering = self._classes if verb == "stats" else self._runtime
+        return getattr(answering, verb)()
+
+    async def on_files(self, kind: str, name: str, *args: Any, **named: Any) -> Any:
+        """One operation on the files of an actor."""
+        await self._opened()
+        await self._classes.need(kind)
+        self._classes.find(kind)
+        async with self._ownership.operation(kind, name):
+            return await self._runtime.on_files(kind, name, *args, **named)
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
         """An actor and all its facets as of now, as the archive that an export writes."""
@@ -203,11 +220,6 @@ class Hosting:
         """The newest directory, which counts here from now on."""
         await self._opened()
         return await self._ownership.look()
-
-    async def stats(self) -> Any:
-        """What runs here."""
-        await self._opened()
-        return self._classes.stats()
 
     async def try_class(self, shipment: Shipment) -> ClassBroken | None:
         """Why a class could not be used here; None if it could."""
@@ -255,6 +267,13 @@ class Hosting:
             return self._lending.find(lent, token)
         return self._runtime.get(self._classes.find(kind), name)
 
+    def _method(self, target: Target, name: str) -> Callable[..., Any]:
+        if name.startswith(OWN):
+            return partial(
+                diff_here, self._runtime, self._name, self._classes.find(target[0]), target[1]
+            )
+        return getattr(self._stub(target), name)  # type: ignore[no-any-return]
+
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
@@ -278,7 +297,6 @@ class Hosting:
         await self._classes.open(self._runtime.host)
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
-        self._presence = presence()
         self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
@@ -339,8 +357,7 @@ class Hosting:
             with arrived(context):
                 await self._classes.need(target[0])
                 args, kwargs = unpack(data)
-                stub = self._stub(target)
-                result = await getattr(stub, method)(*args, **kwargs)
+                result = await self._method(target, method)(*args, **kwargs)
                 outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
@@ -362,8 +379,7 @@ class Hosting:
             with arrived(context):
                 await self._classes.need(target[0])
                 args, kwargs = unpack(data)
-                stub = self._stub(target)
-                async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
+                async with aclosing(aiter(self._method(target, method)(*args, **kwargs))) as items:
                     async for item in items:
                         outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()
