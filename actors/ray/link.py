@@ -19,7 +19,6 @@ from actors.ray.errors import DiskAway, HostLost, NotOwner
 from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.parcels import Data, parcels, unpack
-from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
 
 CALLER = uuid.uuid4().hex
@@ -45,9 +44,6 @@ class Link:
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
         self._order = Sender()
-        self._classes: dict[str, Shipment] = {}
-        """What the host should have."""
-        self._sent: set[str] = set()
         self._waiting: dict[int, _Call] = {}
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
@@ -66,10 +62,6 @@ class Link:
     def renew(self) -> None:
         """Look the host up again: it may have been started anew."""
         self._handle = None
-
-    def know(self, shipment: Shipment) -> None:
-        """The host gets this class with the next call."""
-        self._classes[shipment.kind] = shipment
 
     async def call(
         self, target: Target, method: str, data: Data, context: CallContext | None = None
@@ -122,21 +114,20 @@ class Link:
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        classes = [one for one in self._classes.values() if one.digest not in self._sent]
-        self._run(self._exchange(classes, queue))
+        self._run(self._exchange(queue))
 
     def _run(self, coroutine: Any) -> None:
         task = self._loop.create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
+    async def _exchange(self, queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         position = self._order.begin()
         try:
             if self._handle is None:
                 self._handle = await self._seek()
-            request: Any = (self._caller, position, classes, queue)
+            request: Any = (self._caller, position, queue)
             if not parcels(queue):  # else Ray must see what it carries
                 request = pickle.dumps(request, protocol=5)
             answer = await self._asked(self.handle.exchange.remote(request))
@@ -144,14 +135,13 @@ class Link:
         except Exception as error:
             self._lost(calls, error)
             if self._order.lost(position):
-                self._run(self._exchange([], []))
+                self._run(self._exchange([]))
             return
         self._order.end()
         if not self._is_newest(token):
             self._lost(calls, None)
             return
         self._deliver(messages)
-        self._sent.update(one.digest for one in classes)
         self._unsure.update({one: token for one in calls if self._is_open(one)})
         if self._unsure and not self._collecting:
             self._collecting = True
