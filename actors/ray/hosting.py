@@ -29,10 +29,12 @@ from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
+from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
+from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
-from actors.ray.wire import Target, dump, dump_error, exports, load
+from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
 from storage.errors import FacetsError, StateInUse
 from storage.objects import FolderStore, ObjectStore, open_store
@@ -96,20 +98,46 @@ class Hosting:
         await self._opened()
         return Greeting(sys.version_info[:2], self._ownership.directory)
 
-    async def exchange(self, request: bytes) -> bytes:
+    async def exchange(self, request: Any) -> Any:
         """Take calls in; who answers, and what is done soon.
 
-        Both as bytes, which Ray passes on as they are: its own pickling costs 0.2 ms a request.
+        Both as bytes, which Ray passes on as they are (its own pickling costs 0.2 ms a request),
+        unless they carry parcels.
         """
         await self._opened()
-        caller, classes, messages = load(request)
+        caller, position, classes, messages = load(request) if type(request) is bytes else request
         for shipment in classes:
             self._know(self._classes.add(shipment))
         outbox = self._outbox(caller)
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
+        brought = () if type(request) is bytes else parcels(messages)
+        if outbox.order.begins(position) and not brought:
+            self._take_all(caller, outbox, position, messages)
+        else:
+            taking = self._take_later(caller, outbox, position, messages, brought)
+            outbox.keep(asyncio.ensure_future(taking))
+        answer = self._ownership.token, await batch.replies()
+        return answer if parcels(answer[1]) else pickle.dumps(answer, protocol=5)
+
+    async def _take_later(
+        self,
+        caller: str,
+        outbox: Outbox,
+        position: Position,
+        messages: list[Message],
+        brought: Sequence[Parcel],
+    ) -> None:
+        await outbox.order.turn(position)
+        for parcel in brought:
+            await parcel.arrive()
+        self._take_all(caller, outbox, position, messages)
+
+    def _take_all(
+        self, caller: str, outbox: Outbox, position: Position, messages: list[Message]
+    ) -> None:
         for message in messages:
             self._take(caller, outbox, message)
-        return pickle.dumps((self._ownership.token, await batch.replies()), protocol=5)
+        outbox.order.taken(position)
 
     async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
         """What became ready since; waits until there is something, or tells that `token`, who
@@ -290,15 +318,15 @@ class Hosting:
         key: tuple[str, int],
         target: Target,
         method: str,
-        data: bytes,
+        data: Data,
         context: CallContext | None,
     ) -> None:
         try:
             with arrived(context):
-                args, kwargs = load(data)
+                args, kwargs = unpack(data)
                 stub = self._stub(target)
                 result = await getattr(stub, method)(*args, **kwargs)
-                outbox.post(("done", key[1], dump(result, "the result")))
+                outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
@@ -311,17 +339,17 @@ class Hosting:
         key: tuple[str, int],
         target: Target,
         method: str,
-        data: bytes,
+        data: Data,
         context: CallContext | None,
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             with arrived(context):
-                args, kwargs = load(data)
+                args, kwargs = unpack(data)
                 stub = self._stub(target)
                 async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
                     async for item in items:
-                        outbox.post(("item", key[1], dump(item, "the item")), last=False)
+                        outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()
             outbox.post(("end", key[1]))
         except asyncio.CancelledError:

@@ -16,7 +16,9 @@ from typing import Any
 
 from actors.ray.context import CallContext
 from actors.ray.errors import HostLost, NotOwner
+from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
+from actors.ray.parcels import Data, parcels, unpack
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, load, load_error
 
@@ -39,6 +41,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
+        self._order = Sender()
         self._classes: dict[str, Shipment] = {}
         """What the host should have."""
         self._sent: set[str] = set()
@@ -66,24 +69,24 @@ class Link:
         self._classes[shipment.kind] = shipment
 
     async def call(
-        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
     ) -> Any:
         """Make a call; its result, or what it raised."""
         call = self._begin("call", target, method, data, context)
         try:
-            return _result(await call.next())
+            return _result(await self._arrived(await call.next()))
         finally:
             self._end(call)
 
     async def stream(
-        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
     ) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
         call = self._begin("stream", target, method, data, context)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
-                yield load(message[2])
+                yield _result(await self._arrived(message))
             if message[0] != "end":
                 _result(message)
         finally:
@@ -95,6 +98,12 @@ class Link:
         self._waiting[call.number] = call
         self._send((verb, call.number, target, *said))
         return call
+
+    async def _arrived(self, message: Message) -> Message:
+        """A reply, with what it left in the object store."""
+        for parcel in parcels([message]):
+            await parcel.arrive()
+        return message
 
     def _end(self, call: _Call) -> None:
         self._unsure.pop(call.number, None)
@@ -120,12 +129,19 @@ class Link:
 
     async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
+        position = self._order.begin()
         try:
-            request = pickle.dumps((self._caller, classes, queue), protocol=5)
-            token, messages = load(await self._asked(self.handle.exchange.remote(request)))
+            request: Any = (self._caller, position, classes, queue)
+            if not parcels(queue):  # else Ray must see what it carries
+                request = pickle.dumps(request, protocol=5)
+            answer = await self._asked(self.handle.exchange.remote(request))
+            token, messages = load(answer) if type(answer) is bytes else answer
         except Exception as error:
             self._lost(calls, error)
+            if self._order.lost(position):
+                self._run(self._exchange([], []))
             return
+        self._order.end()
         if not self._is_newest(token):
             self._lost(calls, None)
             return
@@ -229,8 +245,8 @@ class _Call:
 
 
 def _result(message: Message) -> Any:
-    if message[0] == "done":
-        return load(message[2])
+    if message[0] in ("done", "item"):
+        return unpack(message[2])
     if message[0] == "moved":
         raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])

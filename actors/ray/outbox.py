@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from actors.ray.order import Receiver
+
 LINGER = 0.002
 """Seconds that a request waits for its other calls once one is done."""
 PATIENCE = 3.0
@@ -24,12 +26,19 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.order = Receiver()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ready: list[Message] = []
         self._batches: dict[int, Batch] = {}
         """The request that still waits for a call."""
         self._collector: asyncio.Future[None] | None = None
         self.heard = loop.time()
         """When the caller last asked for something."""
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Let a task that takes calls run to its end."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def batch(self, ids: list[int]) -> Batch:
         """A request that brought these calls."""

@@ -13,6 +13,7 @@ from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.link import Link
+from actors.ray.parcels import Data
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
 
@@ -82,7 +83,7 @@ class Router:
             link.renew()
 
     async def call(
-        self, target: Target, method: str, data: bytes, context: CallContext | None
+        self, target: Target, method: str, data: Data, context: CallContext | None
     ) -> Any:
         """Make a call, to the host that owns the actor; its result, or what it raised."""
         while True:
@@ -96,7 +97,7 @@ class Router:
                     raise
 
     async def stream(
-        self, target: Target, method: str, data: bytes, context: CallContext | None
+        self, target: Target, method: str, data: Data, context: CallContext | None
     ) -> AsyncGenerator[Any, None]:
         """Make a call that streams, to the host that owns the actor; its items."""
         while True:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from actors.code import Start
+from actors.moving import parent_of
 from facets.children import Facets
 from facets.isolates.errors import IsolateError
 
 if TYPE_CHECKING:
     from actors.activation import Activation
+    from actors.node import Node
     from facets.isolates.own import Own
     from facets.isolates.target import IsolateActor
 
+TOLD = ("name", "id", "state", "calls", "turns", "errors", "commits", "size", "output")
 RUNNING = 64
 """Facets that code in one isolate may have running at a time, each in a sandbox of its own."""
 
@@ -33,7 +38,10 @@ class NestedFacets:
         own.offer("facets.abort", self.abort)
         own.offer("facets.delete", facets.delete, ends_step=True)
         own.offer("facets.rename", facets.rename, ends_step=True)
+        own.offer("facets.move", self.move, ends_step=True)
         own.offer("facets.list", facets.list)
+        own.offer("facets.stat", self.stat)
+        own.offer("facets.tree", self.tree)
         own.offer("facets.exists", facets.exists)
         own.offer("facets.clone", facets.clone)
 
@@ -51,6 +59,43 @@ class NestedFacets:
             raise TypeError("a reason is text")
         self._facets.abort(name, reason)
 
+    def move(self, name: str, to: Any, new_name: str | None = None) -> None:
+        """Put a facet below another actor of this isolate's source: no further, as whoever holds a
+        stub may call it, and is not meant to plant something in its place."""
+        node = self._activation.node
+        above, top = parent_of(to, node.host), self._top(node)
+        if not any(one is top for one in _ancestry(above)):
+            raise PermissionError(f"{above.id} is not among the facets of this isolate's source")
+        self._facets.move(name, to, new_name)
+
+    def _top(self, node: Node) -> Node:
+        """The topmost actor above it of the same source, with nothing else between."""
+        above = node.parent
+        code = None if above is None else above.code
+        same = isinstance(code, type(self._code)) and (
+            code.isolate.identity == self._code.isolate.identity
+        )
+        return self._top(above) if above is not None and same else node
+
+    def stat(self, name: str, below: bool = False, rows: bool = False) -> dict[str, Any]:
+        """What is known of a facet, but for what says something of the host. Times are as coarse as
+        the guest's clock."""
+        found = self._facets.stat(name, below=bool(below), rows=bool(rows))
+        told = {one: getattr(found, one) for one in TOLD}
+        return told | {
+            "running": found.running,
+            "failure": None if found.failure is None else type(found.failure).__name__,
+            "written": _coarse(found.written),
+            "used": _coarse(found.used),
+            "usage": {one: list(used) for one, used in found.usage.items()},
+            "below": None if found.below is None else asdict(found.below),
+            "rows": None if found.rows is None else dict(found.rows),
+        }
+
+    def tree(self, name: str) -> list[list[Any]]:
+        """The path, state and size of a facet and of all below it."""
+        return [[list(one.path), one.state, one.size] for one in self._facets.tree(name)]
+
     def _start(self, name: str, cls: str, props: Any) -> Start:
         if type(cls) is not str:
             raise TypeError("a class is named by text")
@@ -65,3 +110,14 @@ class NestedFacets:
             )
         code = self._code.isolate.actor(cls, limits=self._code.limits)
         return Start(code, props=props)
+
+
+def _ancestry(node: Node) -> Iterator[Node]:
+    one: Node | None = node
+    while one is not None:
+        yield one
+        one = one.parent
+
+
+def _coarse(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

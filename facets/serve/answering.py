@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from actors.deadline import deadline
+from actors.once import KEY
 from facets.serve.asking import Ask, Authenticate, admitted, ask_of, check_origin, segments
 from facets.serve.disconnects import Gone, while_there
 from facets.serve.encoding import encode
@@ -131,8 +132,10 @@ class Answering:
         if request.method != "POST" and not streams:
             raise NotServed("GET is for streams", hint="POST the arguments")
         key = request.headers.get("idempotency-key")
+        if key is not None and streams:
+            raise BadArguments("a stream has no outcome to be kept under an Idempotency-Key")
         if key is not None:
-            named["idempotency_key"] = key
+            named[KEY] = key
         reply = getattr(target, ask.method)(**named)
         if not streams:
             return _json(encode(await reply))

@@ -45,7 +45,21 @@ const children = freeze({
   abort: (name, reason = "aborted by its parent") => ownNow("facets.abort", [name, Text(reason)]),
   delete: (name) => ownNow("facets.delete", [name]),
   rename: (name, newName) => ownNow("facets.rename", [name, newName]),
+  // Below another actor of this source: `to` is its stub.
+  move: (name, to, newName = null) => ownNow("facets.move", [name, to, newName]),
   list: () => ownNow("facets.list", []),
+  // What is known of it without waking it; sums and counts of rows if asked for.
+  stat: (name, given = {}) => freeze(ownNow("facets.stat",
+    [name, given.below === true, given.rows === true])),
+  // It and all below it: objects of path, state and size.
+  tree: (name) => {
+    const found = ownNow("facets.tree", [name]);
+    for (let i = 0; i < found.length; i++) {
+      const one = found[i];
+      found[i] = freeze({ __proto__: null, path: one[0], state: one[1], size: one[2] });
+    }
+    return found;
+  },
   exists: (name) => ownNow("facets.exists", [name]),
   clone: (source_, target_) => ask_("facets.clone", [source_, target_]),
 });

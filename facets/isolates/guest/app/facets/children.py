@@ -1,6 +1,7 @@
 """`self.facets`: child actors whose classes are of the same source, each in its own isolate."""
 
 import sys
+from typing import NamedTuple
 
 from isolate.capabilities import Capability, Reply
 from isolate.storage import operate
@@ -16,6 +17,43 @@ class Start:
             raise TypeError("inside an isolate a facet has its default id")
         self.code = code
         self.props = props
+
+
+class Place(NamedTuple):
+    """One actor of a tree: the names that lead to it, what it does, the bytes of its database."""
+
+    path: tuple
+    state: str
+    size: int
+
+
+class Usage(NamedTuple):
+    """How much of one limit is used."""
+
+    used: float
+    limit: float
+
+
+class Below(NamedTuple):
+    """What an actor and all below it take."""
+
+    actors: int
+    databases: int
+    size: int
+
+
+class ActorStat:
+    """What is known of one actor, by the names that it has outside; `failure` is the name of the
+    error."""
+
+    def __init__(self, told):
+        below = told["below"]
+        told["usage"] = {name: Usage(*used) for name, used in told["usage"].items()}
+        told["below"] = None if below is None else Below(**below)
+        vars(self).update(told)
+
+    def __repr__(self):
+        return f"<stat of {self.id}: {self.state}>"
 
 
 class Facets:
@@ -43,6 +81,10 @@ class Facets:
         """Give a facet another name; its data and all below it stay what they are."""
         _now("rename", name, new_name)
 
+    def move(self, name, to, new_name=None):
+        """Put a facet, with all below it, below another actor of this source: `to` is its stub."""
+        _now("move", name, to, new_name)
+
     def list(self):
         """Names of the facets that have state or are running."""
         return _now("list")
@@ -50,6 +92,14 @@ class Facets:
     def exists(self, name):
         """Whether the facet has state or is running."""
         return _now("exists", name)
+
+    def stat(self, name, *, below=False, rows=False):
+        """What is known of the facet without waking it; sums and counts of rows if asked for."""
+        return ActorStat(_now("stat", name, below, rows))
+
+    def tree(self, name):
+        """The facet and all below it, in the order of their paths; nobody is woken."""
+        return [Place(tuple(path), state, size) for path, state, size in _now("tree", name)]
 
     def clone(self, source, target):
         """Copy a facet and all below it over another; await it."""
