@@ -8,6 +8,7 @@ ActorError
 ├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
+├── DirectoryStale    the directory is not the one that a host's state belongs to, or older
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
 ├── NotUp             nothing says how this state is spread over hosts (LookupError)
 ├── NoCluster         no Ray cluster answers at the address (ConnectionError)
@@ -73,6 +74,16 @@ class PythonDiffers(ActorError, RuntimeError):
     """
 
     hint = "start the driver with the Python of the cluster, or give hosts a runtime_env"
+
+
+class DirectoryStale(ActorError):
+    """The directory is another one than a host's state belongs to, or older than what it has seen.
+
+    The host does not open: it would serve, or remove, what is not its own. Fields: `path` of the
+    file that says what it has seen, `seen` and `found`, versions.
+    """
+
+    hint = "bring back the store that has the newest directory; remove the file to give that up"
 
 
 class DirectoryTaken(ActorError, ValueError):

@@ -34,6 +34,7 @@ from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
 from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
+from actors.ray.sighting import Sighting
 from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
 from storage.errors import FacetsError, StateInUse
@@ -45,6 +46,10 @@ AHEAD = 16
 _log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
+
+
+RETIRE = 5.0
+"""Seconds in which callers must fetch their last replies from a host that has left."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Hosting:
         root = Path(os.path.expandvars(plan.root)) / name
         self._runtime = LocalRuntime(root, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
-        self._ownership = Ownership(name, plan.shared(), directory)
+        self._ownership = Ownership(name, plan.shared(), directory, Sighting(root))
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
         self._outboxes: dict[str, Outbox] = {}
@@ -207,6 +212,14 @@ class Hosting:
         """Who is here, and how many actors are awake."""
         await self._opened()
         return self._presence, len(self._runtime.host.awake)
+
+    async def retire(self) -> None:
+        """Let callers have what was answered, and close: nothing is owned here any more."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RETIRE
+        while loop.time() < until and (self._running or any(map(len, self._outboxes.values()))):
+            await asyncio.sleep(0.01)
+        await self.close()
 
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
-from actors.ray.link import Link
+from actors.ray.link import GREETING, Link
 from actors.ray.parcels import Data
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
@@ -136,34 +136,34 @@ class Router:
 
         Then what was sent to it in vain did not run: it owned nothing, and had answered all that
         did."""
-        others = [one for one in self.directory.hosts if one != link.host]
-        if not others:
-            return False
         known = link.token or self.directory.tokens.get(link.host)
         try:
-            found = await self._learn(others)
+            found = await self._learn(self.directory.hosts, but=link.host)
         except HostLost:
             return False
         return link.host not in found.hosts and found.tokens.get(link.host) == known
 
-    async def _learn(self, hosts: Sequence[str] = ()) -> Directory:
+    async def _learn(self, hosts: Sequence[str] = (), but: str = "") -> Directory:
         """The newest directory, from the first host that answers; all who ask share one answer."""
         if self._learning is None:
-            self._learning = asyncio.ensure_future(self._ask(hosts))
+            self._learning = asyncio.ensure_future(self._ask(hosts, but))
             self._learning.add_done_callback(self._learned)
         return await asyncio.shield(self._learning)
 
     def _learned(self, _: asyncio.Task[Directory]) -> None:
         self._learning = None
 
-    async def _ask(self, hosts: Sequence[str]) -> Directory:
+    async def _ask(self, hosts: Sequence[str], but: str) -> Directory:
         import ray
 
         lost: Exception | None = None
         for host in itertools.chain(hosts, _names(self.runtime)):
+            if host == but:
+                continue
             try:
-                found: Directory = await handle(self.runtime, host).look.remote()
-            except (ValueError, ray.exceptions.RayActorError) as error:
+                asked = handle(self.runtime, host).look.remote()
+                found: Directory = await asyncio.wait_for(asked, GREETING)
+            except (ValueError, TimeoutError, ray.exceptions.RayActorError) as error:
                 lost = error
             else:
                 self.learn(found)

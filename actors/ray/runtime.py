@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -19,9 +19,11 @@ from actors.names import check_name
 from actors.ray.directory import settle
 from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet
+from actors.ray.handover import Moved
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, host_name, router
+from actors.ray.scaling import Scaling
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
@@ -231,6 +233,30 @@ class RayRuntime:
         self._open()
         asked = [handle(self.name, host).stats.remote() for host in self._fleet.hosts]
         return _together(dict(zip(self._fleet.hosts, ray.get(asked), strict=True)))
+
+    async def drain(self, host: str) -> Moved:
+        """Move all that a host owns to the others, and end it; what was moved.
+
+        Calls go on: those to an actor that moves wait for a moment, and those that take longer
+        than 10 seconds end with `ActorMoved`. An actor takes its facets, files and timers along;
+        its history begins anew. When it fails, what has moved is moved; ask again.
+        """
+        return await self._scaled(lambda scaling: scaling.drain(host))
+
+    async def scale(self, hosts: int) -> Moved:
+        """Have so many hosts, while calls flow: start new ones and give them their share, or drain
+        the last ones. As `drain`."""
+        return await self._scaled(lambda scaling: scaling.scale(hosts))
+
+    async def _scaled(self, change: Callable[[Scaling], Awaitable[Moved]]) -> Moved:
+        router = self._open()
+        scaling = Scaling(self.name, self.plan.shared(), self._fleet)
+        try:
+            return await change(scaling)
+        finally:
+            directory = await scaling.directory()
+            self._fleet.hosts = list(directory.hosts)
+            router.learn(directory)
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""

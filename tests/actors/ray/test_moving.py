@@ -12,7 +12,6 @@ import pytest
 from actors.errors import ActorMoved
 from actors.ray.directory import BUCKETS, amend, bucket, newest
 from actors.ray.errors import HandoverFailed, NotOwner, Superseded
-from actors.ray.ownership import Ownership
 from facets import Actor
 from storage.errors import ObjectStoreFailed
 from tests.actors.ray.neighbours import Side, shared
@@ -352,7 +351,7 @@ async def test_a_target_that_is_started_again_after_the_move_has_the_tree(
 async def test_an_older_incarnation_cannot_complete_a_move(sides: tuple[Side, Side]) -> None:
     one, two = sides
     await one.call(Tally, "x", "add")
-    newer = Ownership("a", one.ownership.store, one.ownership.directory)
+    newer = one.again()
     two.after["take"] = newer.enter
     with pytest.raises(Superseded):
         await one.handover.give(EVERY, "b", two)
@@ -363,7 +362,7 @@ async def test_an_older_incarnation_cannot_complete_a_move(sides: tuple[Side, Si
 async def test_what_an_older_incarnation_sends_is_not_taken(sides: tuple[Side, Side]) -> None:
     one, two = sides
     await one.call(Tally, "x", "add")
-    newer = Ownership("a", one.ownership.store, one.ownership.directory)
+    newer = one.again()
     two.before["take"] = newer.enter
     with pytest.raises(HandoverFailed, match="does not own"):
         await one.handover.give(EVERY, "b", two)
