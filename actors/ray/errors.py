@@ -2,6 +2,10 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+│   └── DiskAway      no node has the disk of the host; the call did not run
+├── DiskForgotten     the directory was given up: the host went on elsewhere
+├── NodeThere         what was to be forgotten is there, or unknown (ValueError)
+├── OnlyCopy          forgetting the node would lose all that its hosts have (ValueError)
 ├── NotOwner          the host does not own the actor; the call did not run, and is sent on
 ├── Superseded        a newer incarnation of the host has taken its place
 ├── HandoverFailed    a host could not give its actors to another; it goes on with them
@@ -53,6 +57,37 @@ class HandoverFailed(ActorError):
     `target`."""
 
     hint = "ask again when both hosts are well: what has moved stays there"
+
+
+class DiskAway(HostLost):
+    """The state of the host is on the disk of a node that is not there; the call did not run.
+
+    Fields: those of `HostLost`, `node` (Ray's id), `ip`, `path`.
+    """
+
+    hint = "bring the node back with its disk, or give it up with runtime.forget(node)"
+
+
+class DiskForgotten(ActorError):
+    """A directory was the state of a host until that went on from another disk. It is left as it
+    is. Fields: `host`, `path`."""
+
+    hint = "nothing, or look into it with a LocalRuntime on a copy of it"
+
+
+class NodeThere(ActorError, ValueError):
+    """The node runs, or no host was ever on it: there is nothing to forget. Field: `node`."""
+
+    hint = "runtime.hosts() tells which hosts are lost, and the nodes that had them"
+
+
+class OnlyCopy(ActorError, ValueError):
+    """There is no replica: to forget the node is to lose all state of its hosts.
+
+    Fields: `node`, `hosts`.
+    """
+
+    hint = "bring the node back with its disk; or call runtime.forget(node, lose=True)"
 
 
 class OtherHost(ActorError, ValueError):

@@ -6,12 +6,10 @@ import asyncio
 import logging
 import os
 import pickle
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -21,8 +19,10 @@ from typing import Any
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
+from actors.ray.board import Board
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
+from actors.ray.entering import enter
 from actors.ray.errors import ClassUnknown
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
@@ -37,7 +37,7 @@ from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.sighting import Sighting
 from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
-from storage.errors import FacetsError, StateInUse
+from storage.errors import FacetsError
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -62,11 +62,19 @@ class Plan:
     options: dict[str, Any]
     log: str = "INFO"
     """The level from which on a host logs."""
+    mirror: str = ""
+    """On a host, where it keeps what it sees on the board; empty elsewhere."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether a host may run on any node: all that it acknowledged is in the replica."""
+        return bool(self.options["durability"] == "replicated")
 
     def shared(self) -> ObjectStore:
-        """What all hosts and drivers see: the replica, or a root that all of them reach."""
-        replica = self.options["replica"]
-        return FolderStore(self.root) if replica is None else open_store(replica)
+        """What all hosts and drivers see: the replica, or where there is none the board."""
+        if (replica := self.options["replica"]) is not None:
+            return open_store(replica)
+        return Board(self.runtime, FolderStore(self.mirror) if self.mirror else None)
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,13 @@ class Hosting:
     """One host. All methods are called through Ray, but `local`."""
 
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
-        self._plan = plan
+        root = Path(os.path.expandvars(plan.root))
+        plan = self._plan = replace(plan, mirror=str(root / "board"))
         self._name = name
         log_lines(name, plan.log)
-        root = Path(os.path.expandvars(plan.root)) / name
-        self._runtime = LocalRuntime(root, host=name, **plan.options)
+        self._runtime = LocalRuntime(root / name, host=name, **plan.options)
         self._classes = ClassStore(plan.shared())
-        self._ownership = Ownership(name, plan.shared(), directory, Sighting(root))
+        self._ownership = Ownership(name, plan.shared(), directory, Sighting(root / name))
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
         self._outboxes: dict[str, Outbox] = {}
@@ -244,16 +252,14 @@ class Hosting:
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
-        if self._opening is None:
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        try:
-            await self._runtime.open()
-        except StateInUse as error:
-            await asyncio.to_thread(_end, error)
-            await self._runtime.open()
+        self._presence = presence()
+        store, anywhere = self._plan.shared(), self._plan.anywhere
+        await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
         self._runtime.host.on_failure = _exit
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
@@ -266,7 +272,6 @@ class Hosting:
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
-        self._presence = presence()
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
@@ -376,17 +381,3 @@ def _exit(failure: FacetsError) -> None:
     """This host can acknowledge nothing more: end the process, and Ray starts the next."""
     _log.critical("the host ends: %s", failure)
     os._exit(1)
-
-
-def _end(found: StateInUse) -> None:
-    """End the incarnation before this one, which Ray has given up, and which still has the lock:
-    a process that is stopped, for example. Whatever else has it keeps it."""
-    title = Path(f"/proc/{found.pid}/cmdline")
-    try:
-        if not title.read_bytes().startswith(b"ray::Hosting"):
-            raise found
-        os.kill(found.pid, signal.SIGKILL)
-        while title.read_bytes():
-            time.sleep(0.01)
-    except (FileNotFoundError, ProcessLookupError):
-        return

@@ -10,12 +10,12 @@ import asyncio
 import itertools
 import pickle
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import Context
 from typing import Any
 
 from actors.ray.context import CallContext
-from actors.ray.errors import HostLost, NotOwner
+from actors.ray.errors import DiskAway, HostLost, NotOwner
 from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.parcels import Data, parcels, unpack
@@ -34,9 +34,12 @@ _ids = itertools.count(1)
 class Link:
     """The way to one host, on one loop."""
 
-    def __init__(self, host: str, find: Callable[[], Any]) -> None:
+    def __init__(
+        self, host: str, find: Callable[[], Any], seek: Callable[[], Awaitable[Any]]
+    ) -> None:
         self.host = host
         self._find = find
+        self._seek = seek
         self._handle: Any = None
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
@@ -131,6 +134,8 @@ class Link:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         position = self._order.begin()
         try:
+            if self._handle is None:
+                self._handle = await self._seek()
             request: Any = (self._caller, position, classes, queue)
             if not parcels(queue):  # else Ray must see what it carries
                 request = pickle.dumps(request, protocol=5)
@@ -204,14 +209,20 @@ class Link:
             call = self._waiting.get(number)
             self._unsure.pop(number, None)
             if call is not None:
-                lost = HostLost(
-                    f"{self.host} was lost while {call.actor}.{call.method} was under way",
-                    host=self.host,
-                    actor=call.actor,
-                    method=call.method,
-                )
-                lost.__cause__ = error
-                call.put(("lost", number, lost))
+                call.put(("lost", number, self._loss(call, error)))
+
+    def _loss(self, call: _Call, error: Exception | None) -> HostLost:
+        if isinstance(error, DiskAway):  # it was not sent
+            known = {**error.fields, "actor": call.actor, "method": call.method}
+            return DiskAway(error.message, **known)
+        lost = HostLost(
+            f"{self.host} was lost while {call.actor}.{call.method} was under way",
+            host=self.host,
+            actor=call.actor,
+            method=call.method,
+        )
+        lost.__cause__ = error
+        return lost
 
 
 class _Call:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +14,7 @@ from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
 from actors.ray.link import GREETING, Link
 from actors.ray.parcels import Data
+from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
 
@@ -66,7 +67,8 @@ class Router:
         """The link to a host."""
         found = self._links.get(host)
         if found is None:
-            found = self._links[host] = Link(host, partial(handle, self.runtime, host))
+            ways = partial(handle, self.runtime, host), partial(seek, self.runtime, host)
+            found = self._links[host] = Link(host, *ways)
             for shipment in self._classes.values():
                 found.know(shipment)
         return found
@@ -137,14 +139,12 @@ class Router:
         Then what was sent to it in vain did not run: it owned nothing, and had answered all that
         did."""
         known = link.token or self.directory.tokens.get(link.host)
-        try:
-            found = await self._learn(self.directory.hosts, but=link.host)
-        except HostLost:
-            return False
+        found = await self._learn(self.directory.hosts, but=link.host)
         return link.host not in found.hosts and found.tokens.get(link.host) == known
 
     async def _learn(self, hosts: Sequence[str] = (), but: str = "") -> Directory:
-        """The newest directory, from the first host that answers; all who ask share one answer."""
+        """The newest directory, from the first host that answers, or else from where it is kept;
+        all who ask share one answer."""
         if self._learning is None:
             self._learning = asyncio.ensure_future(self._ask(hosts, but))
             self._learning.add_done_callback(self._learned)
@@ -156,19 +156,18 @@ class Router:
     async def _ask(self, hosts: Sequence[str], but: str) -> Directory:
         import ray
 
-        lost: Exception | None = None
-        for host in itertools.chain(hosts, _names(self.runtime)):
+        from actors.ray.fleet import Fleet
+
+        for host in hosts:
             if host == but:
                 continue
-            try:
+            with suppress(ValueError, TimeoutError, ray.exceptions.RayActorError):
                 asked = handle(self.runtime, host).look.remote()
-                found: Directory = await asyncio.wait_for(asked, GREETING)
-            except (ValueError, TimeoutError, ray.exceptions.RayActorError) as error:
-                lost = error
-            else:
-                self.learn(found)
+                self.learn(await asyncio.wait_for(asked, GREETING))
                 return self.directory
-        raise HostLost(f"no host of {self.runtime} answers", host="", actor="", method="") from lost
+        fleet = await asyncio.to_thread(Fleet.of, self.runtime)
+        self.learn(await fleet.directory())
+        return self.directory
 
 
 def handle(runtime: str, host: str) -> Any:
@@ -176,16 +175,6 @@ def handle(runtime: str, host: str) -> Any:
     import ray
 
     return ray.get_actor(actor_name(runtime, host), namespace=NAMESPACE)
-
-
-def _names(runtime: str) -> Iterator[str]:
-    """The hosts of a runtime that Ray knows."""
-    import ray
-
-    util: Any = ray.util  # it is not typed
-    known = [one["name"] for one in util.list_named_actors(all_namespaces=True)]
-    start = actor_name(runtime, "")
-    yield from sorted(name.removeprefix(start) for name in known if name.startswith(start))
 
 
 def find(runtime: str, host: str) -> Any:

@@ -16,13 +16,12 @@ from actors.contract import Durability
 from actors.errors import RuntimeClosed
 from actors.host import Stats
 from actors.names import check_name
-from actors.ray.directory import settle
 from actors.ray.errors import NotOwner, OtherHost
-from actors.ray.fleet import Fleet
+from actors.ray.fleet import Fleet, Hosts
 from actors.ray.handover import Moved
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
-from actors.ray.router import NAMESPACE, Router, handle, host_name, router
+from actors.ray.router import NAMESPACE, Router, handle, router
 from actors.ray.scaling import Scaling
 from actors.ray.shipping import pack
 from actors.ray.stub import ActorRef, RemoteStub
@@ -56,7 +55,7 @@ class RayRuntime:
         root: str | Path,
         *,
         address: str | None = None,
-        hosts: int = 1,
+        hosts: Hosts = 1,
         name: str | None = None,
         replica: str | None = None,
         durability: Durability = "local",
@@ -67,10 +66,9 @@ class RayRuntime:
         self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
-        self._hosts = [host_name(index) for index in range(hosts)]
         options = {"replica": replica, "durability": durability, **options}
         self.plan = Plan(self.name, str(self.root), options, log)
-        self._fleet = Fleet(self.plan, self._hosts, resources)
+        self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
         self._started_ray = False
 
@@ -83,9 +81,7 @@ class RayRuntime:
         if not ray.is_initialized():
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
-        directory = await asyncio.to_thread(settle, self.plan.shared(), self._hosts)
-        self._fleet.hosts = list(directory.hosts)
-        await self._fleet.up(directory)
+        directory = await self._fleet.up()
         found = router(self.name)
         found.use(directory)
         self._router = found
@@ -260,7 +256,7 @@ class RayRuntime:
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
-        return look(self.name, self._open().directory)
+        return look(self.name, self._open().directory, self.plan.shared())
 
     def _open(self) -> Router:
         if self._router is None:

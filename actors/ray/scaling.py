@@ -58,7 +58,8 @@ class Scaling:
             return await self._release(found.hosts[count:])
         if count > len(found.hosts):
             found = await asyncio.to_thread(amend, self._store, partial(_joined, count))
-        await asyncio.gather(*[self._fleet.start(host, found) for host in found.hosts])
+        missing = [host for host in found.hosts if find(self._runtime, host) is None]
+        await asyncio.gather(*[self._fleet.revive(host) for host in missing])
         return await self._settle(frozenset())
 
     async def drain(self, host: str) -> Moved:
