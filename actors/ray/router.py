@@ -17,6 +17,7 @@ from actors.ray.parcels import Data
 from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
+from storage.errors import StorageError
 
 NAMESPACE = "facets"
 
@@ -139,7 +140,10 @@ class Router:
         Then what was sent to it in vain did not run: it owned nothing, and had answered all that
         did."""
         known = link.token or self.directory.tokens.get(link.host)
-        found = await self._learn(self.directory.hosts, but=link.host)
+        try:
+            found = await self._learn(self.directory.hosts, but=link.host)
+        except StorageError:
+            return False
         return link.host not in found.hosts and found.tokens.get(link.host) == known
 
     async def _learn(self, hosts: Sequence[str] = (), but: str = "") -> Directory:
