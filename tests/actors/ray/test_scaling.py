@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.ray.directory import newest
+from actors.errors import ActorMoved
+from actors.ray.directory import bucket, newest
 from actors.ray.errors import DirectoryTaken
+from actors.ray.router import handle
 from actors.ray.runtime import RayRuntime
 from facets import Actor
 
@@ -20,6 +23,16 @@ class Counter(Actor):
     async def add(self) -> int:
         self.kv["n"] = self.kv.get("n", 0) + 1
         return int(self.kv["n"])
+
+    async def slow(self) -> int:
+        """The first call does not end by itself."""
+        if not self.kv.get("begun"):
+            self.kv["begun"] = True
+            await asyncio.Event().wait()
+        return await self.add()
+
+    async def has_begun(self) -> bool:
+        return bool(self.kv.get("begun"))
 
     async def get(self) -> int:
         return int(self.kv.get("n", 0))
@@ -85,4 +98,24 @@ async def test_stubs_lead_to_an_actor_wherever_it_went(ray: Any, tmp_path: Path)
         await runtime.down()
     async with RayRuntime(tmp_path / "state", hosts=1) as runtime:
         assert await runtime.get(Counter, "target").get() == done + 2
+        await runtime.down()
+
+
+async def test_a_call_that_a_move_broke_off_is_made_again_under_its_key(
+    ray: Any, tmp_path: Path
+) -> None:
+    async with RayRuntime(tmp_path / "state", hosts=2) as runtime:
+        stub = runtime.get(Counter, "one")
+        calls = [stub.slow, partial(stub.slow, idempotency_key="k")]
+        plain, keyed = [asyncio.ensure_future(call()) for call in calls]
+        while not await stub.has_begun():
+            pass
+        here = newest(runtime.plan.shared()).owner("Counter", "one")
+        there = "host-1" if here == "host-0" else "host-0"
+        moving = handle(runtime.name, here).hand_over.remote([bucket("Counter", "one")], there, 0.0)
+        with pytest.raises(ActorMoved, match="may have run"):
+            await plain
+        assert await keyed in (1, 2)
+        await moving
+        assert await stub.get() == await keyed
         await runtime.down()
