@@ -24,12 +24,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from actors.errors import ActorMoved
 from actors.ray.directory import bucket
@@ -43,12 +43,16 @@ if TYPE_CHECKING:
     from actors.host import Host
     from actors.node import Node
 
+A = TypeVar("A")
+
 GRACE = 10.0
 """Seconds that calls under way may take before they are broken off."""
 BUCKETS = 64
 """Buckets with trees that move at once, at most."""
 TREES = 256
 """Trees that move at once, unless one bucket has more."""
+AT_ONCE = 16
+"""Trees that are packed, or put in place, at the same time: each waits for the disk."""
 BATCH = 16 << 20
 """Bytes of trees after which what is packed is sent."""
 _numbers = itertools.count()
@@ -190,10 +194,10 @@ class Handover:
         trees = _roots(self._host, moving)
         tokens, size = set[str](), 0
         batch: list[Tree] = []
-        for kind, name in [*trees, ("", "")]:
-            if name:
-                batch.append((kind, name, await pack(self._host, kind, name)))
-            if not name or sum(len(one[2]) for one in batch) >= BATCH:
+        for at in range(0, len(trees) + AT_ONCE, AT_ONCE):
+            some = trees[at : at + AT_ONCE]
+            batch += await gathered(pack(self._host, *one) for one in some)
+            if not some or sum(len(one[2]) for one in batch) >= BATCH:
                 tokens.add(await peer.take(ownership.host, ownership.token, batch))
                 size += sum(len(one[2]) for one in batch)
                 batch = []
@@ -224,10 +228,11 @@ class Handover:
                     f"{sender} does not own what it sends", host=sender, target=ownership.host
                 )
             sequence = 0
-            for kind, name, archive in trees:
-                sequence = await unpack(host, kind, name, archive)
-                self._left.discard((kind, name))
-                self._taken.add((kind, name))
+            for at in range(0, len(trees), AT_ONCE):
+                some = trees[at : at + AT_ONCE]
+                sequence = max(await gathered(unpack(host, *one) for one in some))
+                self._left.difference_update(one[:2] for one in some)
+                self._taken.update(one[:2] for one in some)
             await host.gate.passed(sequence, host.remote(sequence))
         if self._waiting is None or self._waiting.done():
             self._waiting = host.background(self._wait())
@@ -250,20 +255,29 @@ class Handover:
         await remove(self._host, gone)
 
 
-async def pack(host: Host, kind: str, name: str) -> bytes:
+async def gathered(work: Iterable[Coroutine[Any, Any, A]]) -> list[A]:
+    """What all of these return; when one fails, when all have ended."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in done if not isinstance(one, BaseException)]
+
+
+async def pack(host: Host, kind: str, name: str) -> Tree:
     """A tree as of now, durable; nobody writes to it."""
     from storage.archive import Export
 
     path = _aside(host)
     with host.job():
-        job = Export(host.store, host.store.root(kind, name), path)
+        job = Export(host.store, host.store.root(kind, name), path, sync=False)
         try:
             await host.gate.passed(job.sequence, host.remote(job.sequence))
-            await host.aside(job.work)
+            await host.elsewhere(job.work)
         finally:
             job.close()
     try:
-        return await asyncio.to_thread(path.read_bytes)
+        return kind, name, await asyncio.to_thread(path.read_bytes)
     finally:
         path.unlink()
 
@@ -278,7 +292,7 @@ async def unpack(host: Host, kind: str, name: str, archive: bytes) -> int:
         graft = import_(host.store, path, host.store.root(kind, name))
         with host.job():
             try:
-                await host.aside(graft.work)
+                await host.elsewhere(graft.work)
             except BaseException:
                 graft.cancel()
                 raise
