@@ -75,8 +75,10 @@ class Readings:
     """Sum."""
     timers_failed: int
     """Sum."""
-    timer_lag: float
-    """Seconds by which the first timer that is due and not delivered is late."""
+    timers_waiting: int
+    """Due actors whose class nobody registered, and due facets of which nobody says the code."""
+    timer_late: float
+    """Seconds by which the newest delivery began too late."""
     sandboxes: int
     """Isolates that live in this process."""
     disk_free: int
@@ -111,13 +113,9 @@ def read(host: Host) -> Readings:
         timers_running=timers.running,
         timers_delivered=timers.delivered,
         timers_failed=timers.failed,
-        timer_lag=_lag(host),
+        timers_waiting=sum(timers.unregistered.values()) + len(timers.strangers),
+        timer_late=host.timers.late.newest,
         sandboxes=sum(count() for count in sandboxes),
         disk_free=space.f_bavail * space.f_frsize,
         replica=None if store.replica is None else store.replica.stats(),
     )
-
-
-def _lag(host: Host) -> float:
-    first = host.store.catalogue.next_due((0, 0), 1)
-    return max(0.0, host.clock.now() - first[0][0] / 1e6) if first else 0.0

@@ -23,7 +23,7 @@ from actors.ray.board import Board
 from actors.ray.directory import Directory, amend, load, settle
 from actors.ray.errors import DiskAway, DiskForgotten, HostLost, PythonDiffers
 from actors.ray.hosting import Greeting, Hosting, Plan
-from actors.ray.link import GREETING, SILENCE
+from actors.ray.link import PULSE, SILENCE
 from actors.ray.router import NAMESPACE, actor_name, find, host_name
 from actors.ray.seats import Seat, away, holds, newest
 from actors.ray.sites import Site, least, scout
@@ -241,7 +241,7 @@ async def _closed(host: Any) -> None:
     closing = asyncio.ensure_future(host.close.remote())
     try:
         while not (await asyncio.wait([closing], timeout=SILENCE))[0]:
-            await asyncio.wait_for(host.greet.remote(), GREETING)
+            await asyncio.wait_for(host.pulse.remote(), PULSE)
         await closing
     except (TimeoutError, ray.exceptions.RayActorError):  # it is stuck, or dead already
         closing.cancel()

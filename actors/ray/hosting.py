@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from actors.logs import OUTSIDE, log_lines
 from actors.ray.board import Board
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
+from actors.ray.ending import end_process, reach
 from actors.ray.entering import enter
 from actors.ray.errors import ClassUnknown
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
@@ -35,9 +36,10 @@ from actors.ray.ownership import Ownership
 from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.sighting import Sighting
+from actors.ray.sockets import Command, Open, Proxies
+from actors.ray.verbs import OWN, diff_here, for_host
 from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
-from storage.errors import FacetsError
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -103,6 +105,7 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._proxies: Proxies
         self._presence: Presence
         self._kinds: dict[str, type[Any]] = {}
 
@@ -110,6 +113,9 @@ class Hosting:
         """Open the state, if that has not happened, and say who is here."""
         await self._opened()
         return Greeting(sys.version_info[:2], self._ownership.directory)
+
+    async def pulse(self) -> None:
+        """Answer, also while the state is being opened."""
 
     async def exchange(self, request: Any) -> Any:
         """Take calls in; who answers, and what is done soon.
@@ -172,8 +178,21 @@ class Hosting:
         self._know(self._classes.add(shipment))
         names = args[:2] if verb in ("clone", "rename") else args[:1]
         async with self._ownership.operation(shipment.kind, *names):
-            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
+            given, options = for_host(self._name, verb, args, named)
+            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *given, **options)
             return await done if isawaitable(done) else done
+
+    async def ask(self, verb: str) -> Any:
+        """What the runtime of this host answers by itself."""
+        await self._opened()
+        return getattr(self._runtime, verb)()
+
+    async def on_files(self, kind: str, name: str, *args: Any, **named: Any) -> Any:
+        """One operation on the files of an actor."""
+        await self._opened()
+        self._kind(kind)
+        async with self._ownership.operation(kind, name):
+            return await self._runtime.on_files(kind, name, *args, **named)
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
         """An actor and all its facets as of now, as the archive that an export writes."""
@@ -206,11 +225,6 @@ class Hosting:
         await self._opened()
         return await self._ownership.look()
 
-    async def stats(self) -> Any:
-        """What runs here."""
-        await self._opened()
-        return self._runtime.stats()
-
     async def readings(self) -> Readings:
         """What the meters show."""
         await self._opened()
@@ -229,12 +243,18 @@ class Hosting:
             await asyncio.sleep(0.01)
         await self.close()
 
+    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
+        """What actors here want done to a server's sockets (see `sockets`)."""
+        await self._opened()
+        return await self._proxies.attend(server, since, afresh=afresh)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
         HERE.pop(self._plan.runtime, None)
         exports.remove(self._lending.export)
         await self._runtime.close()
+        _log.info("the state is closed")
 
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
@@ -249,6 +269,11 @@ class Hosting:
             return self._lending.find(lent, token)
         return self._runtime.get(self._kind(kind), name)
 
+    def _method(self, target: Target, name: str) -> Callable[..., Any]:
+        if name.startswith(OWN):
+            return partial(diff_here, self._runtime, self._name, self._kind(target[0]), target[1])
+        return getattr(self._stub(target), name)  # type: ignore[no-any-return]
+
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
@@ -259,11 +284,12 @@ class Hosting:
     async def _open(self) -> None:
         self._presence = presence()
         store, anywhere = self._plan.shared(), self._plan.anywhere
+        await reach(store)
         await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
-        self._runtime.host.on_failure = _exit
+        self._runtime.host.on_failure = end_process
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
-        self._ownership.on_superseded = _exit
+        self._ownership.on_superseded = end_process
         await self._ownership.enter()
         self._ownership.on_change = self._runtime.host.timers.again
         self._handover = Handover(self._runtime.host, self._ownership)
@@ -272,6 +298,7 @@ class Hosting:
             self._know(cls)  # timers may be due
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
+        self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
@@ -342,8 +369,7 @@ class Hosting:
         try:
             with arrived(context):
                 args, kwargs = unpack(data)
-                stub = self._stub(target)
-                result = await getattr(stub, method)(*args, **kwargs)
+                result = await self._method(target, method)(*args, **kwargs)
                 outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
@@ -364,8 +390,7 @@ class Hosting:
         try:
             with arrived(context):
                 args, kwargs = unpack(data)
-                stub = self._stub(target)
-                async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
+                async with aclosing(aiter(self._method(target, method)(*args, **kwargs))) as items:
                     async for item in items:
                         outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()
@@ -375,9 +400,3 @@ class Hosting:
             raise
         except Exception as error:
             outbox.post(("failed", key[1], dump_error(error)))
-
-
-def _exit(failure: FacetsError) -> None:
-    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    _log.critical("the host ends: %s", failure)
-    os._exit(1)

@@ -26,8 +26,8 @@ CALLER = uuid.uuid4().hex
 """This process, to hosts."""
 SILENCE = PATIENCE + 5.0
 """Seconds without an answer after which a host is suspected to be stuck."""
-GREETING = 3.0
-"""Seconds in which a suspect must greet."""
+PULSE = 3.0
+"""Seconds in which a suspect must show a pulse."""
 _ids = itertools.count(1)
 
 
@@ -172,19 +172,20 @@ class Link:
             self._collecting = False
 
     async def _asked(self, request: Any) -> Any:
-        """The answer to a request. A host that gives none in time, and does not even greet, is
-        stopped or stuck, which Ray does not see: it is ended, and Ray starts it again."""
+        """The answer to a request, for which a host that lives may take long: it may be filling
+        an empty disk. One without a pulse is stopped or stuck, which Ray does not see: it is
+        ended, and Ray starts it again."""
         handle = self.handle
-        try:
-            return await asyncio.wait_for(request, SILENCE)
-        except TimeoutError:
-            import ray
-
+        asked = asyncio.wrap_future(request.future())
+        while not (await asyncio.wait([asked], timeout=SILENCE))[0]:
             try:
-                await asyncio.wait_for(handle.greet.remote(), GREETING)
+                await asyncio.wait_for(handle.pulse.remote(), PULSE)
             except TimeoutError:
+                import ray
+
                 ray.kill(handle, no_restart=False)
-            raise
+                raise
+        return asked.result()
 
     def _deliver(self, messages: list[Message]) -> None:
         for message in messages:

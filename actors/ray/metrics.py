@@ -41,7 +41,8 @@ LEVELS = {
     "timer_actors": "actors with timers",
     "timers_queued": "actors that are due and wait for their turn",
     "timers_running": "actors whose timers are being delivered",
-    "timer_lag": "seconds by which the first timer that is due is late",
+    "timers_waiting": "due actors whose class nobody has registered",
+    "timer_late": "seconds by which the newest delivery of a timer began too late",
     "sandboxes": "isolates that live",
     "disk_free": "bytes on the volume of the state",
 }
@@ -53,7 +54,11 @@ REPLICA = {
     "replica_behind": "1 if the replica stays behind until the next opening",
 }
 """Gauges of a host with a replica."""
-SPANS = {"sync": "seconds of a sync", "gate_wait": "seconds until a batch of replies may leave"}
+SPANS = {
+    "sync": "seconds of a sync",
+    "gate_wait": "seconds until a batch of replies may leave",
+    "timer_delay": "seconds by which deliveries of timers begin too late",
+}
 """Histograms, of a sample where there are many."""
 _BOUNDS = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 
@@ -100,6 +105,7 @@ class Metrics:
         self._tell_replica(shown)
         self._tell_spans("sync", self._host.gate.syncs)
         self._tell_spans("gate_wait", self._host.gate.waits)
+        self._tell_spans("timer_delay", self._host.timers.late)
 
     def _tell_replica(self, shown: Readings) -> None:
         replica = shown.replica

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
-from actors.ray.link import GREETING, Link
+from actors.ray.link import Link
 from actors.ray.parcels import Data
 from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
@@ -20,6 +20,8 @@ from actors.ray.wire import Target
 from storage.errors import StorageError
 
 NAMESPACE = "facets"
+LOOK = 3.0
+"""Seconds that a host may take to say who owns what, before another is asked."""
 
 
 def host_name(index: int) -> str:
@@ -167,7 +169,7 @@ class Router:
                 continue
             with suppress(ValueError, TimeoutError, ray.exceptions.RayActorError):
                 asked = handle(self.runtime, host).look.remote()
-                self.learn(await asyncio.wait_for(asked, GREETING))
+                self.learn(await asyncio.wait_for(asked, LOOK))
                 return self.directory
         fleet = await asyncio.to_thread(Fleet.of, self.runtime)
         self.learn(await fleet.directory())

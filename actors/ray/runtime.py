@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from actors.actor import Actor
 from actors.contract import Durability
 from actors.errors import RuntimeClosed
 from actors.host import Stats
 from actors.names import check_name
+from actors.ray import verbs
 from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet, Hosts
 from actors.ray.handover import Moved
@@ -24,9 +25,15 @@ from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, router
 from actors.ray.scaling import Scaling
 from actors.ray.shipping import pack
+from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
+from actors.sockets.events import Event
 from actors.stat import ActorStat, Place
+
+if TYPE_CHECKING:
+    from actors.blocking import BlockingRuntime
+    from storage.diff import Difference
 
 A = TypeVar("A", bound=Actor)
 
@@ -70,6 +77,7 @@ class RayRuntime:
         self.plan = Plan(self.name, str(self.root), options, log)
         self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
+        self._telling = Telling()
         self._started_ray = False
 
     async def open(self) -> RayRuntime:
@@ -175,6 +183,46 @@ class RayRuntime:
         """Give an actor another name; `OtherHost` if that would live on another host."""
         await self._perform("rename", cls, name, check_name(new_name))
 
+    async def demote(self, cls: type[Actor], name: str, to: object, new_name: str) -> None:
+        """Make an actor a facet of another one, whose stub is `to` (see `LocalRuntime`);
+        `OtherHost` if they live on different hosts."""
+        verbs.check_beside(self._open(), cls, check_name(name), to)
+        await self._perform("demote", cls, name, to, new_name)
+
+    def diff(
+        self,
+        cls: type[Actor],
+        name: str,
+        other: str | None = None,
+        *,
+        at: str | None = None,
+        to: str | None = None,
+    ) -> AsyncGenerator[Difference, None]:
+        """What differs between two actors or two moments (see `LocalRuntime`); `OtherHost` if two
+        live on different hosts."""
+        return verbs.diff(self._open(), cls, name, other, {"at": at, "to": to})
+
+    def bookmark(self) -> str:
+        """This moment, of each host for itself; it fits every actor here, as long as that stays
+        on its host. Asks every host and waits."""
+        return verbs.together(verbs.ask(self._open(), "bookmark"))
+
+    def sweep(self) -> int:
+        """Put to sleep what has been idle for too long, on all hosts. Asks every host and waits."""
+        return sum(verbs.ask(self._open(), "sweep").values())
+
+    def blocking(self) -> BlockingRuntime:
+        """The same for code that is not asynchronous: `with runtime.blocking() as runtime:`."""
+        from actors.blocking import BlockingRuntime
+
+        return BlockingRuntime(self)
+
+    async def on_files(self, kind: str, name: str, *args: Any, **named: Any) -> Any:
+        """One operation on the files of an actor, as a step of its own (see `LocalRuntime`)."""
+        return await self._open().perform(
+            kind, check_name(name), lambda host: host.on_files.remote(kind, name, *args, **named)
+        )
+
     async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
         """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
         return str(await self._perform("bookmark_at", cls, name, when))
@@ -207,11 +255,32 @@ class RayRuntime:
         )
 
     async def restore_from_replica(
-        self, cls: type[Actor], name: str, at: str | datetime | float | None = None
+        self,
+        cls: type[Actor],
+        name: str,
+        at: str | datetime | float | None = None,
+        *,
+        replica: str | None = None,
+        host: str | None = None,
     ) -> str:
-        """Put an actor and all its facets back to what the replica has of them. As on a
-        `LocalRuntime`, from what the host that has it wrote there."""
-        return str(await self._perform("restore_from_replica", cls, name, at))
+        """Put an actor and all its facets back to what a replica has of them. As on a
+        `LocalRuntime`: from what its own host wrote, if no other is named."""
+        of = {"replica": replica, "host": host}
+        return str(await self._perform("restore_from_replica", cls, name, at, **of))
+
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor, or one of its facets, what happened to a socket. As on a
+        `LocalRuntime`."""
+        shipment = pack(cls)
+        return await self._telling.tell(
+            self._open(),
+            cls.kind,
+            check_name(name),
+            event,
+            lambda host: host.perform.remote(shipment, "tell_socket", name, door, event),
+        )
 
     async def _perform(
         self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
@@ -224,11 +293,7 @@ class RayRuntime:
 
     def stats(self) -> Stats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
-        import ray
-
-        self._open()
-        asked = [handle(self.name, host).stats.remote() for host in self._fleet.hosts]
-        return _together(dict(zip(self._fleet.hosts, ray.get(asked), strict=True)))
+        return _together(verbs.ask(self._open(), "stats"))
 
     async def drain(self, host: str) -> Moved:
         """Move all that a host owns to the others, and end it; what was moved.

@@ -242,6 +242,9 @@ class Fake:
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
+    def opened(self, key: str) -> None:
+        pass
+
     def holds(self, key: str) -> bool:
         return key == "s1"
 
