@@ -56,9 +56,12 @@ class Ownership:
             return found.entered(self.host, nonce) if self.host in found.hosts else None
 
         self.directory = await asyncio.to_thread(amend, self.store, change)
-        self.token = self.directory.tokens.get(self.host, "") or nonce
-        if self.host in self.directory.hosts and not self.token.endswith(nonce):
-            raise self._superseded()
+        if self.host in self.directory.hosts:
+            self.token = self.directory.tokens.get(self.host, "")
+            if not self.token.endswith(nonce):
+                raise self._superseded()
+        else:
+            self.token = f"{self.directory.version:010}-{nonce}"
         await asyncio.to_thread(self._sighting.keep, self.directory)
 
     def owns(self, kind: str, name: str) -> bool:
@@ -180,7 +183,7 @@ class Ownership:
         """This is a newer version, perhaps. `Superseded` if it names another incarnation."""
         if directory.version <= self.directory.version:
             return
-        if directory.tokens.get(self.host, self.token) != self.token:
+        if self.host in directory.hosts and directory.tokens.get(self.host) != self.token:
             raise self._superseded()
         if directory.owned(self.host) != self.directory.owned(self.host):
             await asyncio.to_thread(self._sighting.keep, directory)
