@@ -151,13 +151,13 @@ class Hosting:
             self._take(caller, outbox, message)
         outbox.order.taken(position)
 
-    async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
-        """What became ready since; waits until there is something, or tells that `token`, who
-        took the calls, is no more."""
+    async def collect(self, caller: str, token: str, got: int) -> tuple[str, int, list[Message]]:
+        """What became ready since the caller `got` so many; waits until there is something, or
+        tells that `token`, who took the calls, is no more."""
         await self._opened()
         if token != self._ownership.token:
-            return self._ownership.token, []
-        return token, await self._outbox(caller).collect()
+            return self._ownership.token, 0, []
+        return token, *await self._outbox(caller).collect(got)
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""

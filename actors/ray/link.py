@@ -48,6 +48,8 @@ class Link:
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self._got = 0
+        """How many replies were collected of the newest incarnation."""
         self.token = ""
         """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,6 +144,8 @@ class Link:
             self._lost(calls, None)
             return
         self._deliver(messages)
+        for one in calls & self._waiting.keys():
+            self._waiting[one].settle()
         self._unsure.update({one: token for one in calls if self._is_open(one)})
         if self._unsure and not self._collecting:
             self._collecting = True
@@ -151,10 +155,11 @@ class Link:
         try:
             while self._unsure:
                 asked = next(reversed(self._unsure.values()))
-                request = self.handle.collect.remote(self._caller, asked)
-                token, messages = await self._asked(request)
+                got = self._got if asked == self.token else 0
+                request = self.handle.collect.remote(self._caller, asked, got)
+                token, first, messages = await self._asked(request)
                 if self._is_newest(token):
-                    self._deliver(messages)
+                    self._collected(first, messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -167,6 +172,7 @@ class Link:
         ended, and Ray starts it again."""
         handle = self.handle
         asked = asyncio.wrap_future(request.future())
+        asked.add_done_callback(_heard)  # also if nobody waits for it any more
         while not (await asyncio.wait([asked], timeout=SILENCE))[0]:
             try:
                 await asyncio.wait_for(handle.pulse.remote(), PULSE)
@@ -177,17 +183,25 @@ class Link:
                 raise
         return asked.result()
 
-    def _deliver(self, messages: list[Message]) -> None:
+    def _collected(self, first: int, messages: list[Message]) -> None:
+        self._deliver(messages[max(0, self._got - first) :], early=True)
+        self._got = max(self._got, first + len(messages))
+
+    def _deliver(self, messages: list[Message], *, early: bool = False) -> None:
         for message in messages:
             call = self._waiting.get(message[1])
             if call is None:
                 continue
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
-            call.put(message)
+            if early and call.early is not None:
+                call.early.append(message)
+            else:
+                call.put(message)
 
     def _is_newest(self, token: str) -> bool:
-        self.token = max(self.token, token)
+        if token > self.token:
+            self.token, self._got = token, 0
         return token == self.token
 
     def _is_open(self, number: int) -> bool:
@@ -219,7 +233,7 @@ class Link:
 class _Call:
     """One call under way, with the replies that nobody took yet."""
 
-    __slots__ = ("_loop", "_replies", "_waiter", "actor", "method", "number", "over")
+    __slots__ = ("_loop", "_replies", "_waiter", "actor", "early", "method", "number", "over")
 
     def __init__(
         self, number: int, loop: asyncio.AbstractEventLoop, actor: str, method: str
@@ -229,6 +243,9 @@ class _Call:
         self.method = method
         self.over = False
         """The last reply came."""
+        self.early: list[Message] | None = []
+        """What was collected before the request that brought the call was answered: it follows
+        what comes with that answer, which may be large and slow. None once that came."""
         self._loop = loop
         self._replies: list[Message] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -239,11 +256,22 @@ class _Call:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def settle(self) -> None:
+        """The request that brought it is answered."""
+        early, self.early = self.early, None
+        for message in early or ():
+            self.put(message)
+
     async def next(self) -> Message:
         if not self._replies:
             self._waiter = self._loop.create_future()
             await self._waiter
         return self._replies.pop(0)
+
+
+def _heard(asked: asyncio.Future[Any]) -> None:
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _result(message: Message) -> Any:
