@@ -23,6 +23,7 @@ from storage.files.resolver import register_resolver
 
 if TYPE_CHECKING:
     from actors.local import LocalRuntime
+    from actors.ray.runtime import RayRuntime
     from actors.stat import ActorStat
     from storage.diff import Difference
 
@@ -32,12 +33,12 @@ _END = object()
 class BlockingRuntime:
     """A runtime whose methods, and whose stubs' methods, return when they are done.
 
-    `with LocalRuntime(root).blocking() as runtime:`. It has a loop and a thread of its own; any
-    thread may use it. On the thread of a running event loop it refuses: waiting there would
-    stop the loop, so use the runtime itself and `await`.
+    `with LocalRuntime(root).blocking() as runtime:`, or of a `RayRuntime`. It has a loop
+    and a thread of its own; any thread may use it. On the thread of a running event loop it
+    refuses: waiting there would stop the loop, so use the runtime itself and `await`.
     """
 
-    def __init__(self, runtime: LocalRuntime) -> None:
+    def __init__(self, runtime: LocalRuntime | RayRuntime) -> None:
         self._runtime = runtime
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
@@ -142,7 +143,7 @@ class BlockingRuntime:
         """One operation on the files of an actor, as a step of its own."""
 
         async def call() -> Any:
-            return await self._runtime.host.on_files(kind, name, method, *args, **kwargs)
+            return await self._runtime.on_files(kind, name, method, *args, **kwargs)
 
         return self.run(call)
 

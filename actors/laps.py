@@ -14,17 +14,19 @@ class Laps:
     `add` costs some hundredths of a microsecond. On one thread.
     """
 
-    __slots__ = ("count", "recent", "seconds")
+    __slots__ = ("count", "newest", "recent", "seconds")
 
     def __init__(self) -> None:
         self.count = 0
         self.seconds = 0.0
+        self.newest = 0.0
         self.recent: deque[float] = deque(maxlen=KEPT)
 
     def add(self, seconds: float) -> None:
         """One more."""
         self.count += 1
         self.seconds += seconds
+        self.newest = seconds
         self.recent.append(seconds)
 
     def take(self) -> list[float]:

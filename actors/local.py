@@ -286,6 +286,11 @@ class LocalRuntime:
         """Put to sleep what has been idle for too long now; it also happens by itself."""
         return self._open().sweep()
 
+    async def on_files(self, kind: str, name: str, method: str, *args: Any, **named: Any) -> Any:
+        """One operation on the files of an actor, as a step of its own: what the `facets://` file
+        system is made of."""
+        return await self._open().on_files(kind, name, method, *args, **named)
+
     @property
     def host(self) -> Host:
         """What runs the actors here; on its own loop only."""

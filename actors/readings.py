@@ -75,8 +75,10 @@ class Readings:
     """Sum."""
     timers_failed: int
     """Sum."""
-    timer_lag: float
-    """Seconds by which the first timer that is due and not delivered is late."""
+    timers_waiting: int
+    """Due actors whose class nobody registered, and due facets of which nobody says the code."""
+    timer_late: float
+    """Seconds by which the newest delivery began too late."""
     sandboxes: int
     """Isolates that live in this process."""
     disk_free: int
@@ -84,13 +86,28 @@ class Readings:
     replica: ReplicaStats | None
 
 
-def read(host: Host) -> Readings:
-    """All of them; some microseconds for each actor that is awake."""
+@dataclass(frozen=True)
+class Counts:
+    """What is counted row by row: 10 to 60 ms for a million."""
+
+    actors: int
+    timers: int
+
+    @classmethod
+    def of(cls, host: Host) -> Counts:
+        """The present ones."""
+        return cls(host.store.catalogue.count(), host.store.catalogue.count_due())
+
+
+def read(host: Host, counts: Counts | None = None) -> Readings:
+    """All of them. A microsecond for each actor that is awake, and what `counts` take if they are
+    not given."""
+    counts = counts or Counts.of(host)
     awake, store, gate = list(host.awake), host.store, host.gate
-    timers, kept, calls = host.timers.stats(), host.store.stats(), [one.calls for one in awake]
-    space = os.statvfs(store.directory)
+    timers, space = host.timers.stats(counts.timers), os.statvfs(store.directory)
+    calls = [one.begun - one.ended for one in awake]
     return Readings(
-        actors=kept["actors"],
+        actors=counts.actors,
         awake=len(awake),
         facets=sum(one.node.parent is not None for one in awake),
         calls=sum(calls),
@@ -99,25 +116,21 @@ def read(host: Host) -> Readings:
         errors=host.over.errors + sum(one.errors for one in awake),
         commits=store.committed - host.first,
         undurable=store.committed - store.durable,
-        journal=kept["journal"],
+        journal=store.journal_size,
         congested=store.congested,
         syncs=gate.syncs.count,
         sync_seconds=gate.syncs.seconds,
         gate_waits=gate.waits.count,
         gate_seconds=gate.waits.seconds,
-        open_databases=kept["open"],
-        timer_actors=timers.actors,
+        open_databases=len(store.connections),
+        timer_actors=counts.timers,
         timers_queued=timers.queued,
         timers_running=timers.running,
         timers_delivered=timers.delivered,
         timers_failed=timers.failed,
-        timer_lag=_lag(host),
+        timers_waiting=sum(timers.unregistered.values()) + len(timers.strangers),
+        timer_late=host.timers.late.newest,
         sandboxes=sum(count() for count in sandboxes),
         disk_free=space.f_bavail * space.f_frsize,
         replica=None if store.replica is None else store.replica.stats(),
     )
-
-
-def _lag(host: Host) -> float:
-    first = host.store.catalogue.next_due((0, 0), 1)
-    return max(0.0, host.clock.now() - first[0][0] / 1e6) if first else 0.0

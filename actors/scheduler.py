@@ -23,6 +23,7 @@ from actors import delivery
 from actors.activation import Activation
 from actors.agenda import HEAD, Agenda
 from actors.errors import ActorBroken, ActorMoved, ActorRestored, FacetDeleted
+from actors.laps import Laps
 from actors.starts import OWN, found_again, keep_starts, kept_starts
 from actors.steps import finish
 from actors.tasks import spawn
@@ -106,6 +107,8 @@ class Scheduler:
         self._strangers: dict[int, str] = {}
         self._closed = False
         self._delivered = self._failed = 0
+        self.late = Laps()
+        """By how much each delivery began too late, failed ones included."""
         self.any = False
         """Whether any actor here may have timers."""
         self.waiting = False
@@ -114,10 +117,10 @@ class Scheduler:
         host.store.on_graft = self._replaced
         self.arm()
 
-    def stats(self) -> TimerStats:
-        """The present moment."""
+    def stats(self, actors: int | None = None) -> TimerStats:
+        """The present moment; how many `actors` have timers is counted unless it is given."""
         return TimerStats(
-            actors=self._store.catalogue.count_due(),
+            actors=self._store.catalogue.count_due() if actors is None else actors,
             queued=len(self._turns),
             running=len(self._visits),
             delivered=self._delivered,
@@ -312,6 +315,8 @@ class Scheduler:
         if entry is None:
             return None
         self._running.setdefault(uid, set()).add(entry.id)
+        assert entry.due is not None  # noqa: S101 - it is due
+        self.late.add(max(0, self._now() - entry.due) / SECOND)
         self._come_again(database, uid, found[1])
         return entry
 

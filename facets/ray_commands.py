@@ -20,7 +20,8 @@ from actors.ray.errors import NoCluster
 
 if TYPE_CHECKING:
     from actors.contract import Durability
-    from actors.ray.settings import Hosts, Settings
+    from actors.ray.fleet import Hosts
+    from actors.ray.settings import Settings
     from actors.ray.survey import Survey
     from actors.readings import Readings
     from storage.replica.shipper import ReplicaStats
@@ -165,7 +166,7 @@ _COLUMNS: dict[str, Callable[[Readings], str]] = {
     "calls": lambda shown: f"{shown.calls:,}",
     "errors": lambda shown: f"{shown.errors:,}",
     "timers": lambda shown: f"{shown.timer_actors:,}",
-    "late": lambda shown: f"{shown.timer_lag:.1f} s",
+    "late": lambda shown: f"{shown.timer_late:.1f} s",
     "sync": lambda shown: f"{shown.sync_seconds / max(1, shown.syncs) * 1e3:.2f} ms",
     "journal": lambda shown: f"{shown.journal >> 10:,} KB",
     "disk free": lambda shown: f"{shown.disk_free >> 30:,} GB",

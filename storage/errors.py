@@ -370,9 +370,13 @@ class HistoryCorrupt(StorageError):
 
 
 class StateInUse(StorageError):
-    """Another live process owns the state directory. Fields: `path`, `pid`, `command`."""
+    """Another live process owns the state directory. Fields: `path`, `pid`, `command`, `machine`.
+
+    The pid means something on that machine only, which may be another one that shares the disk.
+    """
 
     pid: int
+    machine: str
 
 
 class StateFormat(StorageError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Lock:
             raise
 
     def _sign(self) -> None:
-        said = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)[:200]})
+        command = " ".join(sys.argv)[:200]
+        said = json.dumps({"pid": os.getpid(), "command": command, "machine": machine()})
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, said.encode(), 0)
 
@@ -50,9 +52,18 @@ class Lock:
             os.close(fd)
 
 
+def machine() -> str:
+    """Where a process id of ours means something: this boot of this machine, and the namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux: such a machine is not shared by containers
+        return platform.node()
+
+
 def _owner(fd: int) -> dict[str, object]:
     try:
         said = json.loads(os.pread(fd, 4096, 0))
-        return {"pid": said["pid"], "command": said["command"]}
+        return {"pid": said["pid"], "command": said["command"], "machine": said.get("machine", "")}
     except (ValueError, KeyError, TypeError):  # it has the lock and has not said its name yet
-        return {"pid": 0, "command": "unknown"}
+        return {"pid": 0, "command": "unknown", "machine": ""}

@@ -2,11 +2,17 @@
 
 ActorError
 ├── HostLost          the host ended while the call was under way; the call may have run
+│   └── DiskAway      no node has the disk of the host; the call did not run
+├── DiskForgotten     the directory was given up: the host went on elsewhere
+├── NodeThere         what was to be forgotten is there, or unknown (ValueError)
+├── OnlyCopy          forgetting the node would lose all that its hosts have (ValueError)
 ├── NotOwner          the host does not own the actor; the call did not run, and is sent on
 ├── Superseded        a newer incarnation of the host has taken its place
 ├── HandoverFailed    a host could not give its actors to another; it goes on with them
 ├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
+├── ClassDiffers      a program has another class for a kind than the deployed one (TypeError)
+├── ClassBroken       the deployed class cannot be used on a host (RuntimeError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
 ├── NotUp             nothing says how this state is spread over hosts (LookupError)
@@ -54,6 +60,37 @@ class HandoverFailed(ActorError):
     hint = "ask again when both hosts are well: what has moved stays there"
 
 
+class DiskAway(HostLost):
+    """The state of the host is on the disk of a node that is not there; the call did not run.
+
+    Fields: those of `HostLost`, `node` (Ray's id), `ip`, `path`.
+    """
+
+    hint = "bring the node back with its disk, or give it up with runtime.forget(node)"
+
+
+class DiskForgotten(ActorError):
+    """A directory was the state of a host until that went on from another disk. It is left as it
+    is. Fields: `host`, `path`."""
+
+    hint = "nothing, or look into it with a LocalRuntime on a copy of it"
+
+
+class NodeThere(ActorError, ValueError):
+    """The node runs, or no host was ever on it: there is nothing to forget. Field: `node`."""
+
+    hint = "runtime.hosts() tells which hosts are lost, and the nodes that had them"
+
+
+class OnlyCopy(ActorError, ValueError):
+    """There is no replica: to forget the node is to lose all state of its hosts.
+
+    Fields: `node`, `hosts`.
+    """
+
+    hint = "bring the node back with its disk; or call runtime.forget(node, lose=True)"
+
+
 class OtherHost(ActorError, ValueError):
     """Something that only one host can do was asked of two. Fields: `actor`, `other`."""
 
@@ -63,7 +100,31 @@ class OtherHost(ActorError, ValueError):
 class ClassUnknown(ActorError, LookupError):
     """A host was called for a kind whose class it never got. Field: `kind`."""
 
-    hint = "runtime.register(cls) sends a class to the hosts"
+    hint = "call an actor of that kind through runtime.get(cls, name) once"
+
+
+class ClassDiffers(ActorError, TypeError):
+    """The program has another class for a kind than the one that its actors run; nothing ran.
+
+    Fields: `kind`; `deployed` and `here`, the digests of the two.
+    """
+
+    kind: str
+    deployed: str
+    here: str
+
+
+class ClassBroken(ActorError, RuntimeError):
+    """The class that is deployed for a kind, or was to be, cannot be used on a host: a package is
+    missing, or installed in another version. Other kinds go on. Fields: `kind`, `digest`, `host`;
+    `why`, what went wrong there.
+    """
+
+    hint = "install there what it needs, or await runtime.deploy(cls) with one that works"
+    kind: str
+    digest: str
+    host: str
+    why: str
 
 
 class PythonDiffers(ActorError, RuntimeError):

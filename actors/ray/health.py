@@ -6,11 +6,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from actors.ray.directory import Directory
 from actors.ray.router import find
+from actors.ray.seats import Seat, newest
+
+if TYPE_CHECKING:
+    from storage.objects.store import ObjectStore
 
 HostState = Literal["up", "starting", "stuck", "lost"]
 
@@ -30,7 +34,7 @@ class HostInfo:
     """`up`: it answers. `starting`: Ray starts it, or starts it again. `stuck`: its process is
     there and does not answer. `lost`: it does not run, and nothing starts it by itself."""
     node: str = ""
-    """Ray's id of the node it runs on; empty if that is not known."""
+    """Ray's id of the node it runs on, or did last; empty if that is not known."""
     ip: str = ""
     """The address of that node."""
     pid: int = 0
@@ -62,12 +66,18 @@ def presence() -> Presence:
     return Presence(node, util.get_node_ip_address(), os.getpid(), time.time())
 
 
-def look(runtime: str, directory: Directory) -> list[HostInfo]:
-    """Every host of a directory. Asks all at once, and waits at most `PATIENCE` seconds."""
+def look(runtime: str, directory: Directory, store: ObjectStore) -> list[HostInfo]:
+    """Every host of a directory. Asks all at once, and waits at most `PATIENCE` seconds. Where
+    those were that do not run is told by their seats."""
     owned = Counter(directory.hosts[index] for index in directory.owners)
     asked = {host: _ask(runtime, host) for host in directory.hosts}
     _wait([one[1] for one in asked.values() if one is not None])
-    return [_info(host, owned[host], one) for host, one in asked.items()]
+    found = [_info(host, owned[host], one) for host, one in asked.items()]
+    return [_seated(one, newest(store, one.name)) if one.state == "lost" else one for one in found]
+
+
+def _seated(lost: HostInfo, seat: Seat) -> HostInfo:
+    return replace(lost, node=seat.node, ip=seat.ip)
 
 
 def _ask(runtime: str, host: str) -> tuple[Any, Any] | None:

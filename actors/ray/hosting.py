@@ -6,12 +6,10 @@ import asyncio
 import logging
 import os
 import pickle
-import signal
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -21,20 +19,27 @@ from typing import Any
 from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
+from actors.ray.board import Board
+from actors.ray.classes import Classes
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
-from actors.ray.errors import ClassUnknown
+from actors.ray.ending import end_process, reach
+from actors.ray.entering import enter
+from actors.ray.errors import ClassBroken
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
+from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
+from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
 from actors.ray.shipping import ClassStore, Shipment
-from actors.ray.wire import Target, dump, dump_error, exports, load
+from actors.ray.sockets import Command, Open, Proxies
+from actors.ray.verbs import OWN, diff_here, for_host
+from actors.ray.wire import Target, dump_error, exports, load
 from actors.readings import Readings, read
-from storage.errors import FacetsError, StateInUse
 from storage.objects import FolderStore, ObjectStore, open_store
 
 AHEAD = 16
@@ -55,11 +60,19 @@ class Plan:
     options: dict[str, Any]
     log: str = "INFO"
     """The level from which on a host logs."""
+    mirror: str = ""
+    """On a host, where it keeps what it sees on the board; empty elsewhere."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether a host may run on any node: all that it acknowledged is in the replica."""
+        return bool(self.options["durability"] == "replicated")
 
     def shared(self) -> ObjectStore:
-        """What all hosts and drivers see: the replica, or a root that all of them reach."""
-        replica = self.options["replica"]
-        return FolderStore(self.root) if replica is None else open_store(replica)
+        """What all hosts and drivers see: the replica, or where there is none the board."""
+        if (replica := self.options["replica"]) is not None:
+            return open_store(replica)
+        return Board(self.runtime, FolderStore(self.mirror) if self.mirror else None)
 
 
 @dataclass(frozen=True)
@@ -74,12 +87,12 @@ class Hosting:
     """One host. All methods are called through Ray, but `local`."""
 
     def __init__(self, plan: Plan, name: str, directory: Directory) -> None:
-        self._plan = plan
+        root = Path(os.path.expandvars(plan.root))
+        plan = self._plan = replace(plan, mirror=str(root / "board"))
         self._name = name
         log_lines(name, plan.log)
-        root = Path(os.path.expandvars(plan.root)) / name
-        self._runtime = LocalRuntime(root, host=name, **plan.options)
-        self._classes = ClassStore(plan.shared())
+        self._runtime = LocalRuntime(root / name, host=name, **plan.options)
+        self._classes = Classes(ClassStore(plan.shared()), name)
         self._ownership = Ownership(name, plan.shared(), directory)
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
@@ -88,36 +101,63 @@ class Hosting:
         self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
         """How many items each stream may still make."""
         self._lending: Lending
+        self._proxies: Proxies
         self._presence: Presence
-        self._kinds: dict[str, type[Any]] = {}
 
     async def greet(self) -> Greeting:
         """Open the state, if that has not happened, and say who is here."""
         await self._opened()
         return Greeting(sys.version_info[:2], self._ownership.directory)
 
-    async def exchange(self, request: bytes) -> bytes:
+    async def pulse(self) -> None:
+        """Answer, also while the state is being opened."""
+
+    async def exchange(self, request: Any) -> Any:
         """Take calls in; who answers, and what is done soon.
 
-        Both as bytes, which Ray passes on as they are: its own pickling costs 0.2 ms a request.
+        Both as bytes, which Ray passes on as they are (its own pickling costs 0.2 ms a request),
+        unless they carry parcels.
         """
         await self._opened()
-        caller, classes, messages = load(request)
-        for shipment in classes:
-            self._know(self._classes.add(shipment))
+        caller, position, messages = load(request) if type(request) is bytes else request
         outbox = self._outbox(caller)
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
+        brought = () if type(request) is bytes else parcels(messages)
+        if outbox.order.begins(position) and not brought:
+            self._take_all(caller, outbox, position, messages)
+        else:
+            taking = self._take_later(caller, outbox, position, messages, brought)
+            outbox.keep(asyncio.ensure_future(taking))
+        answer = self._ownership.token, await batch.replies()
+        return answer if parcels(answer[1]) else pickle.dumps(answer, protocol=5)
+
+    async def _take_later(
+        self,
+        caller: str,
+        outbox: Outbox,
+        position: Position,
+        messages: list[Message],
+        brought: Sequence[Parcel],
+    ) -> None:
+        await outbox.order.turn(position)
+        for parcel in brought:
+            await parcel.arrive()
+        self._take_all(caller, outbox, position, messages)
+
+    def _take_all(
+        self, caller: str, outbox: Outbox, position: Position, messages: list[Message]
+    ) -> None:
         for message in messages:
             self._take(caller, outbox, message)
-        return pickle.dumps((self._ownership.token, await batch.replies()), protocol=5)
+        outbox.order.taken(position)
 
-    async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
-        """What became ready since; waits until there is something, or tells that `token`, who
-        took the calls, is no more."""
+    async def collect(self, caller: str, token: str, got: int) -> tuple[str, int, list[Message]]:
+        """What became ready since the caller `got` so many; waits until there is something, or
+        tells that `token`, who took the calls, is no more."""
         await self._opened()
         if token != self._ownership.token:
-            return self._ownership.token, []
-        return token, await self._outbox(caller).collect()
+            return self._ownership.token, 0, []
+        return token, *await self._outbox(caller).collect(got)
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
@@ -128,11 +168,27 @@ class Hosting:
     async def perform(self, shipment: Shipment, verb: str, *args: Any, **named: Any) -> Any:
         """One of the runtime's own operations on actors of a class."""
         await self._opened()
-        self._know(self._classes.add(shipment))
+        await self._classes.admit(shipment)
         names = args[:2] if verb in ("clone", "rename") else args[:1]
         async with self._ownership.operation(shipment.kind, *names):
-            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *args, **named)
+            given, options = for_host(self._name, verb, args, named)
+            cls = self._classes.find(shipment.kind)
+            done = getattr(self._runtime, verb)(cls, *given, **options)
             return await done if isawaitable(done) else done
+
+    async def ask(self, verb: str) -> Any:
+        """What the runtime of this host answers by itself."""
+        await self._opened()
+        answering = self._classes if verb == "stats" else self._runtime
+        return getattr(answering, verb)()
+
+    async def on_files(self, kind: str, name: str, *args: Any, **named: Any) -> Any:
+        """One operation on the files of an actor."""
+        await self._opened()
+        await self._classes.need(kind)
+        self._classes.find(kind)
+        async with self._ownership.operation(kind, name):
+            return await self._runtime.on_files(kind, name, *args, **named)
 
     async def pack(self, shipment: Shipment, name: str) -> bytes:
         """An actor and all its facets as of now, as the archive that an export writes."""
@@ -165,10 +221,15 @@ class Hosting:
         await self._opened()
         return await self._ownership.look()
 
-    async def stats(self) -> Any:
-        """What runs here."""
+    async def try_class(self, shipment: Shipment) -> ClassBroken | None:
+        """Why a class could not be used here; None if it could."""
         await self._opened()
-        return self._runtime.stats()
+        return await self._classes.try_out(shipment)
+
+    async def take_class(self, kind: str) -> None:
+        """Another class is deployed."""
+        await self._opened()
+        await self._classes.look(kind)
 
     async def readings(self) -> Readings:
         """What the meters show."""
@@ -180,12 +241,18 @@ class Hosting:
         await self._opened()
         return self._presence, len(self._runtime.host.awake)
 
+    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
+        """What actors here want done to a server's sockets (see `sockets`)."""
+        await self._opened()
+        return await self._proxies.attend(server, since, afresh=afresh)
+
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
         await self._opened()
         HERE.pop(self._plan.runtime, None)
         exports.remove(self._lending.export)
         await self._runtime.close()
+        _log.info("the state is closed")
 
     def local(self, target: Target) -> Any:
         """A stub of an actor of this very host; None if it is another's."""
@@ -198,34 +265,39 @@ class Hosting:
         kind, name, lent, token = target
         if lent:
             return self._lending.find(lent, token)
-        return self._runtime.get(self._kind(kind), name)
+        return self._runtime.get(self._classes.find(kind), name)
+
+    def _method(self, target: Target, name: str) -> Callable[..., Any]:
+        if name.startswith(OWN):
+            return partial(
+                diff_here, self._runtime, self._name, self._classes.find(target[0]), target[1]
+            )
+        return getattr(self._stub(target), name)  # type: ignore[no-any-return]
 
     # -- inside -------------------------------------------------------------------------
 
     async def _opened(self) -> None:
-        if self._opening is None:
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.ensure_future(self._open())
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
-        try:
-            await self._runtime.open()
-        except StateInUse as error:
-            await asyncio.to_thread(_end, error)
-            await self._runtime.open()
-        self._runtime.host.on_failure = _exit
+        self._presence = presence()
+        store, anywhere = self._plan.shared(), self._plan.anywhere
+        await reach(store)
+        await enter(self._runtime, store, self._name, self._presence, anywhere=anywhere)
+        self._runtime.host.on_failure = end_process
         _log.info("the state is open", extra={"state": str(self._runtime.root)})
         self._runtime.host.owns = self._ownership.owns
-        self._ownership.on_superseded = _exit
+        self._ownership.on_superseded = end_process
         await self._ownership.enter()
-        self._ownership.on_change = self._runtime.host.timers.again
+        self._ownership.on_change = self._classes.refresh
         self._handover = Handover(self._runtime.host, self._ownership)
         await self._handover.clear()
-        for cls in await asyncio.to_thread(self._classes.kept):
-            self._know(cls)  # timers may be due
+        await self._classes.open(self._runtime.host)
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
-        self._presence = presence()
+        self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
         self._sweep()
@@ -241,18 +313,6 @@ class Hosting:
                     if key[0] == caller:
                         task.cancel()
         loop.call_later(GONE, self._sweep)
-
-    def _know(self, cls: type[Any]) -> None:
-        self._runtime.register(cls)
-        self._kinds[cls.kind] = cls
-
-    def _kind(self, kind: str) -> type[Any]:
-        cls = self._kinds.get(kind) or self._classes.find(kind)
-        if cls is None:
-            raise ClassUnknown(f"{self._name} has no class for the kind {kind!r}", kind=kind)
-        if kind not in self._kinds:
-            self._know(cls)
-        return cls
 
     def _outbox(self, caller: str) -> Outbox:
         found = self._outboxes.get(caller)
@@ -290,15 +350,15 @@ class Hosting:
         key: tuple[str, int],
         target: Target,
         method: str,
-        data: bytes,
+        data: Data,
         context: CallContext | None,
     ) -> None:
         try:
             with arrived(context):
-                args, kwargs = load(data)
-                stub = self._stub(target)
-                result = await getattr(stub, method)(*args, **kwargs)
-                outbox.post(("done", key[1], dump(result, "the result")))
+                await self._classes.need(target[0])
+                args, kwargs = unpack(data)
+                result = await self._method(target, method)(*args, **kwargs)
+                outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
@@ -311,17 +371,17 @@ class Hosting:
         key: tuple[str, int],
         target: Target,
         method: str,
-        data: bytes,
+        data: Data,
         context: CallContext | None,
     ) -> None:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             with arrived(context):
-                args, kwargs = load(data)
-                stub = self._stub(target)
-                async with aclosing(aiter(getattr(stub, method)(*args, **kwargs))) as items:
+                await self._classes.need(target[0])
+                args, kwargs = unpack(data)
+                async with aclosing(aiter(self._method(target, method)(*args, **kwargs))) as items:
                     async for item in items:
-                        outbox.post(("item", key[1], dump(item, "the item")), last=False)
+                        outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()
             outbox.post(("end", key[1]))
         except asyncio.CancelledError:
@@ -329,23 +389,3 @@ class Hosting:
             raise
         except Exception as error:
             outbox.post(("failed", key[1], dump_error(error)))
-
-
-def _exit(failure: FacetsError) -> None:
-    """This host can acknowledge nothing more: end the process, and Ray starts the next."""
-    _log.critical("the host ends: %s", failure)
-    os._exit(1)
-
-
-def _end(found: StateInUse) -> None:
-    """End the incarnation before this one, which Ray has given up, and which still has the lock:
-    a process that is stopped, for example. Whatever else has it keeps it."""
-    title = Path(f"/proc/{found.pid}/cmdline")
-    try:
-        if not title.read_bytes().startswith(b"ray::Hosting"):
-            raise found
-        os.kill(found.pid, signal.SIGKILL)
-        while title.read_bytes():
-            time.sleep(0.01)
-    except (FileNotFoundError, ProcessLookupError):
-        return

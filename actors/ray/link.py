@@ -10,42 +10,46 @@ import asyncio
 import itertools
 import pickle
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import Context
 from typing import Any
 
 from actors.ray.context import CallContext
-from actors.ray.errors import HostLost, NotOwner
+from actors.ray.errors import DiskAway, HostLost, NotOwner
+from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
-from actors.ray.shipping import Shipment
+from actors.ray.parcels import Data, parcels, unpack
 from actors.ray.wire import Target, load, load_error
 
 CALLER = uuid.uuid4().hex
 """This process, to hosts."""
 SILENCE = PATIENCE + 5.0
 """Seconds without an answer after which a host is suspected to be stuck."""
-GREETING = 3.0
-"""Seconds in which a suspect must greet."""
+PULSE = 3.0
+"""Seconds in which a suspect must show a pulse."""
 _ids = itertools.count(1)
 
 
 class Link:
     """The way to one host, on one loop."""
 
-    def __init__(self, host: str, find: Callable[[], Any]) -> None:
+    def __init__(
+        self, host: str, find: Callable[[], Any], seek: Callable[[], Awaitable[Any]]
+    ) -> None:
         self.host = host
         self._find = find
+        self._seek = seek
         self._handle: Any = None
         self._loop = asyncio.get_running_loop()
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
-        self._classes: dict[str, Shipment] = {}
-        """What the host should have."""
-        self._sent: set[str] = set()
+        self._order = Sender()
         self._waiting: dict[int, _Call] = {}
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self._got = 0
+        """How many replies were collected of the newest incarnation."""
         self.token = ""
         """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -61,29 +65,25 @@ class Link:
         """Look the host up again: it may have been started anew."""
         self._handle = None
 
-    def know(self, shipment: Shipment) -> None:
-        """The host gets this class with the next call."""
-        self._classes[shipment.kind] = shipment
-
     async def call(
-        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
     ) -> Any:
         """Make a call; its result, or what it raised."""
         call = self._begin("call", target, method, data, context)
         try:
-            return _result(await call.next())
+            return _result(await self._arrived(await call.next()))
         finally:
             self._end(call)
 
     async def stream(
-        self, target: Target, method: str, data: bytes, context: CallContext | None = None
+        self, target: Target, method: str, data: Data, context: CallContext | None = None
     ) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
         call = self._begin("stream", target, method, data, context)
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
-                yield load(message[2])
+                yield _result(await self._arrived(message))
             if message[0] != "end":
                 _result(message)
         finally:
@@ -95,6 +95,12 @@ class Link:
         self._waiting[call.number] = call
         self._send((verb, call.number, target, *said))
         return call
+
+    async def _arrived(self, message: Message) -> Message:
+        """A reply, with what it left in the object store."""
+        for parcel in parcels([message]):
+            await parcel.arrive()
+        return message
 
     def _end(self, call: _Call) -> None:
         self._unsure.pop(call.number, None)
@@ -110,27 +116,36 @@ class Link:
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        classes = [one for one in self._classes.values() if one.digest not in self._sent]
-        self._run(self._exchange(classes, queue))
+        self._run(self._exchange(queue))
 
     def _run(self, coroutine: Any) -> None:
         task = self._loop.create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
+    async def _exchange(self, queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
+        position = self._order.begin()
         try:
-            request = pickle.dumps((self._caller, classes, queue), protocol=5)
-            token, messages = load(await self._asked(self.handle.exchange.remote(request)))
+            if self._handle is None:
+                self._handle = await self._seek()
+            request: Any = (self._caller, position, queue)
+            if not parcels(queue):  # else Ray must see what it carries
+                request = pickle.dumps(request, protocol=5)
+            answer = await self._asked(self.handle.exchange.remote(request))
+            token, messages = load(answer) if type(answer) is bytes else answer
         except Exception as error:
             self._lost(calls, error)
+            if self._order.lost(position):
+                self._run(self._exchange([]))
             return
+        self._order.end()
         if not self._is_newest(token):
             self._lost(calls, None)
             return
         self._deliver(messages)
-        self._sent.update(one.digest for one in classes)
+        for one in calls & self._waiting.keys():
+            self._waiting[one].settle()
         self._unsure.update({one: token for one in calls if self._is_open(one)})
         if self._unsure and not self._collecting:
             self._collecting = True
@@ -140,10 +155,11 @@ class Link:
         try:
             while self._unsure:
                 asked = next(reversed(self._unsure.values()))
-                request = self.handle.collect.remote(self._caller, asked)
-                token, messages = await self._asked(request)
+                got = self._got if asked == self.token else 0
+                request = self.handle.collect.remote(self._caller, asked, got)
+                token, first, messages = await self._asked(request)
                 if self._is_newest(token):
-                    self._deliver(messages)
+                    self._collected(first, messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -151,31 +167,41 @@ class Link:
             self._collecting = False
 
     async def _asked(self, request: Any) -> Any:
-        """The answer to a request. A host that gives none in time, and does not even greet, is
-        stopped or stuck, which Ray does not see: it is ended, and Ray starts it again."""
+        """The answer to a request, for which a host that lives may take long: it may be filling
+        an empty disk. One without a pulse is stopped or stuck, which Ray does not see: it is
+        ended, and Ray starts it again."""
         handle = self.handle
-        try:
-            return await asyncio.wait_for(request, SILENCE)
-        except TimeoutError:
-            import ray
-
+        asked = asyncio.wrap_future(request.future())
+        asked.add_done_callback(_heard)  # also if nobody waits for it any more
+        while not (await asyncio.wait([asked], timeout=SILENCE))[0]:
             try:
-                await asyncio.wait_for(handle.greet.remote(), GREETING)
+                await asyncio.wait_for(handle.pulse.remote(), PULSE)
             except TimeoutError:
-                ray.kill(handle, no_restart=False)
-            raise
+                import ray
 
-    def _deliver(self, messages: list[Message]) -> None:
+                ray.kill(handle, no_restart=False)
+                raise
+        return asked.result()
+
+    def _collected(self, first: int, messages: list[Message]) -> None:
+        self._deliver(messages[max(0, self._got - first) :], early=True)
+        self._got = max(self._got, first + len(messages))
+
+    def _deliver(self, messages: list[Message], *, early: bool = False) -> None:
         for message in messages:
             call = self._waiting.get(message[1])
             if call is None:
                 continue
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
-            call.put(message)
+            if early and call.early is not None:
+                call.early.append(message)
+            else:
+                call.put(message)
 
     def _is_newest(self, token: str) -> bool:
-        self.token = max(self.token, token)
+        if token > self.token:
+            self.token, self._got = token, 0
         return token == self.token
 
     def _is_open(self, number: int) -> bool:
@@ -188,20 +214,26 @@ class Link:
             call = self._waiting.get(number)
             self._unsure.pop(number, None)
             if call is not None:
-                lost = HostLost(
-                    f"{self.host} was lost while {call.actor}.{call.method} was under way",
-                    host=self.host,
-                    actor=call.actor,
-                    method=call.method,
-                )
-                lost.__cause__ = error
-                call.put(("lost", number, lost))
+                call.put(("lost", number, self._loss(call, error)))
+
+    def _loss(self, call: _Call, error: Exception | None) -> HostLost:
+        if isinstance(error, DiskAway):  # it was not sent
+            known = {**error.fields, "actor": call.actor, "method": call.method}
+            return DiskAway(error.message, **known)
+        lost = HostLost(
+            f"{self.host} was lost while {call.actor}.{call.method} was under way",
+            host=self.host,
+            actor=call.actor,
+            method=call.method,
+        )
+        lost.__cause__ = error
+        return lost
 
 
 class _Call:
     """One call under way, with the replies that nobody took yet."""
 
-    __slots__ = ("_loop", "_replies", "_waiter", "actor", "method", "number", "over")
+    __slots__ = ("_loop", "_replies", "_waiter", "actor", "early", "method", "number", "over")
 
     def __init__(
         self, number: int, loop: asyncio.AbstractEventLoop, actor: str, method: str
@@ -211,6 +243,9 @@ class _Call:
         self.method = method
         self.over = False
         """The last reply came."""
+        self.early: list[Message] | None = []
+        """What was collected before the request that brought the call was answered: it follows
+        what comes with that answer, which may be large and slow. None once that came."""
         self._loop = loop
         self._replies: list[Message] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -221,6 +256,12 @@ class _Call:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def settle(self) -> None:
+        """The request that brought it is answered."""
+        early, self.early = self.early, None
+        for message in early or ():
+            self.put(message)
+
     async def next(self) -> Message:
         if not self._replies:
             self._waiter = self._loop.create_future()
@@ -228,9 +269,14 @@ class _Call:
         return self._replies.pop(0)
 
 
+def _heard(asked: asyncio.Future[Any]) -> None:
+    if not asked.cancelled():
+        asked.exception()
+
+
 def _result(message: Message) -> Any:
-    if message[0] == "done":
-        return load(message[2])
+    if message[0] in ("done", "item"):
+        return unpack(message[2])
     if message[0] == "moved":
         raise NotOwner("the actor is not here", version=message[2])
     raise message[2] if message[0] == "lost" else load_error(message[2])

@@ -7,17 +7,20 @@ many series as there are hosts. Ray serves them where it serves its own, one por
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from actors.laps import Laps
-from actors.readings import Readings, read
+from actors.readings import Counts, Readings, read
 
 if TYPE_CHECKING:
     from actors.host import Host
 
 EVERY = 5.0
 """Seconds between two looks at the meters."""
+COUNT = 60.0
+"""Seconds between two counts of what takes long to count."""
 TAGS = ("runtime", "host")
 SUMS = {
     "turns": "how often code of actors was entered",
@@ -41,7 +44,8 @@ LEVELS = {
     "timer_actors": "actors with timers",
     "timers_queued": "actors that are due and wait for their turn",
     "timers_running": "actors whose timers are being delivered",
-    "timer_lag": "seconds by which the first timer that is due is late",
+    "timers_waiting": "due actors whose class nobody has registered",
+    "timer_late": "seconds by which the newest delivery of a timer began too late",
     "sandboxes": "isolates that live",
     "disk_free": "bytes on the volume of the state",
 }
@@ -53,7 +57,11 @@ REPLICA = {
     "replica_behind": "1 if the replica stays behind until the next opening",
 }
 """Gauges of a host with a replica."""
-SPANS = {"sync": "seconds of a sync", "gate_wait": "seconds until a batch of replies may leave"}
+SPANS = {
+    "sync": "seconds of a sync",
+    "gate_wait": "seconds until a batch of replies may leave",
+    "timer_delay": "seconds by which deliveries of timers begin too late",
+}
 """Histograms, of a sample where there are many."""
 _BOUNDS = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 
@@ -80,6 +88,8 @@ class Metrics:
             for one, what in SPANS.items()
         }
         self._before = dict.fromkeys(SUMS, 0)
+        self._counts = Counts(0, 0)
+        self._counted = -math.inf
 
     def begin(self) -> None:
         """Tell now, and again and again until the host has closed."""
@@ -89,7 +99,9 @@ class Metrics:
 
     def tell(self) -> None:
         """Look at the meters, and tell Ray."""
-        shown = read(self._host)
+        if self._loop.time() - self._counted > COUNT:
+            self._counts, self._counted = Counts.of(self._host), self._loop.time()
+        shown = read(self._host, self._counts)
         for name, before in self._before.items():
             now = getattr(shown, name)
             if now > before:
@@ -100,6 +112,7 @@ class Metrics:
         self._tell_replica(shown)
         self._tell_spans("sync", self._host.gate.syncs)
         self._tell_spans("gate_wait", self._host.gate.waits)
+        self._tell_spans("timer_delay", self._host.timers.late)
 
     def _tell_replica(self, shown: Readings) -> None:
         replica = shown.replica

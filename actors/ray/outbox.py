@@ -2,13 +2,16 @@
 
 A request brings many calls and takes back what is done soon; the rest is collected by another
 request, which waits for it. So a call that takes long holds up nobody's answer, and no call
-holds a slot of the host.
+holds a slot of the host. What was collected stays until the caller says that it came: an answer
+of Ray may be lost on its way, or belong to a request that its caller has given up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+from actors.ray.order import Receiver
 
 LINGER = 0.002
 """Seconds that a request waits for its other calls once one is done."""
@@ -24,12 +27,22 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.order = Receiver()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ready: list[Message] = []
+        """What is to be collected, and what was and may not have come."""
+        self._first = int(loop.time() * 1e6)
+        """Number of the first. Higher than all before: an outbox that was given up had others."""
         self._batches: dict[int, Batch] = {}
         """The request that still waits for a call."""
         self._collector: asyncio.Future[None] | None = None
         self.heard = loop.time()
         """When the caller last asked for something."""
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Let a task that takes calls run to its end."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def batch(self, ids: list[int]) -> Batch:
         """A request that brought these calls."""
@@ -56,14 +69,18 @@ class Outbox:
         if self._collector is not None and not self._collector.done():
             self._collector.set_result(None)
 
-    async def collect(self) -> list[Message]:
-        """Everything ready, as soon as there is something."""
+    async def collect(self, got: int) -> tuple[int, list[Message]]:
+        """Everything ready, as soon as there is something; which number the first has.
+
+        The caller has those before number `got`, and will not ask for them again.
+        """
         self.heard = self._loop.time()
+        del self._ready[: max(0, got - self._first)]
+        self._first = max(self._first, got)
         if not self._ready:
             self._collector = self._loop.create_future()
             await asyncio.wait([self._collector], timeout=PATIENCE)
-        ready, self._ready = self._ready, []
-        return ready
+        return self._first, list(self._ready)
 
 
 class Batch:

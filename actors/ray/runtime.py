@@ -5,27 +5,36 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from actors.actor import Actor
 from actors.contract import Durability
 from actors.errors import RuntimeClosed
-from actors.host import Stats
 from actors.names import check_name
-from actors.ray.directory import settle
+from actors.ray import verbs
+from actors.ray.claims import Claims
+from actors.ray.classes import ClusterStats, together
+from actors.ray.deploying import deploy
 from actors.ray.errors import NotOwner, OtherHost
-from actors.ray.fleet import Fleet
+from actors.ray.fleet import Fleet, Hosts
+from actors.ray.forgetting import Loss, forget
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
-from actors.ray.router import NAMESPACE, Router, handle, host_name, router
-from actors.ray.shipping import pack
+from actors.ray.router import NAMESPACE, Router, handle, router
+from actors.ray.shipping import ClassStore, pack
+from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
+from actors.sockets.events import Event
 from actors.stat import ActorStat, Place
+
+if TYPE_CHECKING:
+    from actors.blocking import BlockingRuntime
+    from storage.diff import Difference
 
 A = TypeVar("A", bound=Actor)
 
@@ -54,7 +63,7 @@ class RayRuntime:
         root: str | Path,
         *,
         address: str | None = None,
-        hosts: int = 1,
+        hosts: Hosts = 1,
         name: str | None = None,
         replica: str | None = None,
         durability: Durability = "local",
@@ -65,11 +74,11 @@ class RayRuntime:
         self.root = Path(root if str(root).startswith("$") else Path(root).absolute())
         self.name = name or hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         self._address = address
-        self._hosts = [host_name(index) for index in range(hosts)]
         options = {"replica": replica, "durability": durability, **options}
         self.plan = Plan(self.name, str(self.root), options, log)
-        self._fleet = Fleet(self.plan, self._hosts, resources)
+        self._fleet = Fleet(self.plan, hosts, resources)
         self._router: Router | None = None
+        self._telling = Telling()
         self._started_ray = False
 
     async def open(self) -> RayRuntime:
@@ -81,11 +90,10 @@ class RayRuntime:
         if not ray.is_initialized():
             ray.init(self._address, namespace=NAMESPACE, log_to_driver=False)
             self._started_ray = True
-        directory = await asyncio.to_thread(settle, self.plan.shared(), self._hosts)
-        self._fleet.hosts = list(directory.hosts)
-        await self._fleet.up(directory)
+        directory = await self._fleet.up()
         found = router(self.name)
         found.use(directory)
+        found.claims = Claims(ClassStore(self.plan.shared()))
         self._router = found
         return self
 
@@ -117,8 +125,18 @@ class RayRuntime:
         return cast(A, RemoteStub(ActorRef(self.name, cls.kind, check_name(name))))
 
     def register(self, cls: type[Actor]) -> None:
-        """Send a class along with the next call of its kind."""
-        self._open().know(pack(cls))
+        """Calls of its kind are meant for this class: the one that is deployed, or gets deployed
+        by the first of them, if there is none. Otherwise they raise `ClassDiffers`."""
+        self._open().claim(pack(cls))
+
+    async def deploy(self, cls: type[Actor]) -> None:
+        """Make this the class that actors of its kind start with, from now on.
+
+        Those that are awake keep the one they have until they start again; `stats().classes` shows
+        both. Programs that call with another class get `ClassDiffers` at their first call. Every
+        host tries it out before: `ClassBroken` if one cannot use it, and nothing has changed.
+        """
+        await deploy(self._open(), pack(cls))
 
     def list(self, cls: type[Actor]) -> list[str]:
         """Names of the actors of this class that have state, sorted. Asks every host and waits."""
@@ -177,6 +195,46 @@ class RayRuntime:
         """Give an actor another name; `OtherHost` if that would live on another host."""
         await self._perform("rename", cls, name, check_name(new_name))
 
+    async def demote(self, cls: type[Actor], name: str, to: object, new_name: str) -> None:
+        """Make an actor a facet of another one, whose stub is `to` (see `LocalRuntime`);
+        `OtherHost` if they live on different hosts."""
+        verbs.check_beside(self._open(), cls, check_name(name), to)
+        await self._perform("demote", cls, name, to, new_name)
+
+    def diff(
+        self,
+        cls: type[Actor],
+        name: str,
+        other: str | None = None,
+        *,
+        at: str | None = None,
+        to: str | None = None,
+    ) -> AsyncGenerator[Difference, None]:
+        """What differs between two actors or two moments (see `LocalRuntime`); `OtherHost` if two
+        live on different hosts."""
+        return verbs.diff(self._open(), cls, name, other, {"at": at, "to": to})
+
+    def bookmark(self) -> str:
+        """This moment, of each host for itself; it fits every actor here, as long as that stays
+        on its host. Asks every host and waits."""
+        return verbs.together(verbs.ask(self._open(), "bookmark"))
+
+    def sweep(self) -> int:
+        """Put to sleep what has been idle for too long, on all hosts. Asks every host and waits."""
+        return sum(verbs.ask(self._open(), "sweep").values())
+
+    def blocking(self) -> BlockingRuntime:
+        """The same for code that is not asynchronous: `with runtime.blocking() as runtime:`."""
+        from actors.blocking import BlockingRuntime
+
+        return BlockingRuntime(self)
+
+    async def on_files(self, kind: str, name: str, *args: Any, **named: Any) -> Any:
+        """One operation on the files of an actor, as a step of its own (see `LocalRuntime`)."""
+        return await self._open().perform(
+            kind, check_name(name), lambda host: host.on_files.remote(kind, name, *args, **named)
+        )
+
     async def bookmark_at(self, cls: type[Actor], name: str, when: datetime | float) -> str:
         """The newest bookmark of an actor's tree at or before a time (see `Storage`)."""
         return str(await self._perform("bookmark_at", cls, name, when))
@@ -209,11 +267,32 @@ class RayRuntime:
         )
 
     async def restore_from_replica(
-        self, cls: type[Actor], name: str, at: str | datetime | float | None = None
+        self,
+        cls: type[Actor],
+        name: str,
+        at: str | datetime | float | None = None,
+        *,
+        replica: str | None = None,
+        host: str | None = None,
     ) -> str:
-        """Put an actor and all its facets back to what the replica has of them. As on a
-        `LocalRuntime`, from what the host that has it wrote there."""
-        return str(await self._perform("restore_from_replica", cls, name, at))
+        """Put an actor and all its facets back to what a replica has of them. As on a
+        `LocalRuntime`: from what its own host wrote, if no other is named."""
+        of = {"replica": replica, "host": host}
+        return str(await self._perform("restore_from_replica", cls, name, at, **of))
+
+    async def tell_socket(
+        self, cls: type[Actor], name: str, door: tuple[str, ...], event: Event
+    ) -> dict[str, str]:
+        """Tell an actor, or one of its facets, what happened to a socket. As on a
+        `LocalRuntime`."""
+        shipment = pack(cls)
+        return await self._telling.tell(
+            self._open(),
+            cls.kind,
+            check_name(name),
+            event,
+            lambda host: host.perform.remote(shipment, "tell_socket", name, door, event),
+        )
 
     async def _perform(
         self, verb: str, cls: type[Actor], name: str, *args: Any, **named: Any
@@ -224,17 +303,22 @@ class RayRuntime:
             lambda host: host.perform.remote(pack(cls), verb, name, *args, **named),
         )
 
-    def stats(self) -> Stats:
+    def stats(self) -> ClusterStats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
-        import ray
-
-        self._open()
-        asked = [handle(self.name, host).stats.remote() for host in self._fleet.hosts]
-        return _together(dict(zip(self._fleet.hosts, ray.get(asked), strict=True)))
+        return _together(verbs.ask(self._open(), "stats"))
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
-        return look(self.name, self._open().directory)
+        return look(self.name, self._open().directory, self.plan.shared())
+
+    async def forget(self, node: str, *, lose: bool = False) -> builtins.list[Loss]:
+        """Give up the disk of a node that is gone (`HostInfo.node`, or its address): its hosts go
+        on elsewhere, from the replica, and it never serves them again. What is lost of each host.
+
+        Without a replica that is all, so `OnlyCopy` unless `lose`; nothing with
+        `durability="replicated"`. `NodeThere` if the node is there."""
+        self._open()
+        return await forget(self._fleet, node, lose=lose)
 
     def _open(self) -> Router:
         if self._router is None:
@@ -242,16 +326,17 @@ class RayRuntime:
         return self._router
 
 
-def _together(stats: dict[str, Stats]) -> Stats:
+def _together(stats: dict[str, ClusterStats]) -> ClusterStats:
     """The sums; what cannot be added by host."""
     every = list(stats.values())
-    return Stats(
+    return ClusterStats(
         awake=sum(one.awake for one in every),
         calls=sum(one.calls for one in every),
         kinds={kind: label for one in every for kind, label in one.kinds.items()},
         outdated=sum(one.outdated for one in every),
         storage={host: one.storage for host, one in stats.items()},
         timers=TimerStats.of([one.timers for one in every]),
+        classes=together([one.classes for one in every]),
     )
 
 

@@ -12,9 +12,10 @@ from actors.call import CURRENT
 from actors.names import facet_id, root_id
 from actors.ray.context import depart, over
 from actors.ray.here import hosting
+from actors.ray.parcels import Data, pack_arguments
 from actors.ray.repeating import may_repeat, repeat
 from actors.ray.router import router
-from actors.ray.wire import Target, dump
+from actors.ray.wire import Target
 from actors.transaction import refuse
 from actors.values import pass_by_reference
 
@@ -117,7 +118,7 @@ class RemoteMethod:
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteReply:
         """Make the call; it leaves when it is awaited or iterated."""
         again = bool(kwargs) and may_repeat(kwargs)
-        return RemoteReply(self, dump((args, kwargs), "an argument"), again)
+        return RemoteReply(self, pack_arguments(args, kwargs), again)
 
 
 class RemoteReply(Coroutine[Any, Any, Any]):
@@ -125,7 +126,7 @@ class RemoteReply(Coroutine[Any, Any, Any]):
 
     __slots__ = ("_again", "_data", "_method", "_running")
 
-    def __init__(self, method: RemoteMethod, data: bytes, again: bool) -> None:
+    def __init__(self, method: RemoteMethod, data: Data, again: bool) -> None:
         self._method = method
         self._data = data
         self._again = again

@@ -25,10 +25,11 @@ class Survey:
 
 def survey(plan: Plan) -> Survey:
     """Read the directory and ask every host in it. Blocks, for some seconds at most."""
-    directory = load(plan.shared())
+    store = plan.shared()
+    directory = load(store)
     if directory is None:
         return Survey(plan.runtime, 0, (), {})
-    hosts = tuple(look(plan.runtime, directory))
+    hosts = tuple(look(plan.runtime, directory, store))
     shown = {one.name: _ask(plan, one.name) for one in hosts if one.state == "up"}
     readings = {name: one for name, one in shown.items() if one is not None}
     return Survey(plan.runtime, directory.version, hosts, readings)

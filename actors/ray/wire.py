@@ -15,6 +15,7 @@ import pickle
 import traceback
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]  # it has no stubs
@@ -32,6 +33,8 @@ _PLAIN = {
     decimal.Decimal, fractions.Fraction, uuid.UUID, Row, Rows,
 }  # fmt: skip
 """Besides what pickle knows itself."""
+APART = 10_000
+"""Bytes from which on a buffer does not go into a pickle, if that may be."""
 exports: list[Callable[[Stub | Method], Any]] = []
 """Asked in turn for what a stub of this process, or a method of one, is anywhere else."""
 
@@ -40,19 +43,48 @@ class _Special(Exception):
     """Something that plain pickle may not send."""
 
 
+class Whole:
+    """Bytes that are not to be copied into the pickle."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
 class _Plain(pickle.Pickler):
     """Refuses everything whose class would have to be found again on the other side."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if type(obj) in _PLAIN:
+        kind = type(obj)
+        if kind in _PLAIN:
             return NotImplemented
+        if kind is Whole or kind is memoryview:
+            return _apart(obj)
         raise _Special
+
+
+def _apart(obj: Any) -> Any:
+    """How something is sent whose bytes stay where they are until they are sent."""
+    if type(obj) is Whole:
+        return bytes, (pickle.PickleBuffer(obj.data),)
+    flat = obj if obj.c_contiguous else obj.tobytes()
+    return _view, (pickle.PickleBuffer(flat), obj.format, obj.shape)
+
+
+def _view(buffer: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
+    found = memoryview(buffer)
+    if (found.format, found.shape) == (kind, shape):
+        return found
+    return found.cast("B").cast(kind, shape)  # type: ignore[call-overload, no-any-return]
 
 
 class _Any(cloudpickle.Pickler):  # type: ignore[misc]  # the same
     """Takes everything that cloudpickle takes, and stubs."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is Whole or type(obj) is memoryview:
+            return _apart(obj)
         if isinstance(obj, Stub | Method):
             for export in exports:
                 reference = export(obj)
@@ -61,11 +93,15 @@ class _Any(cloudpickle.Pickler):  # type: ignore[misc]  # the same
         return super().reducer_override(obj)
 
 
-def dump(value: Any, what: str) -> bytes:
-    """The bytes of a value; `what` names it in a `NotCopyable`."""
+def dump(value: Any, what: str, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
+    """The bytes of a value; `what` names it in a `NotCopyable`.
+
+    Large buffers in it go to the end of `buffers` and not into the bytes.
+    """
     file = io.BytesIO()
+    apart = None if buffers is None else partial(_keep, buffers)
     try:
-        _Plain(file, protocol=5).dump(value)
+        _Plain(file, protocol=5, buffer_callback=apart).dump(value)
         return file.getvalue()
     except _Special:
         pass
@@ -73,7 +109,9 @@ def dump(value: Any, what: str) -> bytes:
         raise NotCopyable(f"{what} is nested too deeply to send", path=what) from None
     try:
         file = io.BytesIO()
-        _Any(file, protocol=5).dump(value)
+        if buffers:
+            buffers.clear()
+        _Any(file, protocol=5, buffer_callback=apart).dump(value)
         return file.getvalue()
     except NotCopyable:
         raise
@@ -83,6 +121,14 @@ def dump(value: Any, what: str) -> bytes:
             hint="pass plain data and stubs; files, locks and connections stay where they are",
             path=what,
         ) from error
+
+
+def _keep(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:
+    """Whether a buffer is small, and goes into the pickle."""
+    if buffer.raw().nbytes < APART:
+        return True
+    buffers.append(buffer)
+    return False
 
 
 def load(data: bytes) -> Any:

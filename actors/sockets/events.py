@@ -7,6 +7,7 @@ returns or first waits, and one that is left is told when the actor starts.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import NoSuchMethod, SocketClosed
 from actors.hooks import report
 from actors.origin import call_from_outside
+from actors.sockets import servers
 from actors.sockets.rows import SocketRows
-from actors.sockets.servers import holds
+from actors.sockets.servers import SERVERS, holds
 from actors.sockets.socket import Socket
 from actors.steps import finish
 from actors.stub import Method, Stub, _woken
@@ -87,6 +89,8 @@ async def tell(stub: Any, door: tuple[str, ...], event: Event) -> dict[str, str]
         await host.gate.room()
     target = await _woken(method)
     check(target)
+    if isinstance(event, Opened) and event.server in SERVERS:
+        SERVERS[event.server].opened(event.id)
     await _told(target, event)
     return dict(getattr(stub._node.cls, "socket_replies", {}))
 
@@ -109,6 +113,10 @@ def started(activation: Activation) -> None:
 
 async def _sweep(activation: Activation) -> None:
     if not activation.database.has_file:
+        return
+    if servers.settling:
+        await asyncio.sleep(servers.settling)
+    if activation.broken is not None:
         return
     try:
         for key in await _call(activation, Started()):

@@ -9,6 +9,9 @@ from weakref import WeakValueDictionary
 class SocketServer(Protocol):
     """Holds connections and forwards what they say, in order, one message at a time."""
 
+    def opened(self, key: str) -> None:
+        """A socket of it is about to open here; it may be a server that is elsewhere."""
+
     def holds(self, key: str) -> bool:
         """Whether the socket is open."""
 
@@ -27,3 +30,8 @@ def holds(server: str, key: str) -> bool:
     """Whether that server is there and the socket open."""
     found = SERVERS.get(server)
     return found is not None and found.holds(key)
+
+
+settling = 0.0
+"""Seconds that an actor is awake before it is told which sockets ended: in these, servers that are
+elsewhere say what is open."""

@@ -9,8 +9,12 @@
     answering.py    requests for methods
     streaming.py    streams as events or lines
     disconnects.py  clients that go away
+    sockets.py      WebSockets, of actors that may sleep
+    held.py         one open connection
     openapi.py      all of it as a document
+    terms.py        deadlines, keys and traces of requests
     client.py       the other side, for Python
+    blocking.py     the same for plain code
 
 Needs the extra `serve`. Errors are in `facets.errors` with all others.
 """
@@ -22,12 +26,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from facets.serve.application import app as app
     from facets.serve.asking import Ask as Ask
+    from facets.serve.client import Client as Client
     from facets.serve.limits import ServeLimits as ServeLimits
 
-__all__ = ["Ask", "ServeLimits", "app"]
+__all__ = ["Ask", "Client", "ServeLimits", "app"]
 
 _LAZY = {
     "Ask": "facets.serve.asking",
+    "Client": "facets.serve.client",
     "ServeLimits": "facets.serve.limits",
     "app": "facets.serve.application",
 }

@@ -9,6 +9,7 @@
         ├── TooLarge              a body or a message over its limit (ValueError)
         ├── TooMany               as many calls or sockets as the server takes
         ├── NotEncodable          a result that JSON cannot say (TypeError)
+        ├── ServerLost            a client: the connection failed (ConnectionError)
         └── CallFailed            a client: what failed there has no class here
 
 The first four say that the method did not run. A client raises what the server answered with, so
@@ -59,6 +60,12 @@ class NotEncodable(ServeError, TypeError):
     """What the method returned cannot be said in JSON. The method has run."""
 
     hint = "return plain data: numbers, text, bytes, times, dataclasses, and containers of them"
+
+
+class ServerLost(ServeError, ConnectionError):
+    """The server could not be reached, or the connection broke: the call may have run."""
+
+    hint = "call again if the method may run twice, or with an idempotency_key"
 
 
 class CallFailed(ServeError):

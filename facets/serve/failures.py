@@ -34,6 +34,7 @@ STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (facets.errors.DeadlineExceeded, 504),
     (facets.errors.ConstraintError, 409),
     (facets.errors.ActorBroken, 409),
+    (facets.errors.KeyReused, 409),
     (facets.errors.HostLost, 503),
     (facets.errors.FacetDown, 503),
     (facets.errors.RuntimeClosed, 503),

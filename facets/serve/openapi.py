@@ -35,6 +35,7 @@ def document(exposed: Exposed) -> bytes:
 
 def _operation(kind: str, shape: Shape, arguments: dict[str, Any]) -> dict[str, Any]:
     media = "text/event-stream" if shape.kind == "stream" else "application/json"
+    returned = msgspec.json.schema(shape.returns, schema_hook=described)
     required = any(one.required for one in msgspec.structs.fields(shape.arguments))
     return {
         "operationId": f"{kind}.{shape.name}",
@@ -53,7 +54,7 @@ def _operation(kind: str, shape: Shape, arguments: dict[str, Any]) -> dict[str, 
         "responses": {
             "200": {
                 "description": "What it returns",
-                "content": {media: {"schema": _result(shape)}},
+                "content": {media: {"schema": returned}},
             },
             "default": {
                 "description": "What went wrong",
@@ -61,14 +62,6 @@ def _operation(kind: str, shape: Shape, arguments: dict[str, Any]) -> dict[str, 
             },
         },
     }
-
-
-def _result(shape: Shape) -> dict[str, Any]:
-    """The schema of a result; that of anything, where the annotation is no type that JSON has."""
-    try:
-        return msgspec.json.schema(shape.returns, schema_hook=described)
-    except (TypeError, NameError):
-        return {}
 
 
 _ERROR = {

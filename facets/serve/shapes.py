@@ -7,7 +7,6 @@ the annotations say before the method is called, and what does not fit is named 
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,10 +19,8 @@ import msgspec
 from actors.actor import Actor
 from actors.code import _base_of
 from actors.contract import Kind, contract_of
+from actors.once import KEY
 from facets.serve.errors import BadArguments, NotServed
-
-_EXTRA = "idempotency_key"
-"""An argument that every stub takes besides those of the method; it comes as a header here."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +121,8 @@ def _parameters(cls: type[Actor], function: Callable[..., Any]) -> list[inspect.
                 f"{cls.kind}.{function.__name__} takes {one}, which has no name to call it by",
                 hint="give it parameters with names",
             )
-        if one.name == _EXTRA:
-            raise NotServed(f"{cls.kind}.{function.__name__} takes {_EXTRA}, which is reserved")
+        if one.name == KEY:
+            raise NotServed(f"{cls.kind}.{function.__name__} takes {KEY}, which is reserved")
     return found
 
 
@@ -137,7 +134,7 @@ def _hint(function: Callable[..., Any], name: str) -> Any:
     alone = SimpleNamespace(__annotations__={name: known[name]})
     try:
         return get_type_hints(
-            alone, vars(sys.modules[function.__module__]), None, include_extras=True
+            alone, getattr(function, "__globals__", {}), None, include_extras=True
         )[name]
     except (NameError, TypeError, KeyError) as error:
         if name == "return":
@@ -150,10 +147,14 @@ def _hint(function: Callable[..., Any], name: str) -> Any:
 
 def _returned(function: Callable[..., Any], kind: Kind) -> Any:
     hint = _hint(function, "return")
-    if kind == "call":
-        return hint
-    items = getattr(hint, "__args__", ())
-    return items[0] if items else Any
+    if kind == "stream":
+        items = getattr(hint, "__args__", ())
+        hint = items[0] if items else Any
+    try:
+        msgspec.json.schema(hint, schema_hook=described)
+    except (TypeError, NameError, ValueError):
+        return Any
+    return hint
 
 
 def described(cls: type) -> dict[str, Any]:
@@ -163,6 +164,8 @@ def described(cls: type) -> dict[str, Any]:
         return found
     if issubclass(cls, PurePath):
         return {"type": "string"}
+    if cls is object:
+        return {}
     raise TypeError(f"{cls.__qualname__} is no type that JSON has")
 
 
@@ -172,6 +175,8 @@ def _made(cls: type, value: Any) -> Any:
         return cls.model_validate(value)
     if issubclass(cls, PurePath):
         return cls(value)
+    if cls is object:
+        return value
     raise TypeError(f"{cls.__qualname__} is no type that JSON has")
 
 

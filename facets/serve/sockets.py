@@ -15,7 +15,8 @@ from typing import Any
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from actors.errors import SocketClosed
+from actors.errors import RuntimeClosed, SocketClosed
+from actors.ray.errors import HostLost
 from actors.sockets.events import GONE, Closed, Event, Opened, Said
 from actors.sockets.servers import SERVERS
 from facets.serve.asking import Ask, Authenticate, admitted, ask_of, check_origin
@@ -48,6 +49,9 @@ class Sockets:
         SERVERS[self.id] = self
 
     # -- what actors ask of it ---------------------------------------------------------------
+
+    def opened(self, key: str) -> None:
+        """Nothing to do: it is in the books before anybody is told."""
 
     def holds(self, key: str) -> bool:
         """Whether the socket is open."""
@@ -104,7 +108,8 @@ class Sockets:
         finally:
             held.end()
             self.open.pop(key, None)
-            with contextlib.suppress(SocketClosed):  # it was deleted, or told already
+            # The actor was deleted, or is told when it starts the next time.
+            with contextlib.suppress(SocketClosed, HostLost, RuntimeClosed):
                 await self._tell(ask, Closed(key, code, reason))
 
     async def _listen(self, ask: Ask, held: Held, key: str) -> tuple[int, str]:

@@ -94,6 +94,8 @@ class Operation:
     length: int = 0
     """How many entries there were when it ran: with its own, if it wrote."""
     activation: str = ""
+    error: str = ""
+    """What it raised, if that was its outcome."""
 
     @property
     def known(self) -> bool:
@@ -145,9 +147,17 @@ class History:
         self._note(one)
         return one
 
-    def end(self, one: Operation, result: Result, *, length: int = 0, activation: str = "") -> None:
+    def end(
+        self,
+        one: Operation,
+        result: Result,
+        *,
+        length: int = 0,
+        activation: str = "",
+        error: str = "",
+    ) -> None:
         """It ended now."""
-        one.ended, one.result = time.monotonic_ns(), result
+        one.ended, one.result, one.error = time.monotonic_ns(), result, error
         one.length, one.activation = length, activation
         self._note(one)
 
@@ -226,11 +236,16 @@ class Client:
     async def _outcome(self, one: Operation, call: Awaitable[Any]) -> Any:
         try:
             return await call
-        except self._refused:
-            self._history.end(one, "refused")
-        except Exception:
-            self._history.end(one, "unknown")
+        except self._refused as error:
+            self._history.end(one, "refused", error=_text(error))
+        except Exception as error:
+            self._history.end(one, "unknown", error=_text(error))
         return None
+
+
+def _text(error: BaseException) -> str:
+    cause = f" from {error.__cause__!r}" if error.__cause__ is not None else ""
+    return f"{error!r}{cause}"[:500]
 
 
 # -- rules: each yields what breaks it ---------------------------------------------------

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-from actors.ray.errors import HostLost
 from actors.ray.runtime import RayRuntime
 from facets import Actor
-from tests.benchmarks.harness import RAY, Figure, Lap, Subject, benchmark
+from tests.benchmarks.harness import RAY, Subject, benchmark
 
 CPUS = 4
 """What Ray is told this machine has: its workers, ours and the bare actors, start at once."""
@@ -47,7 +43,8 @@ class Bare:
 
 
 @asynccontextmanager
-async def cluster(hosts: int = 1) -> AsyncIterator[tuple[RayRuntime, Any]]:
+async def cluster(**options: Any) -> AsyncIterator[tuple[RayRuntime, Any]]:
+    """A runtime, and a bare actor beside it."""
     import ray
 
     if not ray.is_initialized():
@@ -55,7 +52,7 @@ async def cluster(hosts: int = 1) -> AsyncIterator[tuple[RayRuntime, Any]]:
             "local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False, namespace="facets"
         )
     with tempfile.TemporaryDirectory(prefix="facets-bench-") as root:
-        async with RayRuntime(root, hosts=hosts) as runtime:
+        async with RayRuntime(root, **options) as runtime:
             bare: Any = ray.remote(Bare).options(num_cpus=0, max_concurrency=10_000).remote()
             await bare.echo.remote(0)
             try:
@@ -88,7 +85,7 @@ def gathered(at_once: int) -> None:
     async def row() -> AsyncIterator[Subject]:
         async with cluster() as (runtime, bare):
             stubs = [runtime.get(Counter, f"{i}") for i in range(16)]
-            rounds = max(1, 512 // at_once)
+            rounds = max(1, 256 // at_once)
 
             async def ours() -> None:
                 for _ in range(rounds):
@@ -99,7 +96,7 @@ def gathered(at_once: int) -> None:
                     await asyncio.gather(*[bare.echo.remote(i) for i in range(at_once)])
 
             count = at_once * rounds
-            yield Subject(ours, count, theirs, count, "bare Ray actor", rounds=7)
+            yield Subject(ours, count, theirs, count, "bare Ray actor", rounds=5)
 
 
 for at_once in (1, 16, 256, 4096):
@@ -115,68 +112,3 @@ async def writes() -> AsyncIterator[Subject]:
             await asyncio.gather(*[stub.insert(1) for stub in stubs])
 
         yield Subject(ours, 256)
-
-
-@benchmark("Ray: new actor with 10 facets, first answer", RAY)
-async def creation() -> AsyncIterator[Subject]:
-    import ray
-
-    names = iter(range(10**9))
-    async with cluster() as (runtime, _):
-
-        async def ours() -> None:
-            made = [runtime.get(Counter, f"new {next(names)}") for _ in range(100)]
-            await asyncio.gather(*[one.grow(10) for one in made])
-
-        async def theirs() -> Lap:
-            started = time.perf_counter()
-            made: Any = ray.remote(Bare).options(num_cpus=0).remote()
-            await made.echo.remote(1)
-            took = time.perf_counter() - started
-            ray.kill(made)
-            return Lap(took * 1e6)
-
-        yield Subject(ours, 100, theirs, 1, "new bare Ray actor", rounds=5)
-
-
-@benchmark("Ray: first answer after the host was killed", RAY)
-async def failover() -> AsyncIterator[Figure]:
-    async with cluster() as (runtime, _):
-        stub = runtime.get(Counter, "one")
-        await stub.insert(1)
-        samples = []
-        for _ in range(5):
-            pid = await stub.process()
-            os.kill(pid, signal.SIGKILL)
-            samples.append(await _until_back(stub))
-        yield Figure(samples, "ms")
-
-
-async def _until_back(stub: Any) -> float:
-    started = time.perf_counter()
-    while True:
-        try:
-            await stub.echo(1)
-        except HostLost:
-            await asyncio.sleep(0.01)
-        else:
-            return (time.perf_counter() - started) * 1e3
-
-
-@benchmark("Ray: memory of an awake actor with 10 facets", RAY)
-async def memory() -> AsyncIterator[Figure]:
-    async with cluster() as (runtime, _):
-        pid = await runtime.get(Counter, "one").process()
-        samples = []
-        for i in range(5):
-            before = _resident(pid)
-            made = [runtime.get(Counter, f"{i} {k}") for k in range(200)]
-            await asyncio.gather(*[one.grow(10) for one in made])
-            samples.append((_resident(pid) - before) / 200)
-        yield Figure(samples, "KB")
-
-
-def _resident(pid: int) -> float:
-    said = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in said.splitlines() if line.startswith("VmRSS"))
-    return float(line.split()[1])

@@ -126,6 +126,8 @@ def run_all(
     """
     from tests.benchmarks import (  # noqa: F401
         cluster,
+        cluster_failures,
+        cluster_population,
         growth,
         isolates,
         ladder,

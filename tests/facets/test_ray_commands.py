@@ -70,7 +70,7 @@ def test_status_shows_the_hosts_that_up_started_and_what_they_did(root: str) -> 
     hosts = found["hosts"]
     assert [one["state"] for one in hosts] == ["up", "up"]
     assert sum(one["buckets"] for one in hosts) == 4096
-    assert found["version"] == 1
+    assert found["version"] >= 1
     assert sum(one["actors"] for one in found["readings"].values()) == 8
     assert sum(one["errors"] for one in found["readings"].values()) == 1
     assert "host-1" in said(0, "status", root)

@@ -183,3 +183,101 @@ async def test_a_chain_over_hosts_without_an_end_is_call_depth(runtime: RayRunti
     with pytest.raises(CallDepth):
         await one.for_ever(other, one)
     assert await one.deep(*[other, one] * 10) == 20
+
+
+class Holder(Actor):
+    async def same(self, value: Any) -> Any:
+        return value
+
+    async def sum(self, value: Any) -> float:
+        return float(value.sum())
+
+    async def keep(self, value: Any) -> None:
+        self.value = value
+
+    async def kept(self) -> Any:
+        return self.value
+
+    async def chunks(self, count: int, size: int) -> AsyncIterator[bytes]:
+        for i in range(count):
+            yield bytes([i]) * size
+
+    async def note(self, value: Any, i: int) -> None:
+        self.order: list[int] = [*getattr(self, "order", []), i]
+
+    async def noted(self) -> list[int]:
+        return self.order
+
+    async def pass_on(self, other: Any, value: Any) -> Any:
+        return await other.same(value)
+
+
+SIZES = (0, 1_000, 99_990, 100_001, 3_000_000)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+async def test_bytes_of_any_size_arrive_as_what_they_were(runtime: RayRuntime, kind: Any) -> None:
+    one, other = apart(runtime, Holder)
+    for size in SIZES:
+        value = kind(os.urandom(size))
+        for found in (await one.same(value), (await one.same({"a": [value]}))["a"][0]):
+            assert type(found) is kind
+            assert found == value
+        assert await one.pass_on(other, value) == value
+
+
+async def test_views_of_any_size_arrive_with_their_shape(runtime: RayRuntime) -> None:
+    one, _ = apart(runtime, Holder)
+    for size in (16, 400_000):
+        value = memoryview(bytearray(range(16)) * (size // 16)).cast("I").cast("B")
+        found = await one.same(value.cast("I", (2, size // 8)))
+        assert (found.format, found.shape) == ("I", (2, size // 8))
+        assert found.tobytes() == value.tobytes()
+        assert (await one.same(value[::2])).tobytes() == value[::2].tobytes()
+
+
+async def test_arrays_of_any_size_arrive_whole(runtime: RayRuntime) -> None:
+    np = pytest.importorskip("numpy")
+    one, other = apart(runtime, Holder)
+    for count in (10, 500_000):
+        value = np.arange(count, dtype="f8")
+        assert await one.sum(value) == value.sum()
+        assert (await one.pass_on(other, [value]))[0].tolist() == value.tolist()
+
+
+async def test_what_was_passed_may_be_changed_at_once(runtime: RayRuntime) -> None:
+    one, _ = apart(runtime, Holder)
+    for size in SIZES[1:]:
+        value = bytearray(size)
+        call = one.same(value)
+        value[0] = 1
+        assert (await call)[0] == 0
+
+
+async def test_items_of_a_stream_may_be_large(runtime: RayRuntime) -> None:
+    one, _ = apart(runtime, Holder)
+    found = [item async for item in one.chunks(5, 200_000)]
+    assert [(item[0], len(item)) for item in found] == [(i, 200_000) for i in range(5)]
+
+
+async def test_the_object_store_keeps_nothing_that_is_over(ray: Any, runtime: RayRuntime) -> None:
+    one, _ = apart(runtime, Holder)
+    free = ray.available_resources()["object_store_memory"]
+    for _ in range(3):
+        assert len(await one.same(os.urandom(5_000_000))) == 5_000_000
+    await one.keep(bytearray(5_000_000))
+    while ray.available_resources()["object_store_memory"] < free:
+        await asyncio.sleep(0.05)
+    assert len(await one.kept()) == 5_000_000, "what an actor keeps is its own"
+
+
+async def test_calls_start_in_the_order_in_which_they_were_made(runtime: RayRuntime) -> None:
+    one, _ = apart(runtime, Holder)
+    calls = []
+    for i in range(200):
+        size = 1_000_000 if i % 50 == 3 else 10
+        calls.append(asyncio.ensure_future(one.note(bytes(size), i)))
+        if i % 3 == 0:
+            await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    assert await one.noted() == list(range(200))

@@ -44,6 +44,9 @@ class Tally(Actor):
         assert isinstance(key, UUID)
         return [item, at, key]
 
+    async def same(self, item: Item) -> Item:
+        return item
+
     async def count(self, to: int) -> AsyncGenerator[int, None]:
         for n in range(to):
             yield n
@@ -58,6 +61,8 @@ class Tally(Actor):
             raise Busy("too much to do", actor=self.id, waiting=3, limit=3)
         if kind == "value":
             raise ValueError("that is no value")
+        if kind == "own":
+            raise type("Own", (Exception,), {})("mine")
         raise KeyError(kind)
 
     waiting = cancelled = 0

@@ -185,6 +185,21 @@ async def test_a_deadline_of_the_request_is_that_of_the_call(runtime: LocalRunti
     assert wrong.status_code == 400
 
 
+async def test_a_call_with_a_key_has_one_effect_however_often_it_is_made(
+    client: httpx.AsyncClient,
+) -> None:
+    headers = {"idempotency-key": "k1"}
+    path = "/actors/Tally/a/add"
+    first = [(await client.post(path, json=["x"], headers=headers)).json() for _ in range(3)]
+    other = await client.post(path, json=["y"], headers=headers)
+    stream = await client.post("/actors/Tally/a/count", json=[1], headers=headers)
+    body = await client.post(path, json={"word": "x", "idempotency_key": "k2"})
+
+    assert first == [1, 1, 1]
+    assert (other.status_code, other.json()["error"]["type"]) == (409, "KeyReused")
+    assert [stream.status_code, body.status_code] == [400, 400]
+
+
 async def test_who_asks_is_asked_for_every_call(runtime: LocalRuntime) -> None:
     asked: list[Ask] = []
 
@@ -243,4 +258,6 @@ async def test_health_and_the_document_are_open(client: httpx.AsyncClient) -> No
 async def test_a_runtime_that_is_closed_is_503(state: Any) -> None:
     async with reach(LocalRuntime(state)) as client:
         answer = await client.post("/actors/Tally/a/add", json=["x"])
+        health = await client.get("/healthz")
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "RuntimeClosed")
+    assert health.status_code == 503

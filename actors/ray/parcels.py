@@ -1,0 +1,90 @@
+"""Values on their way to another process: small ones as bytes, large ones in Ray's object store.
+
+What is large is put there once, straight from the memory where it lies, and read in place on the
+other side: by every process of the node from the same memory.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable
+from typing import Any
+
+from actors.ray.wire import Whole, dump, load
+
+LARGE = 100_000
+"""Bytes from which on a value travels in the object store."""
+
+
+class Parcel:
+    """A large value in the object store, which keeps it as long as a parcel of it is alive."""
+
+    __slots__ = ("_failure", "_parts", "_ref")
+
+    def __init__(self, ref: Any) -> None:
+        self._ref = ref
+        self._parts: Any = None
+        self._failure: Exception | None = None
+
+    async def arrive(self) -> None:
+        """Have it on this node; a failure is raised by `load`."""
+        try:
+            self._parts = await self._ref
+        except Exception as error:  # Ray's own errors, of which each has a class
+            self._failure = error
+
+    def load(self) -> Any:
+        """The value again, after `arrive`. Arrays are views of the object store, and read-only."""
+        if self._failure is not None:
+            raise self._failure
+        data, *buffers = self._parts
+        return pickle.loads(data, buffers=buffers)  # noqa: S301 - as in `wire.load`
+
+    def __reduce__(self) -> Any:
+        return Parcel, (self._ref,)
+
+
+Data = bytes | Parcel
+"""A value on its way."""
+
+
+def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Data:
+    """The arguments of one call, as they are now."""
+    if any(map(_is_large, args)) or (kwargs and any(map(_is_large, kwargs.values()))):
+        args = tuple(map(_marked, args))
+        kwargs = {name: _marked(value) for name, value in kwargs.items()}
+    return _pack((args, kwargs), "an argument")
+
+
+def pack_value(value: Any, what: str) -> Data:
+    """A result or an item."""
+    return _pack(_marked(value), what)
+
+
+def _pack(value: Any, what: str) -> Data:
+    buffers: list[pickle.PickleBuffer] = []
+    data = dump(value, what, buffers)
+    if not buffers and len(data) <= LARGE:
+        return data
+    import ray
+
+    first = data if len(data) <= LARGE else pickle.PickleBuffer(data)
+    return Parcel(ray.put([first, *buffers]))
+
+
+def unpack(data: Data) -> Any:
+    """The value again; that of a parcel after it arrived."""
+    return load(data) if isinstance(data, bytes) else data.load()
+
+
+def parcels(messages: Iterable[tuple[Any, ...]]) -> list[Parcel]:
+    """Those that messages bring along."""
+    return [part for message in messages for part in message if type(part) is Parcel]
+
+
+def _is_large(value: Any) -> bool:
+    return type(value) is bytes and len(value) > LARGE
+
+
+def _marked(value: Any) -> Any:
+    return Whole(value) if type(value) is bytes and len(value) > LARGE else value

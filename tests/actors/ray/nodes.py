@@ -1,0 +1,88 @@
+"""A cluster of several nodes on this machine, each with a disk and a way to S3 of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.ray.router import handle
+from tests.actors.ray.proxy import Proxy
+
+DISK = "FACETS_TEST_DISK"
+
+
+@dataclass(eq=False)
+class Node:
+    """One node."""
+
+    disk: Path
+    proxy: Proxy
+    ray: Any
+    """Ray's own, to be removed."""
+
+
+class Nodes:
+    """A head that runs nothing, and nodes that may come and go."""
+
+    def __init__(self, folder: Path, s3: str) -> None:
+        from ray.cluster_utils import Cluster
+
+        self._folder = folder
+        self._s3 = s3
+        self._count = 0
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        self.nodes: list[Node] = []
+
+    def add(self) -> Node:
+        """One more node, with an empty disk."""
+        self._count += 1
+        disk = self._folder / f"n{self._count}"
+        disk.mkdir()
+        proxy = Proxy(self._s3)
+        env = {DISK: str(disk), "AWS_ENDPOINT_URL": proxy.url}
+        node = Node(disk, proxy, self.cluster.add_node(num_cpus=4, env_vars=env))
+        self.nodes.append(node)
+        return node
+
+    async def where(self, runtime: str, host: str) -> tuple[int, Node]:
+        """The process of a host, and its node."""
+        pid, disk = await handle(runtime, host).__ray_call__.remote(_here)
+        return pid, next(node for node in self.nodes if str(node.disk) == disk)
+
+    def lose(self, node: Node, pids: list[int]) -> None:
+        """The machine is gone, with these processes and its disk."""
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.cluster.remove_node(node.ray, allow_graceful=False)
+        self.nodes.remove(node)
+        node.proxy.close()
+
+    def close(self) -> None:
+        self.cluster.shutdown()
+        for node in self.nodes:
+            node.proxy.close()
+
+
+def _here(_: Any) -> tuple[int, str]:
+    return os.getpid(), os.environ[DISK]
+
+
+@contextmanager
+def cluster(folder: Path, s3: str, nodes: int) -> Iterator[Nodes]:
+    """A cluster, with this process connected to it as a driver."""
+    import ray
+
+    made = Nodes(folder, s3)
+    try:
+        for _ in range(nodes):
+            made.add()
+        ray.init(made.cluster.address, namespace="facets", log_to_driver=False)
+        yield made
+    finally:
+        ray.shutdown()
+        made.close()
