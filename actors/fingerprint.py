@@ -32,6 +32,8 @@ class Walk:
     def of(self, value: Any) -> bytes:
         """The hash of one value."""
         kind = type(value)
+        if kind is int:
+            return mixed("int", [hex(value).encode()])  # `repr` refuses long ones
         if value is None or kind in _ATOMS:
             return mixed(kind.__name__, [repr(value).encode()])
         if kind in _BYTES:

@@ -326,7 +326,9 @@ class Host:
             awake=len(self.awake),
             calls=sum(one.calls for one in self.awake),
             kinds={kind: ClassCode(cls).label for kind, cls in self.classes.items()},
-            outdated=sum(one.start.code.cls is not self.classes[one.node.kind] for one in roots),
+            outdated=sum(
+                one.start.code.cls is not self.classes.get(one.node.kind) for one in roots
+            ),
             storage=self.store.stats(),
             timers=self.timers.stats(),
         )

@@ -86,13 +86,28 @@ class Readings:
     replica: ReplicaStats | None
 
 
-def read(host: Host) -> Readings:
-    """All of them; some microseconds for each actor that is awake."""
+@dataclass(frozen=True)
+class Counts:
+    """What is counted row by row: 10 to 60 ms for a million."""
+
+    actors: int
+    timers: int
+
+    @classmethod
+    def of(cls, host: Host) -> Counts:
+        """The present ones."""
+        return cls(host.store.catalogue.count(), host.store.catalogue.count_due())
+
+
+def read(host: Host, counts: Counts | None = None) -> Readings:
+    """All of them. A microsecond for each actor that is awake, and what `counts` take if they are
+    not given."""
+    counts = counts or Counts.of(host)
     awake, store, gate = list(host.awake), host.store, host.gate
-    timers, kept, calls = host.timers.stats(), host.store.stats(), [one.calls for one in awake]
-    space = os.statvfs(store.directory)
+    timers, space = host.timers.stats(counts.timers), os.statvfs(store.directory)
+    calls = [one.begun - one.ended for one in awake]
     return Readings(
-        actors=kept["actors"],
+        actors=counts.actors,
         awake=len(awake),
         facets=sum(one.node.parent is not None for one in awake),
         calls=sum(calls),
@@ -101,14 +116,14 @@ def read(host: Host) -> Readings:
         errors=host.over.errors + sum(one.errors for one in awake),
         commits=store.committed - host.first,
         undurable=store.committed - store.durable,
-        journal=kept["journal"],
+        journal=store.journal_size,
         congested=store.congested,
         syncs=gate.syncs.count,
         sync_seconds=gate.syncs.seconds,
         gate_waits=gate.waits.count,
         gate_seconds=gate.waits.seconds,
-        open_databases=kept["open"],
-        timer_actors=timers.actors,
+        open_databases=len(store.connections),
+        timer_actors=counts.timers,
         timers_queued=timers.queued,
         timers_running=timers.running,
         timers_delivered=timers.delivered,

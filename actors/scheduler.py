@@ -117,10 +117,10 @@ class Scheduler:
         host.store.on_graft = self._replaced
         self.arm()
 
-    def stats(self) -> TimerStats:
-        """The present moment."""
+    def stats(self, actors: int | None = None) -> TimerStats:
+        """The present moment; how many `actors` have timers is counted unless it is given."""
         return TimerStats(
-            actors=self._store.catalogue.count_due(),
+            actors=self._store.catalogue.count_due() if actors is None else actors,
             queued=len(self._turns),
             running=len(self._visits),
             delivered=self._delivered,

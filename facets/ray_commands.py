@@ -20,7 +20,8 @@ from actors.ray.errors import NoCluster
 
 if TYPE_CHECKING:
     from actors.contract import Durability
-    from actors.ray.settings import Hosts, Settings
+    from actors.ray.fleet import Hosts
+    from actors.ray.settings import Settings
     from actors.ray.survey import Survey
     from actors.readings import Readings
     from storage.replica.shipper import ReplicaStats

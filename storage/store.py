@@ -213,6 +213,11 @@ class Store:
         """Root actors of a kind that have state, in order."""
         return self.catalogue.names(0, kind)
 
+    @property
+    def journal_size(self) -> int:
+        """Bytes of records that are not in synced files yet."""
+        return self._journal.size
+
     def stats(self) -> dict[str, Any]:
         """The present moment."""
         replica = {} if self.replica is None else {"replica": asdict(self.replica.stats())}
@@ -222,7 +227,7 @@ class Store:
             "open": len(self.connections),
             "committed": self.committed,
             "durable": self.durable,
-            "journal": self._journal.size,
+            "journal": self.journal_size,
             "refused": len(self._checkpointer.refused),
             "swept": self.objects.removed,
         }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from actors import origin, tracing
 from actors.call import CURRENT
 from actors.deadline import Deadline, present
+from actors.logs import OUTSIDE
 from actors.origin import ARRIVED, Origin
 from actors.transaction import refuse
 
@@ -23,6 +24,8 @@ class CallContext(NamedTuple):
     """How long the block was to take, for messages."""
     origin: Origin | None
     trace: dict[str, str] | None
+    outside: str
+    """The call from outside that everything here is done for, for logs; empty if it is this one."""
 
 
 def depart() -> CallContext | None:
@@ -41,6 +44,7 @@ def depart() -> CallContext | None:
         0.0 if deadline is None else deadline.seconds,
         None if call is None else origin.depart(call),
         trace,
+        OUTSIDE.get(),
     )
 
 
@@ -71,6 +75,8 @@ def arrived(context: CallContext | None) -> Iterator[None]:
         if context.trace is not None:
             stack.enter_context(tracing.arrived(context.trace))
         ARRIVED.set(context.origin)
+        if context.outside:
+            OUTSIDE.set(context.outside)
         if context.remaining is not None:
             stack.enter_context(Deadline(context.remaining, of=context.seconds))
         yield

@@ -11,6 +11,8 @@ ActorError
 ├── HandoverFailed    a host could not give its actors to another; it goes on with them
 ├── OtherHost         the two actors live on different hosts (ValueError)
 ├── ClassUnknown      a host was called for a kind whose class it never got (LookupError)
+├── ClassDiffers      a program has another class for a kind than the deployed one (TypeError)
+├── ClassBroken       the deployed class cannot be used on a host (RuntimeError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
 ├── NotUp             nothing says how this state is spread over hosts (LookupError)
@@ -99,7 +101,31 @@ class OtherHost(ActorError, ValueError):
 class ClassUnknown(ActorError, LookupError):
     """A host was called for a kind whose class it never got. Field: `kind`."""
 
-    hint = "runtime.register(cls) sends a class to the hosts"
+    hint = "call an actor of that kind through runtime.get(cls, name) once"
+
+
+class ClassDiffers(ActorError, TypeError):
+    """The program has another class for a kind than the one that its actors run; nothing ran.
+
+    Fields: `kind`; `deployed` and `here`, the digests of the two.
+    """
+
+    kind: str
+    deployed: str
+    here: str
+
+
+class ClassBroken(ActorError, RuntimeError):
+    """The class that is deployed for a kind, or was to be, cannot be used on a host: a package is
+    missing, or installed in another version. Other kinds go on. Fields: `kind`, `digest`, `host`;
+    `why`, what went wrong there.
+    """
+
+    hint = "install there what it needs, or await runtime.deploy(cls) with one that works"
+    kind: str
+    digest: str
+    host: str
+    why: str
 
 
 class PythonDiffers(ActorError, RuntimeError):

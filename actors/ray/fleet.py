@@ -48,7 +48,7 @@ class Fleet:
     def __init__(self, plan: Plan, hosts: Hosts, resources: Mapping[str, Any]) -> None:
         self.hosts: list[str] = []
         """By name, as of the newest directory that is known here."""
-        self._plan = plan
+        self.plan = plan
         self._hosts = hosts
         self._resources = {**HELD, **resources}
 
@@ -59,7 +59,7 @@ class Fleet:
 
     async def directory(self) -> Directory:
         """The newest directory, of a runtime that was opened."""
-        found = await asyncio.to_thread(load, self._plan.shared())
+        found = await asyncio.to_thread(load, self.plan.shared())
         assert found is not None  # noqa: S101 - `up` made it
         return found
 
@@ -69,13 +69,13 @@ class Fleet:
         `PythonDiffers` from one of another version. One whose disk is not there is left out: a
         call to it raises `DiskAway`.
         """
-        record = cloudpickle.dumps((self._plan, self._hosts, self._resources))
-        await asyncio.to_thread(Board(self._plan.runtime).put, _RECORD, record)
+        record = cloudpickle.dumps((self.plan, self._hosts, self._resources))
+        await asyncio.to_thread(Board(self.plan.runtime).put, _RECORD, record)
         directory, sites = await self._settle()
         self.hosts = list(directory.hosts)
-        missing = [one for one in directory.hosts if find(self._plan.runtime, one) is None]
+        missing = [one for one in directory.hosts if find(self.plan.runtime, one) is None]
         if missing and sites is None and self._is_placed:
-            sites = await self._scout()
+            sites = await self.sites()
         places = await asyncio.to_thread(self._places, directory, missing, sites or [])
         await asyncio.gather(*[self._begin(one, directory, places) for one in directory.hosts])
         return directory
@@ -86,7 +86,7 @@ class Fleet:
         directory = await self.directory()
         if host not in directory.hosts:
             raise HostLost(f"{host} has left", host=host, actor="", method="")
-        sites = await self._scout() if self._is_placed else []
+        sites = await self.sites() if self._is_placed else []
         strategy = (await asyncio.to_thread(self._places, directory, [host], sites))[host]
         if isinstance(strategy, DiskAway):
             raise strategy
@@ -94,13 +94,17 @@ class Fleet:
         _check_python(await _greeted(started))
         return started
 
+    async def sites(self, *, recall: bool = False) -> list[Site]:
+        """What each node has that could run a host."""
+        return await scout(self.plan, self._resources, recall=recall)
+
     async def down(self) -> None:
         """End the hosts that run; what they hold stays. One that is stuck is killed."""
         import ray
 
-        directory = await asyncio.to_thread(load, self._plan.shared())
+        directory = await asyncio.to_thread(load, self.plan.shared())
         hosts = directory.hosts if directory is not None else ()
-        running = [one for host in hosts if (one := find(self._plan.runtime, host)) is not None]
+        running = [one for host in hosts if (one := find(self.plan.runtime, host)) is not None]
         await asyncio.gather(*[_closed(one) for one in running])
         for one in running:
             ray.kill(one)
@@ -110,20 +114,17 @@ class Fleet:
     @property
     def _is_placed(self) -> bool:
         """Whether hosts belong on certain nodes."""
-        return self._hosts == "per-node" or not self._plan.anywhere
-
-    async def _scout(self, *, recall: bool = False) -> list[Site]:
-        return await scout(self._plan, self._resources, recall=recall)
+        return self._hosts == "per-node" or not self.plan.anywhere
 
     async def _settle(self) -> tuple[Directory, list[Site] | None]:
         """The directory, made if there is none; and what nodes have, if that was looked up."""
-        store = self._plan.shared()
+        store = self.plan.shared()
         directory, sites = await asyncio.to_thread(load, store), None
-        if directory is None and self._plan.options["replica"] is None:
-            sites = await self._scout(recall=True)
+        if directory is None and self.plan.options["replica"] is None:
+            sites = await self.sites(recall=True)
             directory = await asyncio.to_thread(load, store)
         if self._hosts == "per-node":
-            sites = await self._scout() if sites is None else sites
+            sites = await self.sites() if sites is None else sites
             names = await asyncio.to_thread(_one_each, store, sites)
         else:
             names = [host_name(index) for index in range(self._hosts)]
@@ -148,7 +149,7 @@ class Fleet:
         """For each of these hosts Ray's strategy, or the error that says why there is none."""
         if not self._is_placed or not hosts:
             return dict.fromkeys(hosts, "SPREAD")
-        store = self._plan.shared()
+        store = self.plan.shared()
         seats = {host: newest(store, host) for host in directory.hosts}
         taken = Counter(seat.node for host, seat in seats.items() if host not in hosts)
         return {host: self._place(seats[host], sites, taken) for host in hosts}
@@ -157,14 +158,14 @@ class Fleet:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         nodes = _nodes_with(seat, sites)
-        if not nodes and not seat.vacant and not self._plan.anywhere:
+        if not nodes and not seat.vacant and not self.plan.anywhere:
             return away(seat)
         nodes = nodes or [site.node for site in sites]
         if not nodes:
             return "SPREAD"
         node = least(nodes, taken)
         taken[node] += 1
-        return NodeAffinitySchedulingStrategy(node, soft=self._plan.anywhere)
+        return NodeAffinitySchedulingStrategy(node, soft=self.plan.anywhere)
 
     async def _begin(self, host: str, directory: Directory, places: Mapping[str, Any]) -> None:
         strategy = places.get(host, "SPREAD")
@@ -179,7 +180,7 @@ class Fleet:
 
         remote: Any = ray.remote(Hosting)
         return remote.options(
-            name=actor_name(self._plan.runtime, host),
+            name=actor_name(self.plan.runtime, host),
             namespace=NAMESPACE,
             lifetime="detached",
             get_if_exists=True,
@@ -187,7 +188,7 @@ class Fleet:
             max_concurrency=CONCURRENT,
             scheduling_strategy=strategy,
             **self._resources,
-        ).remote(self._plan, host, directory)
+        ).remote(self.plan, host, directory)
 
 
 def _nodes_with(seat: Seat, sites: Sequence[Site]) -> list[str]:

@@ -20,11 +20,12 @@ from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.logs import OUTSIDE, log_lines
 from actors.ray.board import Board
+from actors.ray.classes import Classes
 from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
 from actors.ray.ending import end_process, reach
 from actors.ray.entering import enter
-from actors.ray.errors import ClassUnknown
+from actors.ray.errors import ClassBroken
 from actors.ray.handover import GRACE, Handover, Moved, Neighbour, Tree
 from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
@@ -91,7 +92,7 @@ class Hosting:
         self._name = name
         log_lines(name, plan.log)
         self._runtime = LocalRuntime(root / name, host=name, **plan.options)
-        self._classes = ClassStore(plan.shared())
+        self._classes = Classes(ClassStore(plan.shared()), name)
         self._ownership = Ownership(name, plan.shared(), directory)
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
@@ -102,7 +103,6 @@ class Hosting:
         self._lending: Lending
         self._proxies: Proxies
         self._presence: Presence
-        self._kinds: dict[str, type[Any]] = {}
 
     async def greet(self) -> Greeting:
         """Open the state, if that has not happened, and say who is here."""
@@ -119,9 +119,7 @@ class Hosting:
         unless they carry parcels.
         """
         await self._opened()
-        caller, position, classes, messages = load(request) if type(request) is bytes else request
-        for shipment in classes:
-            self._know(self._classes.add(shipment))
+        caller, position, messages = load(request) if type(request) is bytes else request
         outbox = self._outbox(caller)
         batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
         brought = () if type(request) is bytes else parcels(messages)
@@ -153,13 +151,13 @@ class Hosting:
             self._take(caller, outbox, message)
         outbox.order.taken(position)
 
-    async def collect(self, caller: str, token: str) -> tuple[str, list[Message]]:
-        """What became ready since; waits until there is something, or tells that `token`, who
-        took the calls, is no more."""
+    async def collect(self, caller: str, token: str, got: int) -> tuple[str, int, list[Message]]:
+        """What became ready since the caller `got` so many; waits until there is something, or
+        tells that `token`, who took the calls, is no more."""
         await self._opened()
         if token != self._ownership.token:
-            return self._ownership.token, []
-        return token, await self._outbox(caller).collect()
+            return self._ownership.token, 0, []
+        return token, *await self._outbox(caller).collect(got)
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
@@ -170,22 +168,25 @@ class Hosting:
     async def perform(self, shipment: Shipment, verb: str, *args: Any, **named: Any) -> Any:
         """One of the runtime's own operations on actors of a class."""
         await self._opened()
-        self._know(self._classes.add(shipment))
+        await self._classes.admit(shipment)
         names = args[:2] if verb in ("clone", "rename") else args[:1]
         async with self._ownership.operation(shipment.kind, *names):
             given, options = for_host(self._name, verb, args, named)
-            done = getattr(self._runtime, verb)(self._kind(shipment.kind), *given, **options)
+            cls = self._classes.find(shipment.kind)
+            done = getattr(self._runtime, verb)(cls, *given, **options)
             return await done if isawaitable(done) else done
 
     async def ask(self, verb: str) -> Any:
         """What the runtime of this host answers by itself."""
         await self._opened()
-        return getattr(self._runtime, verb)()
+        answering = self._classes if verb == "stats" else self._runtime
+        return getattr(answering, verb)()
 
     async def on_files(self, kind: str, name: str, *args: Any, **named: Any) -> Any:
         """One operation on the files of an actor."""
         await self._opened()
-        self._kind(kind)
+        await self._classes.need(kind)
+        self._classes.find(kind)
         async with self._ownership.operation(kind, name):
             return await self._runtime.on_files(kind, name, *args, **named)
 
@@ -219,6 +220,16 @@ class Hosting:
         """The newest directory, which counts here from now on."""
         await self._opened()
         return await self._ownership.look()
+
+    async def try_class(self, shipment: Shipment) -> ClassBroken | None:
+        """Why a class could not be used here; None if it could."""
+        await self._opened()
+        return await self._classes.try_out(shipment)
+
+    async def take_class(self, kind: str) -> None:
+        """Another class is deployed."""
+        await self._opened()
+        await self._classes.look(kind)
 
     async def readings(self) -> Readings:
         """What the meters show."""
@@ -254,13 +265,15 @@ class Hosting:
         kind, name, lent, token = target
         if lent:
             return self._lending.find(lent, token)
-        return self._runtime.get(self._kind(kind), name)
+        return self._runtime.get(self._classes.find(kind), name)
 
     def _method(self, outbox: Outbox, target: Target, name: str) -> Callable[..., Any]:
         if not target[0]:
             return outbox.peer.method(target[2], name)
         if name.startswith(OWN):
-            return partial(diff_here, self._runtime, self._name, self._kind(target[0]), target[1])
+            return partial(
+                diff_here, self._runtime, self._name, self._classes.find(target[0]), target[1]
+            )
         return getattr(self._stub(target), name)  # type: ignore[no-any-return]
 
     # -- inside -------------------------------------------------------------------------
@@ -280,14 +293,12 @@ class Hosting:
         self._runtime.host.owns = self._ownership.owns
         self._ownership.on_superseded = end_process
         await self._ownership.enter()
-        self._ownership.on_change = self._runtime.host.timers.again
+        self._ownership.on_change = self._classes.refresh
         self._handover = Handover(self._runtime.host, self._ownership)
         await self._handover.clear()
-        for cls in await asyncio.to_thread(self._classes.kept):
-            self._know(cls)  # timers may be due
+        await self._classes.open(self._runtime.host)
         HERE[self._plan.runtime] = self
         Metrics(self._runtime.host, self._plan.runtime, self._name).begin()
-        self._presence = presence()
         self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
@@ -305,18 +316,6 @@ class Hosting:
                     if key[0] == caller:
                         task.cancel()
         loop.call_later(GONE, self._sweep)
-
-    def _know(self, cls: type[Any]) -> None:
-        self._runtime.register(cls)
-        self._kinds[cls.kind] = cls
-
-    def _kind(self, kind: str) -> type[Any]:
-        cls = self._kinds.get(kind) or self._classes.find(kind)
-        if cls is None:
-            raise ClassUnknown(f"{self._name} has no class for the kind {kind!r}", kind=kind)
-        if kind not in self._kinds:
-            self._know(cls)
-        return cls
 
     def _outbox(self, caller: str) -> Outbox:
         found = self._outboxes.get(caller)
@@ -364,6 +363,8 @@ class Hosting:
     ) -> None:
         try:
             with arrived(context):
+                if target[0]:
+                    await self._classes.need(target[0])
                 args, kwargs = outbox.peer.load(data)
                 result = await self._method(outbox, target, method)(*args, **kwargs)
                 outbox.post(("done", key[1], pack_value(result, "the result")))
@@ -385,10 +386,11 @@ class Hosting:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             with arrived(context):
+                if target[0]:
+                    await self._classes.need(target[0])
                 args, kwargs = outbox.peer.load(data)
-                async with aclosing(
-                    aiter(self._method(outbox, target, method)(*args, **kwargs))
-                ) as items:
+                made = self._method(outbox, target, method)(*args, **kwargs)
+                async with aclosing(aiter(made)) as items:
                     async for item in items:
                         outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()

@@ -20,7 +20,6 @@ from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.parcels import Data, Loan, pack_value, parcels
 from actors.ray.peer import Peer
-from actors.ray.shipping import Shipment
 from actors.ray.wire import Target, dump_error, load, load_error
 
 CALLER = uuid.uuid4().hex
@@ -49,13 +48,12 @@ class Link:
         self.peer = Peer(self._loop, self._use, self._send)
         """The host, as who lends and holds."""
         self._serving: dict[int, asyncio.Task[None]] = {}
-        self._classes: dict[str, Shipment] = {}
-        """What the host should have."""
-        self._sent: set[str] = set()
         self._waiting: dict[int, _Call] = {}
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
         self._collecting = False
+        self._got = 0
+        """How many replies were collected of the newest incarnation."""
         self.token = ""
         """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,10 +68,6 @@ class Link:
     def renew(self) -> None:
         """Look the host up again: it may have been started anew."""
         self._handle = None
-
-    def know(self, shipment: Shipment) -> None:
-        """The host gets this class with the next call."""
-        self._classes[shipment.kind] = shipment
 
     async def call(
         self, target: Target, method: str, data: Data, context: CallContext | None = None
@@ -135,8 +129,7 @@ class Link:
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        classes = [one for one in self._classes.values() if one.digest not in self._sent]
-        self._run(self._exchange(classes, queue))
+        self._run(self._exchange(queue))
 
     def _run(self, coroutine: Any) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine, context=Context())
@@ -144,13 +137,13 @@ class Link:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _exchange(self, classes: list[Shipment], queue: list[Message]) -> None:
+    async def _exchange(self, queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
         position = self._order.begin()
         try:
             if self._handle is None:
                 self._handle = await self._seek()
-            request: Any = (self._caller, position, classes, queue)
+            request: Any = (self._caller, position, queue)
             if not parcels(queue):  # else Ray must see what it carries
                 request = pickle.dumps(request, protocol=5)
             answer = await self._asked(self.handle.exchange.remote(request))
@@ -158,14 +151,15 @@ class Link:
         except Exception as error:
             self._lost(calls, error)
             if self._order.lost(position):
-                self._run(self._exchange([], []))
+                self._run(self._exchange([]))
             return
         self._order.end()
         if not self._is_newest(token):
             self._lost(calls, None)
             return
         self._deliver(messages)
-        self._sent.update(one.digest for one in classes)
+        for one in calls & self._waiting.keys():
+            self._waiting[one].settle()
         self._unsure.update({one: token for one in calls if self._is_open(one)})
         if (self._unsure or self.peer.busy) and not self._collecting:
             self._collecting = True
@@ -175,10 +169,11 @@ class Link:
         try:
             while self._unsure or self.peer.busy:
                 asked = next(reversed(self._unsure.values()), self.token)
-                request = self.handle.collect.remote(self._caller, asked)
-                token, messages = await self._asked(request)
+                got = self._got if asked == self.token else 0
+                request = self.handle.collect.remote(self._caller, asked, got)
+                token, first, messages = await self._asked(request)
                 if self._is_newest(token):
-                    self._deliver(messages)
+                    self._collected(first, messages)
                 self._lost({one for one, took in self._unsure.items() if took != token}, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
@@ -192,6 +187,7 @@ class Link:
         ended, and Ray starts it again."""
         handle = self.handle
         asked = asyncio.wrap_future(request.future())
+        asked.add_done_callback(_heard)  # also if nobody waits for it any more
         while not (await asyncio.wait([asked], timeout=SILENCE))[0]:
             try:
                 await asyncio.wait_for(handle.pulse.remote(), PULSE)
@@ -202,7 +198,11 @@ class Link:
                 raise
         return asked.result()
 
-    def _deliver(self, messages: list[Message]) -> None:
+    def _collected(self, first: int, messages: list[Message]) -> None:
+        self._deliver(messages[max(0, self._got - first) :], early=True)
+        self._got = max(self._got, first + len(messages))
+
+    def _deliver(self, messages: list[Message], *, early: bool = False) -> None:
         for message in messages:
             if message[0] in ("ask", "unask", "drop"):
                 self._hear(message)
@@ -214,7 +214,10 @@ class Link:
                 continue
             if message[0] != "item":
                 self._unsure.pop(message[1], None)
-            call.put(message)
+            if early and call.early is not None:
+                call.early.append(message)
+            else:
+                call.put(message)
 
     def _hear(self, message: Message) -> None:
         """What the host wants of this side."""
@@ -254,9 +257,10 @@ class Link:
         return self.call(("", "", number, self.token), method, data, context)
 
     def _is_newest(self, token: str) -> bool:
-        if self.token and token > self.token:
-            self.peer.lost()
-        self.token = max(self.token, token)
+        if token > self.token:
+            if self.token:
+                self.peer.lost()
+            self.token, self._got = token, 0
         return token == self.token
 
     def _is_open(self, number: int) -> bool:
@@ -288,7 +292,7 @@ class Link:
 class _Call:
     """One call under way, with the replies that nobody took yet."""
 
-    __slots__ = ("_loop", "_replies", "_waiter", "actor", "method", "number", "over")
+    __slots__ = ("_loop", "_replies", "_waiter", "actor", "early", "method", "number", "over")
 
     def __init__(
         self, number: int, loop: asyncio.AbstractEventLoop, actor: str, method: str
@@ -298,6 +302,9 @@ class _Call:
         self.method = method
         self.over = False
         """The last reply came."""
+        self.early: list[Message] | None = []
+        """What was collected before the request that brought the call was answered: it follows
+        what comes with that answer, which may be large and slow. None once that came."""
         self._loop = loop
         self._replies: list[Message] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -308,8 +315,19 @@ class _Call:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def settle(self) -> None:
+        """The request that brought it is answered."""
+        early, self.early = self.early, None
+        for message in early or ():
+            self.put(message)
+
     async def next(self) -> Message:
         if not self._replies:
             self._waiter = self._loop.create_future()
             await self._waiter
         return self._replies.pop(0)
+
+
+def _heard(asked: asyncio.Future[Any]) -> None:
+    if not asked.cancelled():
+        asked.exception()

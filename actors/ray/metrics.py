@@ -7,17 +7,20 @@ many series as there are hosts. Ray serves them where it serves its own, one por
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from actors.laps import Laps
-from actors.readings import Readings, read
+from actors.readings import Counts, Readings, read
 
 if TYPE_CHECKING:
     from actors.host import Host
 
 EVERY = 5.0
 """Seconds between two looks at the meters."""
+COUNT = 60.0
+"""Seconds between two counts of what takes long to count."""
 TAGS = ("runtime", "host")
 SUMS = {
     "turns": "how often code of actors was entered",
@@ -85,6 +88,8 @@ class Metrics:
             for one, what in SPANS.items()
         }
         self._before = dict.fromkeys(SUMS, 0)
+        self._counts = Counts(0, 0)
+        self._counted = -math.inf
 
     def begin(self) -> None:
         """Tell now, and again and again until the host has closed."""
@@ -94,7 +99,9 @@ class Metrics:
 
     def tell(self) -> None:
         """Look at the meters, and tell Ray."""
-        shown = read(self._host)
+        if self._loop.time() - self._counted > COUNT:
+            self._counts, self._counted = Counts.of(self._host), self._loop.time()
+        shown = read(self._host, self._counts)
         for name, before in self._before.items():
             now = getattr(shown, name)
             if now > before:

@@ -2,7 +2,8 @@
 
 A request brings many calls and takes back what is done soon; the rest is collected by another
 request, which waits for it. So a call that takes long holds up nobody's answer, and no call
-holds a slot of the host.
+holds a slot of the host. What was collected stays until the caller says that it came: an answer
+of Ray may be lost on its way, or belong to a request that its caller has given up.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class Outbox:
         self.order = Receiver()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready: list[Message] = []
+        """What is to be collected, and what was and may not have come."""
+        self._first = int(loop.time() * 1e6)
+        """Number of the first. Higher than all before: an outbox that was given up had others."""
         self.peer = Peer(loop, self.ask, self._tell)
         """The caller, as who lends and holds."""
         self._asked: dict[int, asyncio.Future[Message]] = {}
@@ -88,11 +92,11 @@ class Outbox:
         self._tell(message)
 
     def _tell(self, message: Message) -> None:
-        """Something that is no reply: by the first request that goes back."""
-        if self._batches:
-            next(reversed(self._batches.values())).post(message, last=False)
-        else:
-            self._put(message)
+        """Something that is no reply. It is collected, as that is repeated when it fails, and
+        the caller collects once its requests are back."""
+        self._put(message)
+        for batch in set(self._batches.values()):
+            batch.end()
 
     def gone(self) -> None:
         """The caller has ended, and what it lent with it."""
@@ -123,14 +127,18 @@ class Outbox:
         if self._collector is not None and not self._collector.done():
             self._collector.set_result(None)
 
-    async def collect(self) -> list[Message]:
-        """Everything ready, as soon as there is something."""
+    async def collect(self, got: int) -> tuple[int, list[Message]]:
+        """Everything ready, as soon as there is something; which number the first has.
+
+        The caller has those before number `got`, and will not ask for them again.
+        """
         self.heard = self._loop.time()
+        del self._ready[: max(0, got - self._first)]
+        self._first = max(self._first, got)
         if not self._ready:
             self._collector = self._loop.create_future()
             await asyncio.wait([self._collector], timeout=PATIENCE)
-        ready, self._ready = self._ready, []
-        return ready
+        return self._first, list(self._ready)
 
 
 def _raise(data: bytes) -> Any:
@@ -154,11 +162,12 @@ class Batch:
         if last:
             self._open.discard(message[1])
         if not self._open:
-            self._end()
+            self.end()
         elif self._timer is None:
-            self._timer = self._loop.call_later(LINGER, self._end)
+            self._timer = self._loop.call_later(LINGER, self.end)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Go back with what is done."""
         if not self._over.done():
             self._over.set_result(None)
 

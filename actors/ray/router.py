@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from actors.ray.claims import Claims
 from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
@@ -38,18 +39,19 @@ class Router:
         self.runtime = runtime
         self._directory: Directory | None = None
         self._links: dict[str, Link] = {}
-        self._classes: dict[str, Shipment] = {}
+        self.claims: Claims | None = None
+        """What this process calls with, if it opened the runtime."""
         self._learning: asyncio.Task[Directory] | None = None
 
-    def know(self, shipment: Shipment) -> None:
-        """Each host gets this class with the next call to it."""
-        if self._classes.get(shipment.kind) is not shipment:
-            self._classes[shipment.kind] = shipment
-            for link in self._links.values():
-                link.know(shipment)
+    def claim(self, shipment: Shipment) -> None:
+        """Calls of its kind are meant for this class; only in a process that opened the runtime."""
+        assert self.claims is not None  # noqa: S101 - that has set it
+        self.claims.claim(shipment)
 
     async def link(self, kind: str, name: str) -> Link:
         """The link to the host that owns an actor."""
+        if self.claims is not None and kind in self.claims.open:
+            await self.claims.settle(kind)
         directory = self._directory or await self._learn()
         return self.to(directory.owner(kind, name))
 
@@ -69,8 +71,6 @@ class Router:
         if found is None:
             ways = partial(handle, self.runtime, host), partial(seek, self.runtime, host)
             found = self._links[host] = Link(host, *ways)
-            for shipment in self._classes.values():
-                found.know(shipment)
         return found
 
     def learn(self, directory: Directory) -> None:

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from actors.actor import Actor
 from actors.contract import Durability
 from actors.errors import RuntimeClosed
-from actors.host import Stats
 from actors.names import check_name
 from actors.ray import verbs
+from actors.ray.claims import Claims
+from actors.ray.classes import ClusterStats, together
+from actors.ray.deploying import deploy
 from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet, Hosts
+from actors.ray.forgetting import Loss, forget
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, router
-from actors.ray.shipping import pack
+from actors.ray.shipping import ClassStore, pack
 from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
 from actors.scheduler import TimerStats
@@ -90,6 +93,7 @@ class RayRuntime:
         directory = await self._fleet.up()
         found = router(self.name)
         found.use(directory)
+        found.claims = Claims(ClassStore(self.plan.shared()))
         self._router = found
         return self
 
@@ -121,8 +125,18 @@ class RayRuntime:
         return cast(A, RemoteStub(ActorRef(self.name, cls.kind, check_name(name))))
 
     def register(self, cls: type[Actor]) -> None:
-        """Send a class along with the next call of its kind."""
-        self._open().know(pack(cls))
+        """Calls of its kind are meant for this class: the one that is deployed, or gets deployed
+        by the first of them, if there is none. Otherwise they raise `ClassDiffers`."""
+        self._open().claim(pack(cls))
+
+    async def deploy(self, cls: type[Actor]) -> None:
+        """Make this the class that actors of its kind start with, from now on.
+
+        Those that are awake keep the one they have until they start again; `stats().classes` shows
+        both. Programs that call with another class get `ClassDiffers` at their first call. Every
+        host tries it out before: `ClassBroken` if one cannot use it, and nothing has changed.
+        """
+        await deploy(self._open(), pack(cls))
 
     def list(self, cls: type[Actor]) -> list[str]:
         """Names of the actors of this class that have state, sorted. Asks every host and waits."""
@@ -289,7 +303,7 @@ class RayRuntime:
             lambda host: host.perform.remote(pack(cls), verb, name, *args, **named),
         )
 
-    def stats(self) -> Stats:
+    def stats(self) -> ClusterStats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
         return _together(verbs.ask(self._open(), "stats"))
 
@@ -297,22 +311,32 @@ class RayRuntime:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
         return look(self.name, self._open().directory, self.plan.shared())
 
+    async def forget(self, node: str, *, lose: bool = False) -> builtins.list[Loss]:
+        """Give up the disk of a node that is gone (`HostInfo.node`, or its address): its hosts go
+        on elsewhere, from the replica, and it never serves them again. What is lost of each host.
+
+        Without a replica that is all, so `OnlyCopy` unless `lose`; nothing with
+        `durability="replicated"`. `NodeThere` if the node is there."""
+        self._open()
+        return await forget(self._fleet, node, lose=lose)
+
     def _open(self) -> Router:
         if self._router is None:
             raise RuntimeClosed("this runtime is not open", hint="use `async with RayRuntime(...)`")
         return self._router
 
 
-def _together(stats: dict[str, Stats]) -> Stats:
+def _together(stats: dict[str, ClusterStats]) -> ClusterStats:
     """The sums; what cannot be added by host."""
     every = list(stats.values())
-    return Stats(
+    return ClusterStats(
         awake=sum(one.awake for one in every),
         calls=sum(one.calls for one in every),
         kinds={kind: label for one in every for kind, label in one.kinds.items()},
         outdated=sum(one.outdated for one in every),
         storage={host: one.storage for host, one in stats.items()},
         timers=TimerStats.of([one.timers for one in every]),
+        classes=together([one.classes for one in every]),
     )
 
 

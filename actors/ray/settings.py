@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from actors.contract import Durability
 from actors.ray.errors import NotUp
+from actors.ray.fleet import Hosts
 from actors.ray.runtime import RayRuntime
 
 _FILE = "runtime.json"
-Hosts = int | Literal["per-node"]
 
 
 class Settings(msgspec.Struct, frozen=True):

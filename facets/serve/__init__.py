@@ -12,7 +12,9 @@
     sockets.py      WebSockets, of actors that may sleep
     held.py         one open connection
     openapi.py      all of it as a document
+    terms.py        deadlines, keys and traces of requests
     client.py       the other side, for Python
+    blocking.py     the same for plain code
 
 Needs the extra `serve`. Errors are in `facets.errors` with all others.
 """

@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from actors.deadline import deadline
-from actors.once import KEY
+from facets.serve import terms
 from facets.serve.asking import Ask, Authenticate, admitted, ask_of, check_origin, segments
 from facets.serve.disconnects import Gone, while_there
 from facets.serve.encoding import encode
@@ -62,6 +61,7 @@ class Answering:
         parts = segments(request.scope)
         response: Response | None = None
         if request.method in ("GET", "HEAD") and parts == ["healthz"]:
+            self.exposed.check_open()
             response = _json(b'{"status":"ok"}')
         elif request.method in ("GET", "HEAD") and parts == ["openapi.json"]:
             response = _json(document(self.exposed))
@@ -112,7 +112,7 @@ class Answering:
         """The response; None if it was sent, as a stream."""
         told = None
         try:
-            with _deadline(request):
+            with terms.kept(request.headers):
                 response = await self._run(ask, shape, body, request, streaming)
         except Exception as error:
             if not streaming.started:
@@ -131,11 +131,7 @@ class Answering:
         streams = streaming.wanted if shape is None else shape.kind == "stream"
         if request.method != "POST" and not streams:
             raise NotServed("GET is for streams", hint="POST the arguments")
-        key = request.headers.get("idempotency-key")
-        if key is not None and streams:
-            raise BadArguments("a stream has no outcome to be kept under an Idempotency-Key")
-        if key is not None:
-            named[KEY] = key
+        named.update(terms.named(request.headers, streams=streams))
         reply = getattr(target, ask.method)(**named)
         if not streams:
             return _json(encode(await reply))
@@ -186,20 +182,6 @@ def _named(shape: Shape | None, ask: Ask, body: object, *, strict: bool) -> dict
 
 def _one_or_all(values: list[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else values
-
-
-def _deadline(request: Request) -> contextlib.AbstractContextManager[None]:
-    """What the client gives the call: seconds in the header `Facets-Deadline`."""
-    said = request.headers.get("facets-deadline")
-    if said is None:
-        return contextlib.nullcontext()
-    try:
-        seconds = float(said)
-    except ValueError as error:
-        raise BadArguments("Facets-Deadline is a number of seconds") from error
-    if not 0 <= seconds < float("inf"):
-        raise BadArguments("Facets-Deadline is a number of seconds")
-    return deadline(seconds)
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

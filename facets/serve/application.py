@@ -54,7 +54,7 @@ def app(
         mine = not _is_open(exposed)
         if mine:
             await runtime.open()
-            _register(exposed)
+            exposed.check_open()
         try:
             yield
         finally:
@@ -68,12 +68,7 @@ def app(
 
 def _is_open(exposed: Exposed) -> bool:
     try:
-        _register(exposed)
+        exposed.check_open()
     except RuntimeClosed:
         return False
     return True
-
-
-def _register(exposed: Exposed) -> None:
-    for cls in exposed.classes.values():
-        exposed.runtime.register(cls)

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from actors.actor import Actor
-from actors.deadline import remaining
+from facets.serve import terms
 from facets.serve.encoding import encode
 from facets.serve.errors import ServerLost
 from facets.serve.failures import raised
@@ -20,6 +20,8 @@ from facets.serve.streaming import Lines
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import connect
+
+    from facets.serve.blocking import BlockingClient
 
 A = TypeVar("A", bound=Actor)
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -52,6 +54,12 @@ class Client:
         # Calls take as long as they take; a deadline bounds them.
         self.http = http or httpx.AsyncClient(timeout=httpx.Timeout(None, connect=10.0))
         self._mine = http is None
+
+    def blocking(self) -> BlockingClient:
+        """The same for code that is not asynchronous: `with client.blocking() as client:`."""
+        from facets.serve.blocking import BlockingClient
+
+        return BlockingClient(lambda: Client(self.url, headers=self.headers))
 
     async def __aenter__(self) -> Client:
         return self
@@ -88,11 +96,11 @@ class Client:
                 yield name
             more = page["more"]
 
-    async def _asked(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+    async def _asked(
+        self, request: httpx.Request, key: str | None = None, *, stream: bool = False
+    ) -> httpx.Response:
         request.headers.update(self.headers)
-        left = remaining()
-        if left is not None:
-            request.headers["facets-deadline"] = f"{left:.6f}"
+        request.headers.update(terms.made(key))
         try:
             return await self.http.send(request, stream=stream)
         except httpx.TransportError as error:
@@ -148,36 +156,34 @@ class RemoteMethod:
                 raise TypeError("pass arguments by position or by name; or get the actor by class")
             kwargs = {**dict(zip(self._shape.names, args, strict=False)), **kwargs}
             args = ()
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        if idempotency_key is not None:
-            headers["idempotency-key"] = idempotency_key
-        return Sent(self._client, self._path, encode(kwargs or list(args)), headers, self._shape)
+        body = encode(kwargs or list(args))
+        return Sent(self._client, self._path, body, idempotency_key, self._shape)
 
 
 class Sent(Coroutine[Any, Any, Any]):
     """A call before it leaves: await it, make a task of it, or iterate it."""
 
-    __slots__ = ("_body", "_client", "_headers", "_path", "_running", "_shape")
+    __slots__ = ("_body", "_client", "_key", "_path", "_running", "_shape")
 
     def __init__(
-        self, client: Client, path: str, body: bytes, headers: dict[str, str], shape: Shape | None
+        self, client: Client, path: str, body: bytes, key: str | None, shape: Shape | None
     ) -> None:
         self._client = client
         self._path = path
         self._body = body
-        self._headers = headers
+        self._key = key
         self._shape = shape
         self._running: Coroutine[Any, Any, Any] | None = None
 
     async def _call(self) -> Any:
-        response = await self._client._asked(self._request())
+        response = await self._client._asked(self._request("application/json"), self._key)
         if response.headers.get("content-type", "").startswith(_STREAMS):
             raise TypeError(f"{self._path} is a stream: use `async for`, not `await`")
         return self._converted(_answer(response))
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
-        self._headers["accept"] = Lines.media
-        response = await self._client._asked(self._request(), stream=True)
+        request = self._request(Lines.media)
+        response = await self._client._asked(request, self._key, stream=True)
         try:
             if response.headers.get("content-type", "") != Lines.media:
                 await response.aread()
@@ -190,10 +196,12 @@ class Sent(Coroutine[Any, Any, Any]):
         finally:
             await response.aclose()
 
-    def _request(self) -> httpx.Request:
-        url = self._client.url + self._path
+    def _request(self, accept: str) -> httpx.Request:
         return self._client.http.build_request(
-            "POST", url, content=self._body, headers=self._headers
+            "POST",
+            self._client.url + self._path,
+            content=self._body,
+            headers={"content-type": "application/json", "accept": accept},
         )
 
     def _converted(self, value: Any) -> Any:

@@ -51,6 +51,13 @@ class Exposed:
         self.runtime = runtime
         self.classes = {cls.kind: cls for cls in classes}
 
+    def check_open(self) -> None:
+        """Raise why nothing can be called here, if so."""
+        for cls in self.classes.values():
+            self.runtime.register(cls)
+        if isinstance(self.runtime, LocalRuntime):
+            self.runtime.host.check_open()
+
     def cls(self, kind: str) -> type[Actor]:
         """The class of a kind."""
         found = self.classes.get(kind)

@@ -26,6 +26,7 @@ import msgspec
 from storage.errors import LeaseLapsed, LeaseLost, ObjectMissing, ReplicaCorrupt
 from storage.objects.keys import check_part
 from storage.objects.store import ObjectStore, SupportsUrgent
+from storage.record import now
 from storage.replica import names
 
 Clock = Callable[[], float]
@@ -62,6 +63,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
     nonce: str
     count: int
     released: bool = False
+    time: int = 0
+    """When, by the holder's wall clock, in microseconds since 1970: to be told, never to decide."""
+    lag: float = 0.0
+    """Seconds for which the oldest record had waited then to be uploaded; 0 if none did."""
 
 
 class Lease:
@@ -86,6 +91,8 @@ class Lease:
         self._lost = ""
         self._lapsed = ""
         self._beats = 0
+        self.lag: Callable[[], float] = _no_lag
+        """What heartbeats say of the records that wait."""
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
 
@@ -192,7 +199,7 @@ class Lease:
 
     def _beat(self, *, released: bool) -> None:
         self._beats += 1
-        beat = Heartbeat(self.nonce.hex(), self._beats, released)
+        beat = Heartbeat(self.nonce.hex(), self._beats, released, now(), self.lag())
         self._store.put(names.heartbeat_key(self.host, self.token), msgspec.json.encode(beat))
 
 
@@ -244,6 +251,17 @@ class LeaseObserver:
         return heartbeat is not None and _decode(key, heartbeat, Heartbeat).released
 
 
+def last_heartbeat(store: ObjectStore, host: str) -> Heartbeat | None:
+    """What the newest incarnation that gave a sign of life said last; None if none did."""
+    for token in reversed(tokens(store, host)):
+        key = names.heartbeat_key(host, token)
+        try:
+            return _decode(key, store.get(key), Heartbeat)
+        except ObjectMissing:
+            continue
+    return None
+
+
 def newest_token(store: ObjectStore, host: str) -> int:
     """The newest token of a host; 0 if it never was."""
     found = tokens(store, host)
@@ -259,6 +277,10 @@ def read_claim(store: ObjectStore, host: str, token: int) -> Claim:
     """Who claimed a token; `ReplicaCorrupt` if that cannot be read."""
     key = names.claim_key(host, token)
     return _decode(key, store.get(key), Claim)
+
+
+def _no_lag() -> float:
+    return 0.0
 
 
 def _decode(key: str, data: bytes, kind: type[Content]) -> Content:

@@ -98,6 +98,8 @@ class Shipper:
         """Bytes that are not acknowledged."""
         self._pushed: deque[tuple[int, float]] = deque()
         """The last sequence of each push, and when it was."""
+        self._gave_up = 0.0
+        """When the oldest record came that will not be uploaded; 0 if all will."""
         self._failing: dict[str, str] = {}
         """By thread, why its newest attempt failed."""
         self._since = 0
@@ -106,6 +108,7 @@ class Shipper:
         """Somebody waits for a compaction."""
         self._change = threading.Condition()
         self._closing = threading.Event()
+        lease.lag = self.lag
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
             for name, work in (
@@ -157,8 +160,8 @@ class Shipper:
 
     def stats(self) -> ReplicaStats:
         """The present moment."""
+        lag = self.lag()
         with self._change:
-            lag = time.monotonic() - self._pushed[0][1] if self._pushed else 0.0
             failing = next((why for why in list(self._failing.values()) if why), "")
         return ReplicaStats(
             self.acknowledged,
@@ -169,6 +172,12 @@ class Shipper:
             self.behind is not None,
             failing,
         )
+
+    def lag(self) -> float:
+        """Seconds for which the oldest record that the replica lacks has waited; 0 if none does."""
+        with self._change:
+            oldest = self._gave_up or (self._pushed[0][1] if self._pushed else 0.0)
+        return time.monotonic() - oldest if oldest else 0.0
 
     def push(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Have these records uploaded; returns at once. They follow those before."""
@@ -289,6 +298,7 @@ class Shipper:
         said = f"the replica of {host} ends at record {there}: what waited for it was too much"
         self.behind = ReplicaBehind(said, host=host, acknowledged=there)
         self._queue, self.queued = [], 0
+        self._gave_up = self._pushed[0][1]
         self._pushed.clear()
         self._log.end()
         self.notify()

@@ -85,7 +85,7 @@ def gathered(at_once: int) -> None:
     async def row() -> AsyncIterator[Subject]:
         async with cluster() as (runtime, bare):
             stubs = [runtime.get(Counter, f"{i}") for i in range(16)]
-            rounds = max(1, 512 // at_once)
+            rounds = max(1, 256 // at_once)
 
             async def ours() -> None:
                 for _ in range(rounds):
@@ -96,7 +96,7 @@ def gathered(at_once: int) -> None:
                     await asyncio.gather(*[bare.echo.remote(i) for i in range(at_once)])
 
             count = at_once * rounds
-            yield Subject(ours, count, theirs, count, "bare Ray actor", rounds=7)
+            yield Subject(ours, count, theirs, count, "bare Ray actor", rounds=5)
 
 
 for at_once in (1, 16, 256, 4096):

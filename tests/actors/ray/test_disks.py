@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.ray.errors import DiskAway, HostLost
+from actors.local import LocalRuntime
+from actors.ray.entering import enter
+from actors.ray.errors import DiskAway, DiskForgotten, HostLost, NodeThere, OnlyCopy
+from actors.ray.health import HostInfo, Presence
 from actors.ray.runtime import RayRuntime
 from facets import Actor
+from storage.replica.reach import reach
 
 NAMES = [f"name {i}" for i in range(8)]
 
@@ -114,19 +119,79 @@ async def test_a_host_is_away_with_its_node_and_goes_on_when_one_has_the_disk_ag
         found = await spread(runtime)
         one, other = found
         stub, pid = found[one]
-        name = next(host.name for host in runtime.hosts() if host.pid == pid)
-        node = nodes.lose(one)
-        os.kill(pid, signal.SIGKILL)
+        host = await lost(nodes, runtime, one, pid)
         with pytest.raises(DiskAway) as caught:
             await until_away(stub)
-        assert caught.value.fields["node"] == node
-        lost = next(host for host in runtime.hosts() if host.name == name)
-        assert (lost.state, lost.node) == ("lost", node)
+        assert caught.value.fields["node"] == host.node
+        told = next(now for now in runtime.hosts() if now.name == host.name)
+        assert (told.state, told.node) == ("lost", host.node)
         assert await found[other][0].add() == 2
         nodes.add(Path(one).name[0])
         assert await until_back(stub) == 2
         assert (await stub.where())[1] == one
         await runtime.down()
+
+
+async def lost(nodes: Nodes, runtime: RayRuntime, disk: str, pid: int) -> HostInfo:
+    """Lose a node with the host that runs on it; what was known of that."""
+    host = next(one for one in runtime.hosts() if one.pid == pid)
+    assert nodes.lose(disk) == host.node
+    os.kill(pid, signal.SIGKILL)
+    return host
+
+
+async def test_what_only_a_lost_disk_has_is_given_up_only_expressly_and_never_served_again(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as runtime:
+        found = await spread(runtime)
+        one, other = found
+        stub, pid = found[one]
+        with pytest.raises(NodeThere):
+            await runtime.forget(runtime.hosts()[0].node, lose=True)
+        host = await lost(nodes, runtime, one, pid)
+        with pytest.raises(OnlyCopy) as caught:
+            await runtime.forget(host.node)
+        assert caught.value.fields["hosts"] == [host.name]
+        (loss,) = await runtime.forget(host.node, lose=True)
+        assert (loss.host, loss.seconds) == (host.name, None)
+        assert await until_back(stub) == 1, "it began anew"
+        assert (await stub.where())[1] == other
+
+        nodes.add(Path(one).name[0])
+        os.kill((await stub.where())[0], signal.SIGKILL)
+        assert await until_back(stub) == 2
+        assert (await stub.where())[1] == other, "though the disk that has it is there again"
+        old = LocalRuntime(Path(one) / tmp_path.name / host.name)
+        me = Presence(host.node, host.ip, os.getpid(), 0.0)
+        with pytest.raises(DiskForgotten):
+            await enter(old, runtime.plan.shared(), host.name, me, anywhere=False)
+        await runtime.down()
+
+
+async def test_a_disk_that_is_given_up_is_followed_by_what_the_replica_has(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    replica = (tmp_path / "replica").as_uri()
+    async with opened(tmp_path, replica=replica) as runtime:
+        found = await spread(runtime)
+        one, other = found
+        stub, pid = found[one]
+        for n in range(2, 6):
+            assert await stub.add() == n
+        written = time.time()
+        host = next(one for one in runtime.hosts() if one.pid == pid)
+        while reach(runtime.plan.shared(), host.name).complete < written:
+            await asyncio.sleep(0.05)
+        await lost(nodes, runtime, one, pid)
+        (loss,) = await runtime.forget(host.node)
+        assert loss.complete >= written
+        assert loss.seen >= written
+        assert loss.seconds == 0
+        assert await until_back(stub) == 6
+        assert (await stub.where())[1] == other
+        await runtime.down()
+        nodes.add(Path(one).name[0])
 
 
 async def until_away(stub: Any) -> None:

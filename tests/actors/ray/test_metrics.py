@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import socket
 import urllib.request
@@ -22,10 +23,12 @@ from facets import Actor
 
 class Counter(Actor):
     async def add(self, n: int) -> None:
-        import logging
-
         self.kv["n"] = n
         logging.getLogger("shop").info("added %d", n)
+
+    async def add_there(self, other: Any) -> None:
+        logging.getLogger("shop").info("passing it on")
+        await other.add(7)
 
     async def fail(self) -> None:
         raise ValueError("as asked")
@@ -124,16 +127,12 @@ def port() -> Iterator[int]:
 async def test_a_host_logs_json_lines_with_the_actor_and_one_id_for_each_call(
     port: int, tmp_path: Path
 ) -> None:
-    import ray._private.worker
-
     async with RayRuntime(tmp_path / "state") as runtime:
         for n in range(2):
             await runtime.get(Counter, "one").add(n)
         await runtime.down()
 
-    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
-    lines = [line for file in logs.glob("worker-*.err") for line in file.read_text().splitlines()]
-    said = [json.loads(line) for line in lines if line.startswith("{")]
+    said = logged()
     shop = [one for one in said if one["logger"] == "shop"]
     assert [(one["actor"], one["message"]) for one in shop] == [
         ("Counter:one", "added 0"),
@@ -147,6 +146,29 @@ async def test_a_host_logs_json_lines_with_the_actor_and_one_id_for_each_call(
     ]
 
 
+async def test_a_call_that_goes_on_to_another_host_keeps_its_id_in_the_logs(
+    port: int, tmp_path: Path
+) -> None:
+    async with RayRuntime(tmp_path / "state", hosts=2) as runtime:
+        one, other = apart(runtime)
+        await one.add_there(other)
+        await runtime.down()
+
+    (shop,) = [one for one in logged() if one["logger"] == "shop" and one["message"] == "added 7"]
+    told = [one for one in logged() if one["message"] == "passing it on"]
+    assert told[0]["host"] != shop["host"]
+    assert told[0]["call"] == shop["call"]
+
+
+def apart(runtime: RayRuntime) -> tuple[Any, Any]:
+    """Stubs of two actors of two hosts."""
+    directory = runtime._open().directory
+    names = [f"actor {n}" for n in range(20)]
+    first = directory.owner("Counter", names[0])
+    other = next(name for name in names if directory.owner("Counter", name) != first)
+    return runtime.get(Counter, names[0]), runtime.get(Counter, other)
+
+
 @pytest.mark.skipif(find_spec("prometheus_client") is None, reason='needs "ray[default]"')
 async def test_prometheus_reads_them_from_the_port_of_the_node(port: int, tmp_path: Path) -> None:
     async with RayRuntime(tmp_path / "state") as runtime:
@@ -158,6 +180,15 @@ async def test_prometheus_reads_them_from_the_port_of_the_node(port: int, tmp_pa
 
     assert found["facets_awake"] == 1
     assert found["facets_actors"] == 1
+
+
+def logged() -> list[dict[str, Any]]:
+    """What hosts of this test's Ray logged."""
+    import ray._private.worker
+
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())
+    lines = [line for file in logs.glob("worker-*.err") for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def scrape(port: int) -> dict[str, float]:

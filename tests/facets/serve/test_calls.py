@@ -258,4 +258,6 @@ async def test_health_and_the_document_are_open(client: httpx.AsyncClient) -> No
 async def test_a_runtime_that_is_closed_is_503(state: Any) -> None:
     async with reach(LocalRuntime(state)) as client:
         answer = await client.post("/actors/Tally/a/add", json=["x"])
+        health = await client.get("/healthz")
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "RuntimeClosed")
+    assert health.status_code == 503

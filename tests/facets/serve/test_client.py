@@ -28,6 +28,8 @@ from facets.serve import Ask, Client
 from tests.facets.serve.classes import Item, Tally
 from tests.facets.serve.conftest import serving
 from tests.facets.serve.rooms import Room
+from tests.facets.test_tracing import spans as spans
+from tests.facets.test_tracing import trace, tree
 
 
 @pytest.fixture
@@ -146,3 +148,25 @@ async def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:
 async def test_no_name_leads_elsewhere(client: Client, runtime: LocalRuntime, name: str) -> None:
     await client.get("Tally", name).add("x")
     assert runtime.list(Tally) == [name]
+
+
+async def test_plain_code_has_the_same(client: Client) -> None:
+    def plain() -> Any:
+        with Client(client.url).blocking() as blocking:
+            tally = blocking.get("Tally", "a")
+            added = [tally.add("x"), tally.add("x", idempotency_key="1"), tally.facet("b").add("x")]
+            with pytest.raises(ValueError, match="that is no value"):
+                tally.fail("value")
+            return added, list(tally.stream("count", 3))
+
+    assert await asyncio.to_thread(plain) == ([1, 2, 1], [0, 1, 2])
+
+
+async def test_the_span_of_a_client_is_above_its_call(spans: Any, state: Any) -> None:
+    async with LocalRuntime(state) as runtime:
+        app = facets.serve.app(runtime, expose=[Tally])
+        tracer = trace.get_tracer_provider().get_tracer("client")
+        async with serving(app) as url, Client(url) as client:
+            with tracer.start_as_current_span("client"):
+                await client.get("Tally", "a").add("x")
+    assert tree(spans) == [("Tally.add", "client"), ("client", "")]

@@ -337,3 +337,18 @@ async def test_a_handle_that_is_gone_says_so(runtime: LocalRuntime) -> None:
         while (said := await keeper.speak()) == "sent":
             await asyncio.sleep(0)
     assert said == "SocketClosedTrue"
+
+
+async def test_a_hundred_idle_sockets_of_a_sleeping_actor_are_all_told(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    async with room(runtime) as url, contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(enter(url, f"n{n}")) for n in range(100)]
+        await asyncio.gather(*[one.recv() for one in sockets])
+        await asleep(runtime, clock)
+        tasks = len(asyncio.all_tasks())
+        assert await runtime.get(Room, "hall").tell("wake up") == 100
+        assert {await one.recv() for one in sockets} == {"wake up"}
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) <= tasks  # nothing is left of the sending

@@ -1,0 +1,69 @@
+"""The classes that a program calls with, and whether they are the deployed ones."""
+
+from __future__ import annotations
+
+import asyncio
+
+from actors.errors import KindConflict
+from actors.ray.errors import ClassDiffers
+from actors.ray.shipping import ClassStore, Deployed, Shipment
+
+
+class Claims:
+    """Of one runtime, in one process.
+
+    A class is compared with the deployed one before the first call of its kind; where there is
+    none, it is deployed by that. So nothing runs for who believes in another class than the
+    actors have, and it costs a request to the store once.
+    """
+
+    def __init__(self, store: ClassStore) -> None:
+        self._store = store
+        self._claimed: dict[str, Shipment] = {}
+        self.open: set[str] = set()
+        """Kinds that have not been compared."""
+        self._settling: dict[str, asyncio.Task[Deployed]] = {}
+
+    def claim(self, shipment: Shipment) -> None:
+        """Calls of this kind are meant for this class; `KindConflict` if they are meant for
+        another one already. A later definition of the same class takes its place."""
+        kind = shipment.kind
+        known = self._claimed.get(kind)
+        if known is not None and known.label != shipment.label:
+            raise KindConflict(
+                f"{shipment.label} and {known.label} both claim the kind {kind!r}",
+                hint='name one of them: class ...(Actor, kind="...")',
+                kind=kind,
+                first=known.label,
+                second=shipment.label,
+            )
+        if known is None or known.digest != shipment.digest:
+            self._claimed[kind] = shipment
+            self.open.add(kind)
+
+    async def settle(self, kind: str) -> None:
+        """Compare the class that was claimed for a kind; `ClassDiffers` if it is not deployed."""
+        mine = self._claimed[kind]
+        if kind not in self._settling:
+            task = asyncio.ensure_future(asyncio.to_thread(self._store.settle, mine))
+            task.add_done_callback(lambda _: self._settling.pop(kind))
+            self._settling[kind] = task
+        found = await asyncio.shield(self._settling[kind])
+        if found.digest != mine.digest:
+            raise ClassDiffers(
+                f"{mine.label} is {mine.digest[:12]} here, and {found.digest[:12]} is deployed "
+                f"for the kind {kind!r}",
+                hint=f"await runtime.deploy({mine.label.rpartition('.')[2]}) makes this one the "
+                "class that actors start with; or use the one that is deployed",
+                kind=kind,
+                deployed=found.digest,
+                here=mine.digest,
+            )
+        if self._claimed[kind] is mine:
+            self.open.discard(kind)
+
+    async def deploy(self, shipment: Shipment) -> None:
+        """Make this class the deployed one, and claim it."""
+        await asyncio.to_thread(self._store.deploy, shipment)
+        self._claimed[shipment.kind] = shipment
+        self.open.discard(shipment.kind)
