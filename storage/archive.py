@@ -76,7 +76,9 @@ class Export:
     What it holds may be ahead of the disk: wait until `sequence` is durable before you show it.
     """
 
-    def __init__(self, store: Store, database: Database, path: Path) -> None:
+    def __init__(self, store: Store, database: Database, path: Path, *, sync: bool = True) -> None:
+        """Without `sync` the file may not survive the machine."""
+        self._sync = sync
         self._source = Source(store, database)
         self._store = store
         self._path = path
@@ -105,6 +107,8 @@ class Export:
                 parent = index.get(row.parent) if i else None
                 items.append(_item(i, parent, row, file if make else None))
             _write(new, Manifest(FORMAT, items, sorted(objects)), files, self._store.objects)
+            if self._sync:
+                _sync(new)
             new.replace(self._path)
         finally:
             new.unlink(missing_ok=True)
@@ -143,6 +147,9 @@ def _write(path: Path, manifest: Manifest, files: list[Path], objects: ObjectSto
             info = tarfile.TarInfo(f"objects/{key.rpartition('/')[2]}")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+
+
+def _sync(path: Path) -> None:
     with path.open("rb") as written:
         os.fsync(written.fileno())
 
