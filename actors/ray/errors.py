@@ -14,6 +14,7 @@ ActorError
 ├── ClassDiffers      a program has another class for a kind than the deployed one (TypeError)
 ├── ClassBroken       the deployed class cannot be used on a host (RuntimeError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
+├── DirectoryStale    the directory is not the one that a host's state belongs to, or older
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
 ├── NotUp             nothing says how this state is spread over hosts (LookupError)
 ├── NoCluster         no Ray cluster answers at the address (ConnectionError)
@@ -135,6 +136,16 @@ class PythonDiffers(ActorError, RuntimeError):
     """
 
     hint = "start the driver with the Python of the cluster, or give hosts a runtime_env"
+
+
+class DirectoryStale(ActorError):
+    """The directory is another one than a host's state belongs to, or older than what it has seen.
+
+    The host does not open: it would serve, or remove, what is not its own. Fields: `path` of the
+    file that says what it has seen, `seen` and `found`, versions.
+    """
+
+    hint = "bring back the store that has the newest directory; remove the file to give that up"
 
 
 class DirectoryTaken(ActorError, ValueError):

@@ -36,6 +36,7 @@ from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
 from actors.ray.parcels import Data, Loan, Parcel, pack_value, parcels
 from actors.ray.shipping import ClassStore, Shipment
+from actors.ray.sighting import Sighting
 from actors.ray.sockets import Command, Open, Proxies
 from actors.ray.verbs import OWN, diff_here, for_host
 from actors.ray.wire import Target, dump_error, exports, load
@@ -48,6 +49,10 @@ AHEAD = 16
 _log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
+
+
+RETIRE = 5.0
+"""Seconds in which callers must fetch their last replies from a host that has left."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Hosting:
         log_lines(name, plan.log)
         self._runtime = LocalRuntime(root / name, host=name, **plan.options)
         self._classes = Classes(ClassStore(plan.shared()), name)
-        self._ownership = Ownership(name, plan.shared(), directory)
+        self._ownership = Ownership(name, plan.shared(), directory, Sighting(root / name))
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
         self._outboxes: dict[str, Outbox] = {}
@@ -240,6 +245,14 @@ class Hosting:
         """Who is here, and how many actors are awake."""
         await self._opened()
         return self._presence, len(self._runtime.host.awake)
+
+    async def retire(self) -> None:
+        """Let callers have what was answered, and close: nothing is owned here any more."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + RETIRE
+        while loop.time() < until and (self._running or any(map(len, self._outboxes.values()))):
+            await asyncio.sleep(0.01)
+        await self.close()
 
     async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
         """What actors here want done to a server's sockets (see `sockets`)."""

@@ -174,7 +174,8 @@ class Link:
                 token, first, messages = await self._asked(request)
                 if self._is_newest(token):
                     self._collected(first, messages)
-                self._lost({one for one, took in self._unsure.items() if took != token}, None)
+                gone = {one for one, took in self._unsure.items() if took != self.token}
+                self._lost(gone, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
             self.peer.lost()

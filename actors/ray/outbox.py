@@ -54,6 +54,10 @@ class Outbox:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def __len__(self) -> int:
+        """Replies that nobody has fetched."""
+        return len(self._ready)
+
     def batch(self, ids: list[int]) -> Batch:
         """A request that brought these calls."""
         self.heard = self._loop.time()

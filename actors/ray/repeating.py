@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors.deadline import remaining
+from actors.errors import ActorMoved
+from actors.names import root_id
 from actors.once import KEY
 from actors.ray.errors import HostLost
 
@@ -27,7 +29,8 @@ def may_repeat(kwargs: dict[str, Any]) -> bool:
 
 
 async def repeat(call: Callable[[], Awaitable[Any]], actor: str, method: str) -> Any:
-    """The outcome of a call of `method`, made again while hosts are lost over it.
+    """The outcome of a call of `method`, made again while hosts are lost over it, or its
+    actor moves.
 
     Until the deadline, else for 60 s; then the `HostLost` of the last attempt."""
     loop = asyncio.get_running_loop()
@@ -37,6 +40,9 @@ async def repeat(call: Callable[[], Awaitable[Any]], actor: str, method: str) ->
     while True:
         try:
             return await call()
+        except ActorMoved as moved:  # broken off, as it moves: it may have run
+            if moved.to != root_id(*actor.split(":", 1)) or loop.time() + pause > until:
+                raise
         except HostLost as lost:
             # One about another call is what the method raised, and its outcome.
             if (lost.actor, lost.method) != (actor, method) or loop.time() + pause > until:
