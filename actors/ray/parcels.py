@@ -15,8 +15,8 @@ from actors.ray.wire import Whole, dump, load
 if TYPE_CHECKING:
     from actors.ray.peer import Lease
 
-LARGE = 100_000
-"""Bytes from which on a value travels in the object store."""
+LARGE = 100 << 10
+"""Bytes from which on a value travels in the object store: Ray keeps no larger one elsewhere."""
 
 
 class Parcel:
