@@ -15,7 +15,7 @@ from starlette.routing import Mount
 import facets.serve
 from actors import LocalRuntime
 from facets.serve import Ask, ServeLimits
-from tests.facets.serve.classes import Tally
+from tests.facets.serve.classes import Hidden, Tally
 
 Answer = tuple[int, Any]
 
@@ -135,6 +135,14 @@ async def test_a_facet_is_reached_where_its_parent_opens_it(client: httpx.AsyncC
     assert (await client.post(path, json={"word": "x"})).json() == 2
     closed = await client.post("/actors/Tally/a/facets/closed/add", json=["x"])
     assert (closed.status_code, closed.json()["error"]["type"]) == (500, "PermissionError")
+
+
+async def test_an_actor_that_opens_no_facets_is_not_even_woken(runtime: LocalRuntime) -> None:
+    app = facets.serve.app(runtime, expose=[Hidden])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.post("/actors/Hidden/a/facets/b/show")
+    assert (answer.status_code, runtime.stats().awake) == (404, 0)
 
 
 @pytest.mark.parametrize(
