@@ -135,7 +135,7 @@ class RemoteReply(Coroutine[Any, Any, Any]):
         ref, method = self._method.ref, self._method.name
         await left(ref)
         if self._again:
-            return await repeat(self._attempt, f"{ref.kind}:{ref.name}", method)
+            return await repeat(self._attempt, ref, method)
         return await self._attempt()
 
     async def _attempt(self) -> Any:
