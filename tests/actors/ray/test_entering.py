@@ -42,7 +42,7 @@ async def entered(
 
 
 async def test_each_process_takes_the_next_seat(tmp_path: Path, store: MemoryStore) -> None:
-    for number in (0, 1, 2):
+    for number in (1, 2, 3):
         runtime = await entered(tmp_path / "a", store)
         assert newest(store, "host-0").number == number
         assert newest(store, "host-0").node == "node-1"
@@ -88,9 +88,9 @@ async def test_a_crash_between_the_two_notes_of_a_seat_does_not_lose_it(
 ) -> None:
     runtime = await entered(tmp_path / "a", store)
     await runtime.close()
-    store.delete("seats/host-0/0000000000")  # as if it had not come that far
+    store.delete("seats/host-0/0000000001")  # as if it had not come that far
     await (await entered(tmp_path / "a", store)).close()
-    assert newest(store, "host-0").number == 1
+    assert newest(store, "host-0").number == 2
 
 
 async def test_who_gave_the_disk_up_while_its_host_came_back_wins_or_fails(
@@ -98,7 +98,7 @@ async def test_who_gave_the_disk_up_while_its_host_came_back_wins_or_fails(
 ) -> None:
     class Overtaken(MemoryStore):
         def create(self, key: str, data: bytes) -> bool:
-            super().create(key, b'{"host": "host-0", "number": 0}')
+            super().create(key, b'{"host": "host-0", "number": 1}')
             return super().create(key, data)
 
     with pytest.raises(DiskForgotten):

@@ -10,6 +10,7 @@ from actors.ray.errors import DiskAway
 from tests.actors.ray.disks import Counter, nodes_of, opened, spread, until_back
 
 
+@pytest.mark.timeout(240)  # two clusters, on a busy machine
 async def test_a_new_cluster_goes_on_from_the_disks_it_has_and_begins_nothing_anew(
     tmp_path: Path,
 ) -> None:
