@@ -3,6 +3,10 @@
     runtime.py     RayRuntime: what a driver opens
     hosting.py     the Ray actor that runs one host
     directory.py   which host owns which actors
+    ownership.py   what one host owns, and what is under way there
+    sighting.py    what a host has seen of the directory, kept beside its state
+    handover.py    buckets on their way from one host to another
+    scaling.py     more hosts, or fewer
     router.py      one process's way to the hosts
     link.py        calls of one process to one host, in batches
     outbox.py      replies of a host to one process

@@ -1,6 +1,6 @@
 """Which host owns which actors.
 
-    directory/<version, 10 digits>   {"hosts": [names], "tokens": {host: token},
+    directory/<version, 10 digits>   {"id": text, "hosts": [names], "tokens": {host: token},
                                       "owners": hex, four digits for each bucket, "nonce": text}
 
 An actor belongs to one of 4,096 buckets by a hash of its kind and name, and with it all its
@@ -39,6 +39,7 @@ _OWNERS = struct.Struct(f">{BUCKETS}H")
 
 
 class _Version(msgspec.Struct):
+    id: str
     hosts: list[str]
     tokens: dict[str, str]
     owners: str
@@ -55,6 +56,8 @@ class Directory:
     """For each bucket, the index of its host."""
     tokens: Mapping[str, str] = field(default_factory=dict)
     """The newest incarnation of each host that ever ran; of one that left, the one that did."""
+    id: str = ""
+    """The same in all versions, and in no other directory."""
 
     def owner(self, kind: str, name: str) -> str:
         """The name of the host that owns an actor."""
@@ -123,7 +126,7 @@ def load(store: ObjectStore) -> Directory | None:
             continue  # so many were made meanwhile
         version = int(keys[-1].removeprefix(_PREFIX))
         owners = _OWNERS.unpack(bytes.fromhex(said.owners))
-        return Directory(version, tuple(said.hosts), owners, said.tokens)
+        return Directory(version, tuple(said.hosts), owners, said.tokens, said.id)
     return None
 
 
@@ -139,7 +142,7 @@ def settle(store: ObjectStore, hosts: Sequence[str]) -> Directory:
     or fewer."""
     found = load(store)
     while found is None:
-        _create(store, Directory(1, tuple(hosts), place(hosts)))
+        _create(store, Directory(1, tuple(hosts), place(hosts), id=secrets.token_hex(8)))
         found = load(store)
     if len(found.hosts) != len(hosts):
         raise DirectoryTaken(
@@ -169,7 +172,7 @@ def amend(store: ObjectStore, change: Callable[[Directory], Directory | None]) -
 
 def _create(store: ObjectStore, made: Directory) -> bool:
     owners = _OWNERS.pack(*made.owners).hex()
-    said = _Version(list(made.hosts), dict(made.tokens), owners, secrets.token_hex(8))
+    said = _Version(made.id, list(made.hosts), dict(made.tokens), owners, secrets.token_hex(8))
     return store.create(f"{_PREFIX}{made.version:010}", msgspec.json.encode(said))
 
 

@@ -14,9 +14,11 @@ ActorError
 ├── ClassDiffers      a program has another class for a kind than the deployed one (TypeError)
 ├── ClassBroken       the deployed class cannot be used on a host (RuntimeError)
 ├── PythonDiffers     driver and host run different minor versions of Python (RuntimeError)
+├── DirectoryStale    the directory is not the one that a host's state belongs to, or older
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
 ├── NotUp             nothing says how this state is spread over hosts (LookupError)
 ├── NoCluster         no Ray cluster answers at the address (ConnectionError)
+├── LenderGone        what another process lent is gone with it (ConnectionError)
 └── RemoteError       what a call raised cannot be sent; its text can
 """
 
@@ -136,6 +138,16 @@ class PythonDiffers(ActorError, RuntimeError):
     hint = "start the driver with the Python of the cluster, or give hosts a runtime_env"
 
 
+class DirectoryStale(ActorError):
+    """The directory is another one than a host's state belongs to, or older than what it has seen.
+
+    The host does not open: it would serve, or remove, what is not its own. Fields: `path` of the
+    file that says what it has seen, `seen` and `found`, versions.
+    """
+
+    hint = "bring back the store that has the newest directory; remove the file to give that up"
+
+
 class DirectoryTaken(ActorError, ValueError):
     """The directory names hosts that this runtime does not. Fields: `known`, `wanted`."""
 
@@ -152,6 +164,13 @@ class NoCluster(ActorError, ConnectionError):
     """No Ray cluster answers. Field: `address`."""
 
     hint = "start one with `ray start --head`, or name the one there is with --address"
+
+
+class LenderGone(ActorError, ConnectionError):
+    """A stream or a capability of another process was used, which has ended, or which forgot this
+    one: it heard nothing of it for a minute."""
+
+    hint = "ask whoever lent it for another one"
 
 
 class RemoteError(ActorError):

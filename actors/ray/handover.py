@@ -7,7 +7,8 @@ moment one host owns a tree, and has it whole:
 
     owner ends before the move    it is the owner still; the target removes what it took when it is
                                   opened next, or takes it anew
-    owner ends after the move     it removes what it does not own when it is opened next
+    owner ends after the move     it removes what it does not own when it is opened next; while it
+                                  lives, it does so when the target has seen the move
     target ends before the move   its next incarnation may have removed what it took, so the move
                                   names the one that took it, and fails if there is a newer one
     target ends after the move    it has all of it, durably
@@ -23,11 +24,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from actors.errors import ActorMoved
 from actors.ray.directory import bucket
@@ -35,10 +37,13 @@ from actors.ray.errors import HandoverFailed
 from actors.ray.ownership import Ownership
 from actors.ray.router import handle
 from actors.standstill import Standstill
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from actors.host import Host
     from actors.node import Node
+
+A = TypeVar("A")
 
 GRACE = 10.0
 """Seconds that calls under way may take before they are broken off."""
@@ -46,12 +51,16 @@ BUCKETS = 64
 """Buckets with trees that move at once, at most."""
 TREES = 256
 """Trees that move at once, unless one bucket has more."""
+AT_ONCE = 16
+"""Trees that are packed, or put in place, at the same time: each waits for the disk."""
 BATCH = 16 << 20
 """Bytes of trees after which what is packed is sent."""
 _numbers = itertools.count()
 
+Name = tuple[str, str]
+"""Kind and name of a root."""
 Tree = tuple[str, str, bytes]
-"""Kind, name and archive."""
+"""The same, and its archive."""
 
 
 class Peer(Protocol):
@@ -112,6 +121,11 @@ class Handover:
         self._ownership = ownership
         self._giving = asyncio.Lock()
         self._taking = asyncio.Lock()
+        self._left: set[Name] = set()
+        """Trees that moved away, and are still here."""
+        self._taken: set[Name] = set()
+        """Trees that were taken, and may not be owned yet."""
+        self._waiting: asyncio.Task[None] | None = None
 
     # -- giving -------------------------------------------------------------------------
 
@@ -163,27 +177,27 @@ class Handover:
         try:
             await still.begin(grace, partial(_broken_off, target))
             trees, size = await self._send(moving, target, peer)
-            await self._remove(still, trees, target)
+            still.leave(partial(_gone, target))
             held = loop.time() - began
         finally:
             still.go_on()
             ownership.release(group)
             self._host.timers.again()
+        self._left.update(trees)
         await peer.look()
+        await self._remove(trees)
         return Moved(len(group), len(trees), size, held)
 
-    async def _send(
-        self, moving: set[int], target: str, peer: Peer
-    ) -> tuple[list[tuple[str, str]], int]:
+    async def _send(self, moving: set[int], target: str, peer: Peer) -> tuple[list[Name], int]:
         """Send the trees of these buckets, and make the move."""
         ownership = self._ownership
         trees = _roots(self._host, moving)
         tokens, size = set[str](), 0
         batch: list[Tree] = []
-        for kind, name in [*trees, ("", "")]:
-            if name:
-                batch.append((kind, name, await pack(self._host, kind, name)))
-            if not name or sum(len(one[2]) for one in batch) >= BATCH:
+        for at in range(0, len(trees) + AT_ONCE, AT_ONCE):
+            some = trees[at : at + AT_ONCE]
+            batch += await gathered(pack(self._host, *one) for one in some)
+            if not some or sum(len(one[2]) for one in batch) >= BATCH:
                 tokens.add(await peer.take(ownership.host, ownership.token, batch))
                 size += sum(len(one[2]) for one in batch)
                 batch = []
@@ -194,12 +208,12 @@ class Handover:
         await ownership.give(sorted(moving), target, tokens.pop())
         return trees, size
 
-    async def _remove(
-        self, still: Standstill, trees: Sequence[tuple[str, str]], target: str
-    ) -> None:
-        """What has moved ends here."""
-        still.leave(partial(_gone, target))
-        await remove(self._host, trees)
+    async def _remove(self, trees: Sequence[Name]) -> None:
+        """Remove what has moved, unless it was given back meanwhile."""
+        async with self._taking:
+            gone = [one for one in trees if one in self._left]
+            self._left.difference_update(gone)
+            await remove(self._host, gone)
 
     # -- taking -------------------------------------------------------------------------
 
@@ -214,10 +228,25 @@ class Handover:
                     f"{sender} does not own what it sends", host=sender, target=ownership.host
                 )
             sequence = 0
-            for kind, name, archive in trees:
-                sequence = await unpack(host, kind, name, archive)
+            for at in range(0, len(trees), AT_ONCE):
+                some = trees[at : at + AT_ONCE]
+                sequence = max(await gathered(unpack(host, *one) for one in some))
+                self._left.difference_update(one[:2] for one in some)
+                self._taken.update(one[:2] for one in some)
             await host.gate.passed(sequence, host.remote(sequence))
+        if self._waiting is None or self._waiting.done():
+            self._waiting = host.background(self._wait())
         return ownership.token
+
+    async def _wait(self) -> None:
+        """Look whether what was taken is owned: the sender may end before it says so."""
+        pause = 1.0
+        while self._taken:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 60.0)
+            with suppress(StorageError):  # the next look tells as well
+                await self._ownership.look()
+                self._taken = {one for one in self._taken if not self._ownership.has(*one)}
 
     async def clear(self) -> None:
         """Remove what another host owns: what was moved away, or never arrived. For an opening."""
@@ -226,20 +255,29 @@ class Handover:
         await remove(self._host, gone)
 
 
-async def pack(host: Host, kind: str, name: str) -> bytes:
+async def gathered(work: Iterable[Coroutine[Any, Any, A]]) -> list[A]:
+    """What all of these return; when one fails, when all have ended."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in done if not isinstance(one, BaseException)]
+
+
+async def pack(host: Host, kind: str, name: str) -> Tree:
     """A tree as of now, durable; nobody writes to it."""
     from storage.archive import Export
 
     path = _aside(host)
     with host.job():
-        job = Export(host.store, host.store.root(kind, name), path)
+        job = Export(host.store, host.store.root(kind, name), path, sync=False)
         try:
             await host.gate.passed(job.sequence, host.remote(job.sequence))
-            await host.aside(job.work)
+            await host.elsewhere(job.work)
         finally:
             job.close()
     try:
-        return await asyncio.to_thread(path.read_bytes)
+        return kind, name, await asyncio.to_thread(path.read_bytes)
     finally:
         path.unlink()
 
@@ -254,7 +292,7 @@ async def unpack(host: Host, kind: str, name: str, archive: bytes) -> int:
         graft = import_(host.store, path, host.store.root(kind, name))
         with host.job():
             try:
-                await host.aside(graft.work)
+                await host.elsewhere(graft.work)
             except BaseException:
                 graft.cancel()
                 raise
@@ -263,7 +301,7 @@ async def unpack(host: Host, kind: str, name: str, archive: bytes) -> int:
         path.unlink()
 
 
-async def remove(host: Host, trees: Sequence[tuple[str, str]]) -> None:
+async def remove(host: Host, trees: Sequence[Name]) -> None:
     """Delete trees; durable on return."""
     sequence = 0
     for i, one in enumerate(trees):
@@ -279,7 +317,7 @@ def _aside(host: Host) -> Path:
     return folder / f"moving-{next(_numbers)}.tar"
 
 
-def _roots(host: Host, buckets: set[int] | None) -> list[tuple[str, str]]:
+def _roots(host: Host, buckets: set[int] | None) -> list[Name]:
     """The root actors with state; of these buckets, if they are given."""
     rows = host.store.catalogue.read("select kind, name from actors where parent = 0")
     return [(kind, name) for kind, name in rows if buckets is None or bucket(kind, name) in buckets]

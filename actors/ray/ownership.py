@@ -16,6 +16,7 @@ from functools import partial
 from actors.ray.directory import Directory, amend, bucket, newest
 from actors.ray.errors import HandoverFailed, NotOwner, OtherHost, Superseded
 from actors.ray.outbox import Outbox
+from actors.ray.sighting import Sighting
 from actors.ray.wire import Target, dump_error
 from storage.errors import StorageError
 from storage.objects.store import ObjectStore
@@ -24,11 +25,14 @@ from storage.objects.store import ObjectStore
 class Ownership:
     """Of one incarnation of a host, on its loop."""
 
-    def __init__(self, host: str, store: ObjectStore, directory: Directory) -> None:
+    def __init__(
+        self, host: str, store: ObjectStore, directory: Directory, sighting: Sighting
+    ) -> None:
         self.host = host
         self.store = store
         self.directory = directory
         """The newest that is known here."""
+        self._sighting = sighting
         self.token = ""
         """Of this incarnation: it sorts behind those before it."""
         self.under_way: Counter[int] = Counter()
@@ -44,16 +48,21 @@ class Ownership:
     async def enter(self) -> None:
         """Name this incarnation in a new version, before it serves or removes anything.
 
-        Whoever is not one of the hosts owns nothing, and enters nothing."""
+        Whoever is not one of the hosts owns nothing, and enters nothing. `DirectoryStale`."""
         nonce = secrets.token_hex(8)
 
         def change(found: Directory) -> Directory | None:
+            self._sighting.check(found)
             return found.entered(self.host, nonce) if self.host in found.hosts else None
 
         self.directory = await asyncio.to_thread(amend, self.store, change)
-        self.token = self.directory.tokens.get(self.host, "") or nonce
-        if self.host in self.directory.hosts and not self.token.endswith(nonce):
-            raise self._superseded()
+        if self.host in self.directory.hosts:
+            self.token = self.directory.tokens.get(self.host, "")
+            if not self.token.endswith(nonce):
+                raise self._superseded()
+        else:
+            self.token = f"{self.directory.version:010}-{nonce}"
+        await asyncio.to_thread(self._sighting.keep, self.directory)
 
     def owns(self, kind: str, name: str) -> bool:
         """Whether an actor is this host's, and is not being handed over."""
@@ -164,21 +173,24 @@ class Ownership:
         if self._looking is None:
             self._looking = asyncio.ensure_future(asyncio.to_thread(newest, self.store))
             self._looking.add_done_callback(self._looked)
-        self.follow(await asyncio.shield(self._looking))
+        await self.follow(await asyncio.shield(self._looking))
         return self.directory
 
     def _looked(self, _: asyncio.Task[Directory]) -> None:
         self._looking = None
 
-    def follow(self, directory: Directory) -> None:
+    async def follow(self, directory: Directory) -> None:
         """This is a newer version, perhaps. `Superseded` if it names another incarnation."""
         if directory.version <= self.directory.version:
             return
-        before, self.directory = self.directory, directory
-        if directory.tokens.get(self.host, self.token) != self.token:
+        if self.host in directory.hosts and directory.tokens.get(self.host) != self.token:
             raise self._superseded()
-        if self.on_change is not None and before.owners != directory.owners:
-            self.on_change()
+        if directory.owned(self.host) != self.directory.owned(self.host):
+            await asyncio.to_thread(self._sighting.keep, directory)
+        if directory.version > self.directory.version:
+            self.directory = directory
+            if self.on_change is not None:
+                self.on_change()
 
     async def give(self, buckets: Sequence[int], target: str, taken: str) -> None:
         """Make another host, whose incarnation `taken` has what it needs, their owner.
@@ -192,7 +204,7 @@ class Ownership:
             found = await asyncio.to_thread(amend, self.store, change)
         except (HandoverFailed, StorageError) as error:
             failure, found = error, await self._newest()
-        self.follow(found)
+        await self.follow(found)
         if any(found.owner_of(one) == self.host for one in buckets):
             raise failure or HandoverFailed(
                 f"{self.host} could not give buckets to {target}", host=self.host, target=target

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,8 +18,11 @@ from actors.ray.parcels import Data
 from actors.ray.seeking import seek
 from actors.ray.shipping import Shipment
 from actors.ray.wire import Target
+from storage.errors import StorageError
 
 NAMESPACE = "facets"
+LOOK = 3.0
+"""Seconds that a host may take to say who owns what, before another is asked."""
 
 
 def host_name(index: int) -> str:
@@ -138,39 +141,39 @@ class Router:
 
         Then what was sent to it in vain did not run: it owned nothing, and had answered all that
         did."""
-        others = [one for one in self.directory.hosts if one != link.host]
-        if not others:
-            return False
         known = link.token or self.directory.tokens.get(link.host)
         try:
-            found = await self._learn(others)
-        except HostLost:
+            found = await self._learn(self.directory.hosts, but=link.host)
+        except StorageError:
             return False
         return link.host not in found.hosts and found.tokens.get(link.host) == known
 
-    async def _learn(self, hosts: Sequence[str] = ()) -> Directory:
-        """The newest directory, from the first host that answers; all who ask share one answer."""
+    async def _learn(self, hosts: Sequence[str] = (), but: str = "") -> Directory:
+        """The newest directory, from the first host that answers, or else from where it is kept;
+        all who ask share one answer."""
         if self._learning is None:
-            self._learning = asyncio.ensure_future(self._ask(hosts))
+            self._learning = asyncio.ensure_future(self._ask(hosts, but))
             self._learning.add_done_callback(self._learned)
         return await asyncio.shield(self._learning)
 
     def _learned(self, _: asyncio.Task[Directory]) -> None:
         self._learning = None
 
-    async def _ask(self, hosts: Sequence[str]) -> Directory:
+    async def _ask(self, hosts: Sequence[str], but: str) -> Directory:
         import ray
 
-        lost: Exception | None = None
-        for host in itertools.chain(hosts, _names(self.runtime)):
-            try:
-                found: Directory = await handle(self.runtime, host).look.remote()
-            except (ValueError, ray.exceptions.RayActorError) as error:
-                lost = error
-            else:
-                self.learn(found)
+        from actors.ray.fleet import Fleet
+
+        for host in hosts:
+            if host == but:
+                continue
+            with suppress(ValueError, TimeoutError, ray.exceptions.RayActorError):
+                asked = handle(self.runtime, host).look.remote()
+                self.learn(await asyncio.wait_for(asked, LOOK))
                 return self.directory
-        raise HostLost(f"no host of {self.runtime} answers", host="", actor="", method="") from lost
+        fleet = await asyncio.to_thread(Fleet.of, self.runtime)
+        self.learn(await fleet.directory())
+        return self.directory
 
 
 def handle(runtime: str, host: str) -> Any:
@@ -178,16 +181,6 @@ def handle(runtime: str, host: str) -> Any:
     import ray
 
     return ray.get_actor(actor_name(runtime, host), namespace=NAMESPACE)
-
-
-def _names(runtime: str) -> Iterator[str]:
-    """The hosts of a runtime that Ray knows."""
-    import ray
-
-    util: Any = ray.util  # it is not typed
-    known = [one["name"] for one in util.list_named_actors(all_namespaces=True)]
-    start = actor_name(runtime, "")
-    yield from sorted(name.removeprefix(start) for name in known if name.startswith(start))
 
 
 def find(runtime: str, host: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -22,9 +22,11 @@ from actors.ray.deploying import deploy
 from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet, Hosts
 from actors.ray.forgetting import Loss, forget
+from actors.ray.handover import Moved
 from actors.ray.health import HostInfo, look
 from actors.ray.hosting import Plan
 from actors.ray.router import NAMESPACE, Router, handle, router
+from actors.ray.scaling import Scaling
 from actors.ray.shipping import ClassStore, pack
 from actors.ray.sockets import Telling
 from actors.ray.stub import ActorRef, RemoteStub
@@ -306,6 +308,30 @@ class RayRuntime:
     def stats(self) -> ClusterStats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
         return _together(verbs.ask(self._open(), "stats"))
+
+    async def drain(self, host: str) -> Moved:
+        """Move all that a host owns to the others, and end it; what was moved.
+
+        Calls go on: those to an actor that moves wait for a moment, and those that take longer
+        than 10 seconds end with `ActorMoved`. An actor takes its facets, files and timers along;
+        its history begins anew. When it fails, what has moved is moved; ask again.
+        """
+        return await self._scaled(lambda scaling: scaling.drain(host))
+
+    async def scale(self, hosts: int) -> Moved:
+        """Have so many hosts, while calls flow: start new ones and give them their share, or drain
+        the last ones. As `drain`."""
+        return await self._scaled(lambda scaling: scaling.scale(hosts))
+
+    async def _scaled(self, change: Callable[[Scaling], Awaitable[Moved]]) -> Moved:
+        router = self._open()
+        scaling = Scaling(self.name, self.plan.shared(), self._fleet)
+        try:
+            return await change(scaling)
+        finally:
+            directory = await scaling.directory()
+            self._fleet.hosts = list(directory.hosts)
+            router.learn(directory)
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""

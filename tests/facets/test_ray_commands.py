@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from actors.ray.errors import NoCluster, NotUp
+from actors.ray.errors import ClassDiffers, NoCluster, NodeThere, NotUp
+from actors.ray.forgetting import Loss
 from actors.ray.settings import recall
 from facets import Actor
 from facets.cli import app
+from facets.ray_commands import _loss
 
 
 class Counter(Actor):
@@ -96,6 +99,53 @@ def test_status_after_down_says_that_no_host_is_there_and_starts_none(root: str)
 def test_a_state_that_was_never_up_is_an_error_that_says_so(ray: Any, tmp_path: Path) -> None:
     with pytest.raises(NotUp, match="facets ray up"):
         said(1, "status", str(tmp_path))
+
+
+SHOWN = """
+from facets import Actor
+
+class Shown(Actor):
+    async def n(self):
+        return {}
+"""
+
+
+def test_a_class_is_deployed_from_a_module_that_lies_here_and_others_are_told(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for n in (7, 8):
+        (tmp_path / f"shown_{n}.py").write_text(SHOWN.format(n))
+
+    said(0, "deploy", root, "shown_7:Shown")
+
+    async def call(n: int) -> int:
+        async with recall(root).runtime() as runtime:
+            cls = importlib.import_module(f"shown_{n}").Shown
+            return int(await runtime.get(cls, "one").n())
+
+    assert asyncio.run(call(7)) == 7
+    with pytest.raises(ClassDiffers):
+        asyncio.run(call(8))
+    said(0, "deploy", root, "shown_8:Shown")
+    with pytest.raises(ClassDiffers):
+        asyncio.run(call(7))
+
+
+def test_a_node_that_had_no_host_cannot_be_forgotten(root: str) -> None:
+    with pytest.raises(NodeThere, match="has the disk of no host"):
+        said(1, "forget", root, "192.0.2.77")
+
+
+def test_what_is_lost_is_said_in_full() -> None:
+    some = Loss("host-0", complete=1_767_225_600.0, seen=1_767_225_602.5)
+
+    assert _loss(Loss("host-1")) == "host-1: everything is lost"
+    assert _loss(some) == (
+        "host-0: kept is what was written before 2026-01-01T00:00:00+00:00; lost are 2.5 s until "
+        "2026-01-01T00:00:02+00:00, its last sign of life, and what it wrote after that"
+    )
 
 
 def test_without_a_cluster_the_error_says_how_to_start_one(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from actors.ray.directory import settle
 from actors.ray.errors import Superseded
 from actors.ray.handover import Handover, Tree
 from actors.ray.ownership import Ownership
+from actors.ray.sighting import Sighting
 from facets import Actor
 from facets.testing import VirtualClock
 from storage.objects import FolderStore, ObjectStore
@@ -28,12 +29,14 @@ class Side:
         self._folder = folder
         self._store = store
         self._classes = classes
+        self._hosts: Sequence[str] = ()
 
     async def open(self, hosts: Sequence[str]) -> Side:
         """Start it, as its Ray actor does."""
         self.runtime = LocalRuntime(self._folder / self.name, clock=self.clock)
         await self.runtime.open()
-        self.ownership = Ownership(self.name, self._store, settle(self._store, hosts))
+        self._hosts = hosts
+        self.ownership = self.again()
         self.ownership.on_superseded = self.superseded.append
         self.runtime.host.owns = self.ownership.owns
         await self.ownership.enter()
@@ -43,6 +46,11 @@ class Side:
         for cls in self._classes:
             self.runtime.register(cls)
         return self
+
+    def again(self) -> Ownership:
+        """What a newer incarnation begins with."""
+        directory = settle(self._store, self._hosts)
+        return Ownership(self.name, self._store, directory, Sighting(self._folder / self.name))
 
     async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
         """As a peer."""

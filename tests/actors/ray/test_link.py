@@ -50,7 +50,7 @@ class Host:
 
     def _exchange(self, request: bytes) -> Answer:
         answer = Answer()
-        self.exchanges.put_nowait((pickle.loads(request)[3], answer))
+        self.exchanges.put_nowait((pickle.loads(request)[2], answer))
         return answer
 
     def _collect(self, caller: str, token: str, got: int) -> Answer:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from actors.errors import EffectInTransaction, NotCopyable
-from actors.ray.directory import BUCKETS, Directory, bucket, place
+from actors.ray.directory import Directory, place
 from actors.ray.errors import DirectoryTaken, HostLost, OtherHost
 from actors.ray.runtime import RayRuntime
 from facets import Actor
@@ -220,18 +220,6 @@ async def test_a_directory_is_not_opened_with_another_number_of_hosts(
 ) -> None:
     with pytest.raises(DirectoryTaken):
         await RayRuntime(runtime.root, hosts=3).open()
-
-
-def test_a_host_more_moves_only_what_it_gets() -> None:
-    before, after = place(["a", "b", "c"]), place(["a", "b", "c", "d"])
-    moved = [i for i in range(BUCKETS) if before[i] != after[i]]
-    assert all(after[i] == 3 for i in moved)
-    assert BUCKETS // 8 < len(moved) < BUCKETS // 3
-
-
-def test_an_actor_keeps_its_bucket() -> None:
-    assert bucket("Lead", "alice") == 3062
-    assert Directory(1, ("a",), bytes(BUCKETS)).owner("Lead", "alice") == "a"
 
 
 async def test_what_is_known_of_an_actor_is_told_by_its_host(runtime: RayRuntime) -> None:
