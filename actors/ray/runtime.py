@@ -318,9 +318,9 @@ class RayRuntime:
         """
         return await self._scaled(lambda scaling: scaling.drain(host))
 
-    async def scale(self, hosts: int) -> Moved:
-        """Have so many hosts, while calls flow: start new ones and give them their share, or drain
-        the last ones. As `drain`."""
+    async def scale(self, hosts: Hosts) -> Moved:
+        """Have so many hosts, or one on each node, while calls flow: start new ones and give them
+        their share, or drain the last ones. As `drain`."""
         return await self._scaled(lambda scaling: scaling.scale(hosts))
 
     async def _scaled(self, change: Callable[[Scaling], Awaitable[Moved]]) -> Moved:
