@@ -86,8 +86,8 @@ def shared(method: F) -> F:
     part of it: they are as they are now. Nothing is copied: the pages of that moment are held,
     so no checkpoint moves them, and the journal keeps what is newer until the last one is over.
 
-    It reads so when it is called through a stub; called as `self.method()` it is part of the
-    method that calls it. In a transaction it has no place: `EffectInTransaction`.
+    It reads so when it is called through a stub, or by a timer; called as `self.method()` it is
+    part of the method that calls it. In a transaction it has no place: `EffectInTransaction`.
     """
     if isasyncgenfunction(method):
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from actors.call import CURRENT, Call
 from actors.errors import NotCopyable
+from actors.origin import call_from_outside
 from actors.steps import begin, finish
 from actors.tasks import spawn
 from actors.transaction import refuse
@@ -168,7 +169,7 @@ async def _visited(home: Activation, name: str, context: Context, awaited: Any) 
     if visits:
         await enter(home, caller)
     try:
-        call = Call(home, name, caller)
+        call = call_from_outside(home, name) if caller is None else Call(home, name, caller)
         context.run(CURRENT.set, call)
         return await finish(begin(call, awaited, context))
     finally:

@@ -37,6 +37,9 @@ ATOMS: set[type] = {
 }  # fmt: skip
 """Types whose values are handed over as they are; a module with an immutable type adds it."""
 
+REFERRED: set[type] = set()
+"""Types in whose place a reference arrives."""
+
 Memo = dict[int, Any]
 """What was copied already, by the id of the original."""
 Copier = Callable[[Any, Memo], Any]
@@ -63,8 +66,9 @@ def pass_by_reference(kind: type) -> None:
 
 
 def copied_by(kind: type, copier: Copier) -> None:
-    """Let `copier` make what arrives in the place of instances of `kind`."""
+    """Let `copier` make the reference that arrives in the place of instances of `kind`."""
     COPIERS[kind] = copier
+    REFERRED.add(kind)
 
 
 def copy(value: Any, what: str = "the value", owner: Any = None) -> Any:

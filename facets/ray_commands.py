@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -21,11 +25,15 @@ from actors.ray.errors import NoCluster
 if TYPE_CHECKING:
     from actors.contract import Durability
     from actors.ray.fleet import Hosts
+    from actors.ray.forgetting import Loss
+    from actors.ray.handover import Moved
+    from actors.ray.runtime import RayRuntime
     from actors.ray.settings import Settings
     from actors.ray.survey import Survey
     from actors.readings import Readings
     from storage.replica.shipper import ReplicaStats
 
+T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Hosts of durable actors on a Ray cluster.")
 
 Root = Annotated[str, typer.Argument(help="The state directory, as for RayRuntime.")]
@@ -99,6 +107,95 @@ def down(root: Root) -> None:
         asyncio.run(_down(settings))
 
 
+@app.command()
+def drain(
+    root: Root,
+    host: Annotated[str, typer.Argument(help="As status names it: host-2.")],
+) -> None:
+    """Move all that a host owns to the others while calls flow, and end it."""
+    _rescale(root, lambda runtime: runtime.drain(host))
+
+
+@app.command()
+def scale(
+    root: Root,
+    hosts: Annotated[int, typer.Argument(help="How many there are to be.", min=1)],
+) -> None:
+    """Have so many hosts, while calls flow: start new ones, or drain the last ones.
+
+    Programs open the runtime with this number from then on.
+    """
+    _rescale(root, lambda runtime: runtime.scale(hosts))
+
+
+@app.command()
+def forget(
+    root: Root,
+    node: Annotated[str, typer.Argument(help="Ray's id of the node, or its address.")],
+    lose: Annotated[
+        bool, typer.Option("--lose", help="Without a replica: lose all that its hosts had.")
+    ] = False,
+) -> None:
+    """Give up the disk of a node that is gone for good, and say what is lost.
+
+    Its hosts go on elsewhere, with what the replica has. The disk never serves them again.
+    """
+    for loss in _perform(root, lambda runtime: runtime.forget(node, lose=lose)):
+        print(_loss(loss))  # noqa: T201 - the output
+
+
+@app.command()
+def deploy(
+    root: Root,
+    cls: Annotated[str, typer.Argument(help="module:Class; the module may lie here.")],
+) -> None:
+    """Make this the class that actors of its kind start with from now on.
+
+    Those that are awake keep the one they have until they start again. Every host tries it out
+    before, and nothing changes if one cannot use it.
+    """
+    module, colon, name = cls.partition(":")
+    if not colon:
+        raise typer.BadParameter("module:Class is needed", param_hint="CLS")
+    sys.path.insert(0, str(Path.cwd()))
+    found = getattr(importlib.import_module(module), name)
+    _perform(root, lambda runtime: runtime.deploy(found))
+
+
+def _perform(root: str, verb: Callable[[RayRuntime], Awaitable[T]]) -> T:
+    """What a verb returns of the runtime that was brought up with this state. Hosts that do not
+    run are started."""
+    from actors.ray.settings import recall
+
+    settings = recall(root)
+
+    async def work() -> T:
+        async with settings.runtime() as runtime:
+            return await verb(runtime)
+
+    with connected(settings.address):
+        return asyncio.run(work())
+
+
+def _rescale(root: str, verb: Callable[[RayRuntime], Awaitable[Moved]]) -> None:
+    """Do it, say what was moved, and keep how many hosts there are now, also when it failed."""
+    from actors.ray.directory import newest
+    from actors.ray.settings import recall
+
+    settings = recall(root)
+    with connected(settings.address):
+        try:
+            moved = _perform(root, verb)
+        finally:
+            directory = newest(settings.runtime().plan.shared())
+            if settings.hosts != "per-node":
+                msgspec.structs.replace(settings, hosts=len(directory.hosts)).keep()
+    print(  # noqa: T201 - the output
+        f"moved {moved.trees:,} actors of {moved.buckets:,} buckets, {moved.size / 1e6:,.1f} MB; "
+        f"calls waited {moved.held:.2f} s at most; {len(directory.hosts)} hosts"
+    )
+
+
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A connection to a Ray cluster that exists, one that is there already or for this block;
@@ -158,6 +255,17 @@ def _sound(found: Survey) -> bool:
 
 def _keeps_up(replica: ReplicaStats | None) -> bool:
     return replica is None or not (replica.behind or replica.failing)
+
+
+def _loss(loss: Loss) -> str:
+    if loss.seconds is None:
+        return f"{loss.host}: everything is lost"
+    kept = datetime.fromtimestamp(loss.complete, UTC).isoformat(timespec="seconds")
+    seen = datetime.fromtimestamp(loss.seen, UTC).isoformat(timespec="seconds")
+    return (
+        f"{loss.host}: kept is what was written before {kept}; lost are {loss.seconds:.1f} s until "
+        f"{seen}, its last sign of life, and what it wrote after that"
+    )
 
 
 _COLUMNS: dict[str, Callable[[Readings], str]] = {

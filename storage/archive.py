@@ -19,6 +19,8 @@ import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,11 +32,11 @@ import msgspec
 from storage.catalogue import Row
 from storage.clone import Source, adopt
 from storage.databases import uid_above
-from storage.disk import Disk
 from storage.errors import BadArchive
 from storage.files.chunks import digest_of, object_key
 from storage.graft import Graft
 from storage.limits import PAGE_SIZE
+from storage.members import Members
 from storage.objects.store import ObjectStore
 from storage.reading import look
 from storage.template import APPLICATION_ID
@@ -47,7 +49,6 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 256 << 20
 MAX_OBJECT = 16 << 20
-_PIECE = 1 << 20
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,6 +163,7 @@ def import_(store: Store, path: Path, target: Database) -> Graft:
     """
     manifest = _read_manifest(path)
     actors = manifest.actors
+    source = _Source(path)
     rows = [
         Row(-1 - i, -1 - (item.parent or 0) if i else 0, item.kind, item.name, 1, 0)
         for i, item in enumerate(actors)
@@ -169,11 +171,10 @@ def import_(store: Store, path: Path, target: Database) -> Graft:
 
     def make(row: Row) -> Callable[[Path], None] | None:
         item = actors[-1 - row.uid]
-        return None if item.file is None else partial(_extract, store.disk, path, item)
+        return None if item.file is None else partial(_extract, source, item)
 
     scions = adopt(store, target, uid_above(target), rows, make)
-    bring = partial(_bring_objects, path, manifest.objects, store.objects)
-    return Graft(store, target, scions, before=bring)
+    return Graft(store, target, scions, amid=_opened(source, manifest.objects, store.objects))
 
 
 def _read_manifest(path: Path) -> Manifest:
@@ -200,23 +201,42 @@ def _read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def _bring_objects(path: Path, keys: list[str], objects: ObjectStore) -> None:
-    """Put large contents where files look for them; their names are their hashes, checked."""
-    if not keys:
-        return
+@contextmanager
+def _opened(source: _Source, keys: list[str], objects: ObjectStore) -> Iterator[None]:
+    """While the members of an archive are read; large contents come first."""
+    with ExitStack() as stack:
+        with _as_bad(source.path):
+            source.members = stack.enter_context(Members(source.path))
+            _bring_objects(source, keys, objects)
+        yield
+
+
+@dataclass(slots=True)
+class _Source:
+    """An archive that is being imported."""
+
+    path: Path
+    members: Members = field(init=False)
+
+
+@contextmanager
+def _as_bad(path: Path, name: str = "") -> Iterator[None]:
     try:
-        with tarfile.open(path, "r:") as tar:
-            for key in keys:
-                member = tar.getmember(f"objects/{key.rpartition('/')[2]}")
-                source = tar.extractfile(member) if member.isreg() else None
-                if source is None or member.size > MAX_OBJECT:
-                    raise _bad(path, f"{member.name} is not a file of at most {MAX_OBJECT} bytes")
-                data = source.read()
-                if object_key(digest_of(data)) != key:
-                    raise _bad(path, f"{member.name} does not have the hash that it is named by")
-                objects.put(key, data)
+        yield
     except (tarfile.TarError, EOFError, KeyError) as error:
-        raise _bad(path, str(error)) from error
+        raise _bad(path, f"{name}: {error}" if name else str(error)) from error
+
+
+def _bring_objects(source: _Source, keys: list[str], objects: ObjectStore) -> None:
+    """Put large contents where files look for them; their names are their hashes, checked."""
+    for key in keys:
+        name = f"objects/{key.rpartition('/')[2]}"
+        if source.members.size(name) > MAX_OBJECT:
+            raise _bad(source.path, f"{name} is not a file of at most {MAX_OBJECT} bytes")
+        data = b"".join(source.members.pieces(name))
+        if object_key(digest_of(data)) != key:
+            raise _bad(source.path, f"{name} does not have the hash that it is named by")
+        objects.put(key, data)
 
 
 def _odd(manifest: Manifest) -> Iterator[str]:
@@ -235,28 +255,19 @@ def _odd(manifest: Manifest) -> Iterator[str]:
         seen.add((item.parent, item.name))
 
 
-def _extract(disk: Disk, archive: Path, item: Item, target: Path) -> None:
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            member = tar.getmember(item.file or "")
-            source = tar.extractfile(member) if member.isreg() else None
-            if source is None or member.size != item.size:
-                raise _bad(archive, f"{item.file} is not a file of {item.size} bytes")
-            digest = hashlib.sha256()
-            with target.open("wb") as out:
-                while piece := source.read(_PIECE):
-                    digest.update(piece)
-                    out.write(piece)
-    except (tarfile.TarError, EOFError, KeyError) as error:
-        raise _bad(archive, f"{item.file}: {error}") from error
+def _extract(source: _Source, item: Item, target: Path) -> None:
+    assert item.file is not None  # noqa: S101 - those alone have a maker
+    digest = hashlib.sha256()
+    with _as_bad(source.path, item.file):
+        if source.members.size(item.file) != item.size:
+            raise _bad(source.path, f"{item.file} is not a file of {item.size} bytes")
+        with target.open("wb") as out:
+            for piece in source.members.pieces(item.file):
+                digest.update(piece)
+                out.write(piece)
     if digest.hexdigest() != item.sha256:
-        raise _bad(archive, f"{item.file} does not have the hash that the manifest says")
-    _check_database(archive, item, target)
-    fd = disk.open(target, 0)
-    try:
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
+        raise _bad(source.path, f"{item.file} does not have the hash that the manifest says")
+    _check_database(source.path, item, target)
 
 
 def _check_database(archive: Path, item: Item, target: Path) -> None:

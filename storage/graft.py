@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from storage.endings import NO_TREE, Ending
 from storage.errors import MovedMeanwhile, NoState, StorageError
 from storage.layout import remove
 from storage.leftovers import note
-from storage.reading import Found, is_plain, look
+from storage.reading import look
 from storage.record import Entry
 from storage.snapshot import sync_folders
 from storage.succession import began, homes_of, over, replaced, stories
@@ -61,7 +62,7 @@ class Graft:
         target: Database,
         scions: Sequence[Scion],
         held: Sequence[Database] = (),
-        before: Callable[[], None] | None = None,
+        amid: AbstractContextManager[None] | None = None,
         *,
         alone: bool = False,
     ) -> None:
@@ -69,8 +70,8 @@ class Graft:
         self._target = target
         self._scions = scions
         self._held = list(held)
-        self._before = before
-        """Work that comes first."""
+        self._amid = amid or nullcontext()
+        """In which the files are made, once."""
         self._alone = alone
         """Only the target itself is replaced; what is below it stays."""
         self._made: list[Path] = []
@@ -81,31 +82,33 @@ class Graft:
         self._dues: dict[int, int | None] = {}
         """When the first timer in each is due."""
         self._over = False
-        self._note: Path | None = None
+        self._notes: list[Path] = []
         store.objects.hold()
         for one in self._held:
             one.held += 1
 
     def work(self) -> None:
         """Make the files. StorageFull or OSError leaves nothing behind but files aside."""
-        store = self._store
-        if self._before is not None:
-            self._before()
-        store.layout.staging.mkdir(exist_ok=True)
+        with self._amid:
+            self._work(self._scions)
+
+    def make(self, scions: Sequence[Scion]) -> None:
+        """Files for these after all, that were to keep what they have. On the store's thread."""
+        new = {scion.row.uid: scion for scion in scions}
+        self._scions = [new.get(one.row.uid, one) for one in self._scions]
+        self._work(scions)
+
+    def _work(self, scions: Sequence[Scion]) -> None:
+        store, staging = self._store, self._store.layout.staging
+        staging.mkdir(exist_ok=True)
         finals = [
             (scion, store.layout.path(scion.row.uid, scion.row.generation))
-            for scion in self._scions
+            for scion in scions
             if scion.make is not None
         ]
-        self._note = note(store.disk, store.layout, [path for _, path in finals])
-        staging = store.layout.staging
+        self._notes.append(note(store.disk, store.layout, [path for _, path in finals]))
         for scion, final in finals:
-            assert scion.make is not None  # noqa: S101 - those alone are among them
-            aside = staging / final.name
-            scion.make(aside)
-            found = Found(set(), None) if is_plain(aside) else look(aside)
-            self._objects |= found.objects
-            self._dues[scion.row.uid] = found.due
+            self._make(scion, staging / final.name)
         sync_files(store.disk, [staging / final.name for _, final in finals])
         for scion, final in finals:
             aside = staging / final.name
@@ -116,6 +119,13 @@ class Graft:
             store.upload(scion.row, final)
         if self._made:
             sync_folders(store.disk, self._made)
+
+    def _make(self, scion: Scion, aside: Path) -> None:
+        assert scion.make is not None  # noqa: S101 - the caller looked
+        scion.make(aside)
+        found = look(aside)
+        self._objects |= found.objects
+        self._dues[scion.row.uid] = found.due
 
     @property
     def size(self) -> tuple[int, int]:
@@ -142,9 +152,9 @@ class Graft:
         for path in made:
             with contextlib.suppress(OSError):  # no name leads to it
                 remove(self._store.disk, path)
-        if self._note is not None:
+        for one in self._notes:
             with contextlib.suppress(OSError):
-                self._store.disk.unlink(self._note)
+                self._store.disk.unlink(one)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
@@ -234,8 +244,8 @@ class Graft:
         for one in living:
             one.forget()
         target.sequence = sequence
-        if self._note is not None:
-            gone = partial(store.disk.unlink, self._note)
+        for named in self._notes:
+            gone = partial(store.disk.unlink, named)
             store.chronicler.endings.add(Ending(NO_TREE, sequence, sequence, gone))
         dues: dict[int, int | None] = dict.fromkeys([row.uid for row in old])
         store.on_graft(dues | {one.row.uid: self._due(one.row) for one in self._changed})

@@ -50,6 +50,7 @@ class Past:
             for one in self._held
             if one.uid
         }
+        self._sequences = {one.uid: (one, one.sequence) for one in self._held}
         self._over = False
         self.homes: dict[int, int] = {}
         """Whose history each actor of then is in."""
@@ -103,8 +104,13 @@ class Past:
         """Whether nothing happened to it since."""
         return not self.databases[row.uid].undone
 
+    def is_written(self, uid: int) -> bool:
+        """Whether a commit was made to it since it is held. On the store's thread."""
+        one, sequence = self._sequences.get(uid, (None, 0))
+        return one is not None and one.sequence != sequence
+
     def maker(self, uid: int) -> Callable[[Path], None]:
-        """How the file of an actor is written; an empty one if it had none."""
+        """How the file of an actor is written, not synced; an empty one if it had none."""
         return partial(self._write, self.databases[uid])
 
     def _write(self, past: PastDatabase, path: Path) -> None:
@@ -113,7 +119,7 @@ class Past:
             if past.size:
                 _write(disk, past, path)
             else:
-                disk.write_file(path, template(), sync=True)
+                disk.write_file(path, template(), sync=False)
         finally:
             if reading is not None:
                 reading.close()
@@ -135,7 +141,6 @@ def _write(disk: Disk, past: PastDatabase, path: Path) -> None:
     try:
         for number, page in past.pages():
             disk.write(fd, page, (number - 1) * PAGE_SIZE)
-        disk.sync(fd)
     finally:
         disk.close(fd)
 

@@ -59,7 +59,9 @@ class Found(NamedTuple):
 
 
 def look(path: Path) -> Found:
-    """Open a database once and see; `DatabaseCorrupt`. On any thread."""
+    """Open a database once and see, if its bytes do not tell; `DatabaseCorrupt`. On any thread."""
+    if is_plain(path):
+        return Found(set(), None)
     try:
         with reading(path) as db:
             objects = list(db.execute(OBJECTS)) if list(db.execute(FILES)) else []

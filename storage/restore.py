@@ -1,7 +1,8 @@
 """Restore: a subtree as it was at a bookmark, in the place of what it is now.
 
 History is not rewritten: the restored files are new generations, put in place by one record,
-and the bookmark before that record leads back.
+and the bookmark before that record leads back. Actors to which nothing happened since keep their
+files, so that a restore costs what was done, and not what there is.
 
 The target keeps the place that it has; all below it stand where they stood. An actor that was
 below it then and has been moved out since stays where it is: what it was comes back as a copy of
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from storage.catalogue import Row
 from storage.errors import NoState
-from storage.graft import Graft, Scion
+from storage.graft import DUE, Graft, Scion
+from storage.history import Node
+from storage.limits import PAGE_SIZE
 from storage.past import Past
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ class Restore:
         self._target = target
         self._inside = {row.uid for row in store.catalogue.subtree(self._past.uid)}
         self._graft: Graft | None = None
+        self._kept: dict[int, Row] = {}
+        """Those that keep their files."""
 
     def work(self) -> None:
         """Make the files. `BookmarkGone`, `HistoryCorrupt` and `NoState` change nothing."""
@@ -46,9 +51,11 @@ class Restore:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Bytes of the files that `work` made, and how many there are."""
+        """Bytes of the databases there will be, and how many there are."""
         assert self._graft is not None  # noqa: S101 - `work` comes first
-        return self._graft.size
+        made, count = self._graft.size
+        kept = [self._past.databases[uid].size for uid, row in self._kept.items() if row.file]
+        return made + sum(kept) * PAGE_SIZE, count + len(kept)
 
     def finish(self) -> tuple[int, Bookmark]:
         """Put it in place: the record's sequence, and the bookmark that undoes it."""
@@ -58,6 +65,11 @@ class Restore:
             self.cancel()
             raise NoState(f"{self._target.name!r} was deleted meanwhile", name=self._target.name)
         undo = self._store.bookmark()
+        try:
+            self._make_late(self._graft)
+        except BaseException:
+            self.cancel()
+            raise
         self._past.close()
         return self._graft.finish(), undo
 
@@ -75,7 +87,31 @@ class Restore:
                 copies[uid] = self._store.call(self._store.catalogue.new_uid)
             yield self._scion(uid, copies)
 
+    def _make_late(self, graft: Graft) -> None:
+        """Files of those to which something happened while the others were made: few."""
+        rows = {row.uid: row for row in self._store.catalogue.subtree(self._past.uid)}
+        late = [uid for uid, row in self._kept.items() if self._is_late(row, rows.get(uid))]
+        if late:
+            graft.make([self._made(uid, {}) for uid in late])
+
+    def _is_late(self, row: Row, now: Row | None) -> bool:
+        return now is None or now[:DUE] != row[:DUE] or self._past.is_written(row.uid)
+
+    def _keeps(self, uid: int) -> bool:
+        """Whether nothing happened to it since. The target is always made: it stands for the rest,
+        and a record that changes nothing is none."""
+        then, now = self._past.databases[uid], self._past.alive.get(uid)
+        if now is None or uid not in self._inside or uid == self._past.uid or then.undone:
+            return False
+        return Node(*now.place) == then.node and bool(then.size) == bool(now.file)
+
     def _scion(self, uid: int, copies: dict[int, int]) -> Scion:
+        if not self._keeps(uid):
+            return self._made(uid, copies)
+        row = self._kept[uid] = self._past.alive[uid]
+        return Scion(row, None, self._past.homes[uid])
+
+    def _made(self, uid: int, copies: dict[int, int]) -> Scion:
         then, now = self._past.databases[uid], self._past.alive.get(uid)
         kept = uid == self._past.uid and now is not None  # it keeps the place that it has
         parent, kind, name = now.place if kept and now is not None else then.node

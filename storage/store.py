@@ -109,6 +109,7 @@ class Store:
         self.on_graft: Callable[[Mapping[int, int | None]], None] = _ignore
         """Told of the uids whose rows were replaced or removed, with what is `due` there now."""
         if opening is not None:
+            opening.lease.keep()  # what is open may serve: it is the shipper's from here on
             self._journal.on_record = True
             self.replica = Shipper(
                 opening.store, opening.lease, opening.tail, partial(image, self), fence

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from actors.errors import KindConflict
 from actors.ray.errors import ClassDiffers
-from actors.ray.shipping import ClassStore, Deployed, Shipment
+from actors.ray.shipping import ClassStore, Shipment
+from actors.ray.turnstile import Turnstile
 
 
 class Claims:
@@ -20,9 +22,8 @@ class Claims:
     def __init__(self, store: ClassStore) -> None:
         self._store = store
         self._claimed: dict[str, Shipment] = {}
-        self.open: set[str] = set()
-        """Kinds that have not been compared."""
-        self._settling: dict[str, asyncio.Task[Deployed]] = {}
+        self.open: dict[str, Turnstile] = {}
+        """Kinds that have not been compared, and who waits for that."""
 
     def claim(self, shipment: Shipment) -> None:
         """Calls of this kind are meant for this class; `KindConflict` if they are meant for
@@ -39,16 +40,18 @@ class Claims:
             )
         if known is None or known.digest != shipment.digest:
             self._claimed[kind] = shipment
-            self.open.add(kind)
+            self.open[kind] = Turnstile(partial(self._compare, shipment))
 
     async def settle(self, kind: str) -> None:
         """Compare the class that was claimed for a kind; `ClassDiffers` if it is not deployed."""
-        mine = self._claimed[kind]
-        if kind not in self._settling:
-            task = asyncio.ensure_future(asyncio.to_thread(self._store.settle, mine))
-            task.add_done_callback(lambda _: self._settling.pop(kind))
-            self._settling[kind] = task
-        found = await asyncio.shield(self._settling[kind])
+        turnstile = self.open[kind]
+        await turnstile.passed()
+        if turnstile.clear and self.open.get(kind) is turnstile:
+            del self.open[kind]
+
+    async def _compare(self, mine: Shipment) -> None:
+        kind = mine.kind
+        found = await asyncio.to_thread(self._store.settle, mine)
         if found.digest != mine.digest:
             raise ClassDiffers(
                 f"{mine.label} is {mine.digest[:12]} here, and {found.digest[:12]} is deployed "
@@ -59,11 +62,9 @@ class Claims:
                 deployed=found.digest,
                 here=mine.digest,
             )
-        if self._claimed[kind] is mine:
-            self.open.discard(kind)
 
     async def deploy(self, shipment: Shipment) -> None:
         """Make this class the deployed one, and claim it."""
         await asyncio.to_thread(self._store.deploy, shipment)
         self._claimed[shipment.kind] = shipment
-        self.open.discard(shipment.kind)
+        self.open.pop(shipment.kind, None)

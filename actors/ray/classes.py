@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from actors.host import Stats
 from actors.ray.errors import ClassBroken, ClassUnknown
 from actors.ray.shipping import ClassStore, Deployed, Shipment, unpack
+from actors.ray.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from actors.actor import Actor
@@ -50,7 +52,7 @@ class Classes:
         self._served: dict[str, Deployed] = {}
         self._broken: dict[str, tuple[Deployed, ClassBroken]] = {}
         self._digests: WeakKeyDictionary[type, str] = WeakKeyDictionary()
-        self._asked: dict[str, asyncio.Task[None]] = {}
+        self._needed: dict[str, Turnstile] = {}
 
     async def open(self, host: Host) -> None:
         """Serve every kind that is deployed."""
@@ -80,13 +82,14 @@ class Classes:
 
     async def need(self, kind: str) -> None:
         """Load the class of a kind, if there is one, without holding up anybody else."""
-        if kind in self._served:
-            return
-        if kind not in self._asked:
-            task = asyncio.ensure_future(self.look(kind))
-            task.add_done_callback(lambda _: self._asked.pop(kind))
-            self._asked[kind] = task
-        await asyncio.shield(self._asked[kind])
+        turnstile = self._needed.get(kind)
+        if turnstile is None:
+            if kind in self._served:
+                return
+            turnstile = self._needed[kind] = Turnstile(partial(self.look, kind))
+        await turnstile.passed()
+        if turnstile.clear:
+            self._needed.pop(kind, None)
 
     async def look(self, kind: str) -> None:
         """Serve what is deployed now: what starts from here on runs it."""

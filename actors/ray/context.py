@@ -12,6 +12,7 @@ from actors.call import CURRENT
 from actors.deadline import Deadline, present
 from actors.logs import OUTSIDE
 from actors.origin import ARRIVED, Origin
+from actors.transaction import refuse
 
 
 class CallContext(NamedTuple):
@@ -51,6 +52,17 @@ def over(context: CallContext | None) -> None:
     """The call has ended."""
     if context is not None and context.origin is not None:
         origin.over(context.origin)
+
+
+async def left(what: object) -> None:
+    """A call leaves the host: what it depends on must be durable, and its step is over."""
+    caller = CURRENT.get()
+    if caller is None:
+        return
+    refuse(caller, f"calling {what} on another host")
+    source = caller.activation
+    source.leave()
+    await source.node.host.gate.passed(source.dependency, source.remote)
 
 
 @contextmanager

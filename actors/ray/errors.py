@@ -18,6 +18,7 @@ ActorError
 ├── DirectoryTaken    the directory was made for other hosts (ValueError)
 ├── NotUp             nothing says how this state is spread over hosts (LookupError)
 ├── NoCluster         no Ray cluster answers at the address (ConnectionError)
+├── LenderGone        what another process lent is gone with it (ConnectionError)
 └── RemoteError       what a call raised cannot be sent; its text can
 """
 
@@ -163,6 +164,13 @@ class NoCluster(ActorError, ConnectionError):
     """No Ray cluster answers. Field: `address`."""
 
     hint = "start one with `ray start --head`, or name the one there is with --address"
+
+
+class LenderGone(ActorError, ConnectionError):
+    """A stream or a capability of another process was used, which has ended, or which forgot this
+    one: it heard nothing of it for a minute."""
+
+    hint = "ask whoever lent it for another one"
 
 
 class RemoteError(ActorError):

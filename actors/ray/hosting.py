@@ -34,7 +34,7 @@ from actors.ray.metrics import Metrics
 from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
-from actors.ray.parcels import Data, Parcel, pack_value, parcels, unpack
+from actors.ray.parcels import Data, Loan, Parcel, pack_value, parcels
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.sighting import Sighting
 from actors.ray.sockets import Command, Open, Proxies
@@ -281,7 +281,9 @@ class Hosting:
             return self._lending.find(lent, token)
         return self._runtime.get(self._classes.find(kind), name)
 
-    def _method(self, target: Target, name: str) -> Callable[..., Any]:
+    def _method(self, outbox: Outbox, target: Target, name: str) -> Callable[..., Any]:
+        if not target[0]:
+            return outbox.peer.method(target[2], name)
         if name.startswith(OWN):
             return partial(
                 diff_here, self._runtime, self._name, self._classes.find(target[0]), target[1]
@@ -323,6 +325,7 @@ class Hosting:
             if loop.time() - outbox.heard > GONE:
                 _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
                 del self._outboxes[caller]
+                outbox.gone()
                 for key, task in self._running.items():
                     if key[0] == caller:
                         task.cancel()
@@ -343,11 +346,16 @@ class Hosting:
         elif verb == "more":
             if key in self._room:
                 self._room[key].release()
+        elif verb in ("answer", "drop"):
+            outbox.hear(message)
         else:
+            if type(message[4]) is Loan:
+                outbox.peer.take(message[4])
             work = self._answer if verb == "call" else self._stream
             OUTSIDE.set(f"{caller[:8]}-{number}")  # the task keeps it
             begin = partial(work, outbox, key, *message[2:])
-            task = asyncio.ensure_future(self._ownership.serve(outbox, number, message[2], begin))
+            serve = partial(self._ownership.serve, outbox, number, message[2])
+            task = asyncio.ensure_future(serve(begin) if message[2][0] else begin())
             self._running[key] = task
             task.add_done_callback(partial(self._done, key))
 
@@ -369,9 +377,10 @@ class Hosting:
     ) -> None:
         try:
             with arrived(context):
-                await self._classes.need(target[0])
-                args, kwargs = unpack(data)
-                result = await self._method(target, method)(*args, **kwargs)
+                if target[0]:
+                    await self._classes.need(target[0])
+                args, kwargs = outbox.peer.load(data)
+                result = await self._method(outbox, target, method)(*args, **kwargs)
                 outbox.post(("done", key[1], pack_value(result, "the result")))
         except asyncio.CancelledError:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
@@ -391,9 +400,11 @@ class Hosting:
         room = self._room[key] = asyncio.Semaphore(AHEAD)
         try:
             with arrived(context):
-                await self._classes.need(target[0])
-                args, kwargs = unpack(data)
-                async with aclosing(aiter(self._method(target, method)(*args, **kwargs))) as items:
+                if target[0]:
+                    await self._classes.need(target[0])
+                args, kwargs = outbox.peer.load(data)
+                made = self._method(outbox, target, method)(*args, **kwargs)
+                async with aclosing(aiter(made)) as items:
                     async for item in items:
                         outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
                         await room.acquire()

@@ -10,16 +10,17 @@ import asyncio
 import itertools
 import pickle
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
-from actors.ray.context import CallContext
+from actors.ray.context import CallContext, arrived
 from actors.ray.errors import DiskAway, HostLost, NotOwner
 from actors.ray.order import Sender
 from actors.ray.outbox import PATIENCE, Message
-from actors.ray.parcels import Data, parcels, unpack
-from actors.ray.wire import Target, load, load_error
+from actors.ray.parcels import Data, Loan, pack_value, parcels
+from actors.ray.peer import Peer
+from actors.ray.wire import Target, dump_error, load, load_error
 
 CALLER = uuid.uuid4().hex
 """This process, to hosts."""
@@ -44,6 +45,9 @@ class Link:
         self._caller = f"{CALLER}-{id(self._loop):x}"
         self._queue: list[Message] = []
         self._order = Sender()
+        self.peer = Peer(self._loop, self._use, self._send)
+        """The host, as who lends and holds."""
+        self._serving: dict[int, asyncio.Task[None]] = {}
         self._waiting: dict[int, _Call] = {}
         self._unsure: dict[int, str] = {}
         """Calls whose reply is to be collected, and the incarnation that took each."""
@@ -71,7 +75,7 @@ class Link:
         """Make a call; its result, or what it raised."""
         call = self._begin("call", target, method, data, context)
         try:
-            return _result(await self._arrived(await call.next()))
+            return self._result(await self._arrived(await call.next()))
         finally:
             self._end(call)
 
@@ -83,16 +87,25 @@ class Link:
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
-                yield _result(await self._arrived(message))
+                yield self._result(await self._arrived(message))
             if message[0] != "end":
-                _result(message)
+                self._result(message)
         finally:
             self._end(call)
+
+    def _result(self, message: Message) -> Any:
+        if message[0] in ("done", "item"):
+            return self.peer.load(message[2])
+        if message[0] == "moved":
+            raise NotOwner("the actor is not here", version=message[2])
+        raise message[2] if message[0] == "lost" else load_error(message[2])
 
     def _begin(self, verb: str, target: Target, *said: Any) -> _Call:
         method: str = said[0]
         call = _Call(next(_ids), self._loop, f"{target[0]}:{target[1]}", method)
         self._waiting[call.number] = call
+        if type(said[1]) is Loan:
+            self.peer.lend(said[1])
         self._send((verb, call.number, target, *said))
         return call
 
@@ -118,10 +131,11 @@ class Link:
         queue, self._queue = self._queue, []
         self._run(self._exchange(queue))
 
-    def _run(self, coroutine: Any) -> None:
+    def _run(self, coroutine: Any) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _exchange(self, queue: list[Message]) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
@@ -147,14 +161,14 @@ class Link:
         for one in calls & self._waiting.keys():
             self._waiting[one].settle()
         self._unsure.update({one: token for one in calls if self._is_open(one)})
-        if self._unsure and not self._collecting:
+        if (self._unsure or self.peer.busy) and not self._collecting:
             self._collecting = True
             self._run(self._collect())
 
     async def _collect(self) -> None:
         try:
-            while self._unsure:
-                asked = next(reversed(self._unsure.values()))
+            while self._unsure or self.peer.busy:
+                asked = next(reversed(self._unsure.values()), self.token)
                 got = self._got if asked == self.token else 0
                 request = self.handle.collect.remote(self._caller, asked, got)
                 token, first, messages = await self._asked(request)
@@ -164,6 +178,7 @@ class Link:
                 self._lost(gone, None)
         except Exception as error:
             self._lost(set(self._unsure), error)
+            self.peer.lost()
         finally:
             self._collecting = False
 
@@ -190,6 +205,11 @@ class Link:
 
     def _deliver(self, messages: list[Message], *, early: bool = False) -> None:
         for message in messages:
+            if message[0] in ("ask", "unask", "drop"):
+                self._hear(message)
+                continue
+            if len(message) > 2 and type(message[2]) is Loan:
+                self.peer.take(message[2])
             call = self._waiting.get(message[1])
             if call is None:
                 continue
@@ -200,8 +220,47 @@ class Link:
             else:
                 call.put(message)
 
+    def _hear(self, message: Message) -> None:
+        """What the host wants of this side."""
+        number = message[1]
+        if message[0] == "drop":
+            self.peer.give_back(message[2], message[3])
+        elif message[0] == "unask":
+            if number in self._serving:
+                self._serving[number].cancel()
+        else:
+            if type(message[4]) is Loan:
+                self.peer.take(message[4])
+            task = self._serving[number] = self._run(self._serve(*message[1:]))
+            task.add_done_callback(lambda _: self._serving.pop(number, None))
+
+    async def _serve(
+        self, asked: int, number: int, method: str, data: Data, context: CallContext | None
+    ) -> None:
+        """Use something of this side, for the host."""
+        try:
+            with arrived(context):
+                for parcel in parcels([(data,)]):
+                    await parcel.arrive()
+                args, kwargs = self.peer.load(data)
+                result = await self.peer.method(number, method)(*args, **kwargs)
+                said = pack_value(result, "the result")
+        except Exception as error:
+            self._send(("answer", asked, "failed", dump_error(error)))
+            return
+        if type(said) is Loan:
+            self.peer.lend(said)
+        self._send(("answer", asked, "done", said))
+
+    def _use(
+        self, number: int, method: str, data: Data, context: CallContext | None
+    ) -> Coroutine[Any, Any, Any]:
+        return self.call(("", "", number, self.token), method, data, context)
+
     def _is_newest(self, token: str) -> bool:
         if token > self.token:
+            if self.token:
+                self.peer.lost()
             self.token, self._got = token, 0
         return token == self.token
 
@@ -273,11 +332,3 @@ class _Call:
 def _heard(asked: asyncio.Future[Any]) -> None:
     if not asked.cancelled():
         asked.exception()
-
-
-def _result(message: Message) -> Any:
-    if message[0] in ("done", "item"):
-        return unpack(message[2])
-    if message[0] == "moved":
-        raise NotOwner("the actor is not here", version=message[2])
-    raise message[2] if message[0] == "lost" else load_error(message[2])

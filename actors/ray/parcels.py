@@ -7,10 +7,13 @@ other side: by every process of the node from the same memory.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from actors.ray.wire import Whole, dump, load
+
+if TYPE_CHECKING:
+    from actors.ray.peer import Lease
 
 LARGE = 100_000
 """Bytes from which on a value travels in the object store."""
@@ -44,7 +47,26 @@ class Parcel:
         return Parcel, (self._ref,)
 
 
-Data = bytes | Parcel
+class Loan:
+    """A value with references in it to what stays where it is (see `peer`)."""
+
+    __slots__ = ("data", "holdings", "leases", "numbers")
+
+    def __init__(
+        self, data: bytes | Parcel, leases: Sequence[Lease], numbers: Sequence[int]
+    ) -> None:
+        self.data = data
+        self.leases = leases
+        """Here, where it comes from."""
+        self.numbers = numbers
+        self.holdings: list[Any] = []
+        """There."""
+
+    def __reduce__(self) -> Any:
+        return Loan, (self.data, (), self.numbers)
+
+
+Data = bytes | Parcel | Loan
 """A value on its way."""
 
 
@@ -63,9 +85,13 @@ def pack_value(value: Any, what: str) -> Data:
 
 def _pack(value: Any, what: str) -> Data:
     buffers: list[pickle.PickleBuffer] = []
-    data = dump(value, what, buffers)
-    if not buffers and len(data) <= LARGE:
-        return data
+    leases: dict[int, Lease] = {}
+    data = dump(value, what, buffers, leases)
+    packed = data if not buffers and len(data) <= LARGE else _put(data, buffers)
+    return Loan(packed, [*leases.values()], [*leases]) if leases else packed
+
+
+def _put(data: bytes, buffers: list[pickle.PickleBuffer]) -> Parcel:
     import ray
 
     first = data if len(data) <= LARGE else pickle.PickleBuffer(data)
@@ -74,12 +100,14 @@ def _pack(value: Any, what: str) -> Data:
 
 def unpack(data: Data) -> Any:
     """The value again; that of a parcel after it arrived."""
-    return load(data) if isinstance(data, bytes) else data.load()
+    return load(data) if isinstance(data, bytes) else data.load()  # type: ignore[union-attr]
 
 
 def parcels(messages: Iterable[tuple[Any, ...]]) -> list[Parcel]:
     """Those that messages bring along."""
-    return [part for message in messages for part in message if type(part) is Parcel]
+    parts = [part for message in messages for part in message]
+    parts += [part.data for part in parts if type(part) is Loan]
+    return [part for part in parts if type(part) is Parcel]
 
 
 def _is_large(value: Any) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.deadline import remaining
-from actors.errors import ActorMoved
-from actors.names import root_id
+from actors.errors import ActorMoved, RuntimeClosed
 from actors.once import KEY
 from actors.ray.errors import HostLost
+
+if TYPE_CHECKING:
+    from actors.ray.stub import ActorRef
 
 SECONDS = 60.0
 """How long a call without a deadline is repeated."""
@@ -28,11 +30,10 @@ def may_repeat(kwargs: dict[str, Any]) -> bool:
     return kwargs.get(KEY) is not None
 
 
-async def repeat(call: Callable[[], Awaitable[Any]], actor: str, method: str) -> Any:
-    """The outcome of a call of `method`, made again while hosts are lost over it, or its
-    actor moves.
+async def repeat(call: Callable[[], Awaitable[Any]], ref: ActorRef, method: str) -> Any:
+    """The outcome of a call of `method`, made again while hosts are lost over it.
 
-    Until the deadline, else for 60 s; then the `HostLost` of the last attempt."""
+    Until the deadline, else for 60 s; then it raises what the last attempt did."""
     loop = asyncio.get_running_loop()
     left = remaining()
     until = loop.time() + (SECONDS if left is None else left)
@@ -40,12 +41,19 @@ async def repeat(call: Callable[[], Awaitable[Any]], actor: str, method: str) ->
     while True:
         try:
             return await call()
-        except ActorMoved as moved:  # broken off, as it moves: it may have run
-            if moved.to != root_id(*actor.split(":", 1)) or loop.time() + pause > until:
-                raise
-        except HostLost as lost:
-            # One about another call is what the method raised, and its outcome.
-            if (lost.actor, lost.method) != (actor, method) or loop.time() + pause > until:
+        except (HostLost, ActorMoved, RuntimeClosed) as error:
+            if not _is_about(error, ref, method) or loop.time() + pause > until:
                 raise
         await asyncio.sleep(random.uniform(pause / 4, pause))
         pause = min(2 * pause, MOST)
+
+
+def _is_about(error: Exception, ref: ActorRef, method: str) -> bool:
+    """Whether the call itself was broken off. Else the error is what its method raised, over a
+    call that it made for example, and that is the outcome."""
+    if isinstance(error, HostLost):
+        called = f"{ref.kind}:{ref.name}", method
+        return not error.actor or (error.actor, error.method) == called
+    if isinstance(error, ActorMoved):  # to another host, if its place is still the same
+        return not ref.lent and error.to == str(ref)
+    return True  # its host was closed, and may be opened again

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from actors.call import CURRENT
 from actors.names import facet_id, root_id
-from actors.ray.context import depart, over
+from actors.ray.context import depart, left, over
 from actors.ray.here import hosting
 from actors.ray.parcels import Data, pack_arguments
 from actors.ray.repeating import may_repeat, repeat
 from actors.ray.router import router
 from actors.ray.wire import Target
-from actors.transaction import refuse
 from actors.values import pass_by_reference
 
 
@@ -135,9 +133,9 @@ class RemoteReply(Coroutine[Any, Any, Any]):
 
     async def _call(self) -> Any:
         ref, method = self._method.ref, self._method.name
-        await _left(ref)
+        await left(ref)
         if self._again:
-            return await repeat(self._attempt, f"{ref.kind}:{ref.name}", method)
+            return await repeat(self._attempt, ref, method)
         return await self._attempt()
 
     async def _attempt(self) -> Any:
@@ -150,7 +148,7 @@ class RemoteReply(Coroutine[Any, Any, Any]):
 
     async def _stream(self) -> AsyncGenerator[Any, None]:
         ref, method = self._method.ref, self._method.name
-        await _left(ref)
+        await left(ref)
         context = depart()
         try:
             items = router(ref.runtime).stream(ref.target, method, self._data, context)
@@ -182,17 +180,6 @@ class RemoteReply(Coroutine[Any, Any, Any]):
         """Part of the coroutine protocol: give the call up."""
         if self._running is not None:
             self._running.close()
-
-
-async def _left(ref: ActorRef) -> None:
-    """A call leaves the host: what it depends on must be durable, and its step is over."""
-    caller = CURRENT.get()
-    if caller is None:
-        return
-    refuse(caller, f"calling {ref} on another host")
-    source = caller.activation
-    source.leave()
-    await source.node.host.gate.passed(source.dependency, source.remote)
 
 
 pass_by_reference(RemoteStub)

@@ -23,7 +23,9 @@ import cloudpickle  # type: ignore[import-untyped]  # it has no stubs
 from actors.errors import NotCopyable
 from actors.ray.errors import RemoteError
 from actors.stub import Method, Stub
+from actors.values import COPIERS, REFERRED, Stuck, shown
 from storage.rows import Row, Rows
+from storage.views import View
 
 Target = tuple[str, str, int, str]
 """Kind and name of a root; for a facet below it, a number and the incarnation that gave it."""
@@ -82,21 +84,44 @@ def _view(buffer: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
 class _Any(cloudpickle.Pickler):  # type: ignore[misc]  # the same
     """Takes everything that cloudpickle takes, and stubs."""
 
+    leases: dict[int, Any] | None = None
+    """Gets what is lent with the value, if that may be."""
+
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Whole or type(obj) is memoryview:
             return _apart(obj)
+        if isinstance(obj, View):
+            raise Stuck("", f"{obj!r} works in its own process", "pass facets.capability(view)")
         if isinstance(obj, Stub | Method):
             for export in exports:
                 reference = export(obj)
                 if reference is not None:
                     return reference.__reduce__()
-        return super().reducer_override(obj)
+        lent = None if self.leases is None else self._lent(obj)
+        return super().reducer_override(obj) if lent is None else lent
+
+    def _lent(self, obj: Any) -> Any:
+        """How something is sent that stays here, and is only referred to."""
+        from actors.ray.peer import lease, stand_in
+
+        kind = type(obj)
+        one = lease(COPIERS[kind](obj, {}) if kind in REFERRED else obj)
+        if one is None or self.leases is None:
+            return None
+        self.leases[one.number] = one
+        return stand_in, (one.face.arrive, one.number, one.face.describe(one.value))
 
 
-def dump(value: Any, what: str, buffers: list[pickle.PickleBuffer] | None = None) -> bytes:
+def dump(
+    value: Any,
+    what: str,
+    buffers: list[pickle.PickleBuffer] | None = None,
+    leases: dict[int, Any] | None = None,
+) -> bytes:
     """The bytes of a value; `what` names it in a `NotCopyable`.
 
-    Large buffers in it go to the end of `buffers` and not into the bytes.
+    Large buffers in it go to the end of `buffers` and not into the bytes; what is lent with it
+    goes into `leases`.
     """
     file = io.BytesIO()
     apart = None if buffers is None else partial(_keep, buffers)
@@ -111,16 +136,45 @@ def dump(value: Any, what: str, buffers: list[pickle.PickleBuffer] | None = None
         file = io.BytesIO()
         if buffers:
             buffers.clear()
-        _Any(file, protocol=5, buffer_callback=apart).dump(value)
+        pickler = _Any(file, protocol=5, buffer_callback=apart)
+        pickler.leases = leases
+        pickler.dump(value)
         return file.getvalue()
     except NotCopyable:
         raise
     except Exception as error:
-        raise NotCopyable(
-            f"{what} cannot be sent to another process: {error}",
-            hint="pass plain data and stubs; files, locks and connections stay where they are",
-            path=what,
-        ) from error
+        raise _not_copyable(value, what, error) from error
+
+
+def _not_copyable(value: Any, what: str, error: Exception) -> NotCopyable:
+    """Why, and where in the value."""
+    path, why = stuck_at(value, what, error)
+    hint = why.hint if isinstance(why, Stuck) else ""
+    return NotCopyable(
+        f"{path} cannot be sent to another process: {why.why if isinstance(why, Stuck) else why}",
+        hint=hint or "pass plain data and stubs; files, locks and connections stay where they are",
+        path=path,
+    )
+
+
+def stuck_at(value: Any, path: str, error: Exception) -> tuple[str, Exception]:
+    """The innermost part of a value that cannot be sent by itself, and why."""
+    for step, part in _parts(value):
+        try:
+            pickler = _Any(io.BytesIO(), protocol=5)
+            pickler.leases = {}
+            pickler.dump(part)
+        except Exception as found:
+            return stuck_at(part, path + step, found)
+    return path, error
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"[{shown(key)}]", one) for key, one in value.items()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [(f"[{i}]", one) for i, one in enumerate(value)]
+    return [(f".{name}", one) for name, one in getattr(value, "__dict__", {}).items()]
 
 
 def _keep(buffers: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:

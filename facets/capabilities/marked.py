@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, overload
 from weakref import WeakValueDictionary
 
+import facets.capabilities.remote as _remote  # noqa: F401 - how they work in other processes
 from actors.values import OWNER, Memo, copied_by
 from facets.capabilities.capability import Capability, Kind, check_kind
 

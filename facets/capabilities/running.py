@@ -7,6 +7,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
+from actors.origin import call_from_outside
 from actors.steps import begin, drive, finish
 from actors.streams import Stream, lend
 from actors.values import Memo, Stuck, copied_by, copy
@@ -126,7 +127,7 @@ async def at_home(
     around: Around = _plainly,
 ) -> Any:
     """Run one call as a call of `home`, made by the current one; `around` is part of it."""
-    call = Call(home, _label(capability, method), CURRENT.get())
+    call = _call(home, _label(capability, method))
 
     def run() -> Awaitable[Any]:
         return finish(begin(call, around(capability.call(method, args, kwargs))))
@@ -142,8 +143,13 @@ def stream_at_home(
     kwargs: dict[str, Any],
 ) -> AsyncGenerator[Any, None]:
     """The same for a stream."""
-    call = Call(home, _label(capability, method), CURRENT.get())
+    call = _call(home, _label(capability, method))
     return visit_stream(home, lambda: _pulled(call, capability.stream(method, args, kwargs)))
+
+
+def _call(home: Activation, label: str) -> Call:
+    caller = CURRENT.get()
+    return call_from_outside(home, label) if caller is None else Call(home, label, caller)
 
 
 async def _pulled(call: Call, items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:

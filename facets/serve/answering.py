@@ -22,7 +22,7 @@ from facets.serve.limits import ServeLimits
 from facets.serve.openapi import document
 from facets.serve.reaching import Exposed, shape_below
 from facets.serve.shapes import Shape
-from facets.serve.streaming import Streaming, form_of
+from facets.serve.streaming import OVER, Streaming, form_of
 
 PLAIN = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 _RAW = [(name.encode(), value.encode()) for name, value in PLAIN.items()]
@@ -131,6 +131,8 @@ class Answering:
         streams = streaming.wanted if shape is None else shape.kind == "stream"
         if request.method != "POST" and not streams:
             raise NotServed("GET is for streams", hint="POST the arguments")
+        if streams and request.headers.get("last-event-id") == OVER.decode():
+            return Response(status_code=204, headers=PLAIN)
         named.update(terms.named(request.headers, streams=streams))
         reply = getattr(target, ask.method)(**named)
         if not streams:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -27,8 +27,8 @@ class Ask:
     facets: tuple[str, ...] = ()
     """The way down from the actor to a facet."""
     method: str = ""
-    headers: Mapping[str, str] = ()  # type: ignore[assignment]
-    query: Mapping[str, str] = ()  # type: ignore[assignment]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
     client: str = ""
     """The address that the request came from."""
 

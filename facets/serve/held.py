@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.types import Message, Receive, Send
 
@@ -55,9 +55,14 @@ class Held:
         self._queue({"type": "websocket.close", "code": code, "reason": short})
         return True
 
-    async def accept(self) -> None:
-        """Let the client in."""
-        await self._send({"type": "websocket.accept"})
+    async def accept(self, protocols: Sequence[str]) -> None:
+        """Let the client in. Of the protocols that it offers the first is taken."""
+        await self._send(
+            {
+                "type": "websocket.accept",
+                "subprotocol": protocols[0] if protocols else None,
+            }
+        )
         self.opened = True
         if self._backlog:
             self._sending = asyncio.ensure_future(self._send_all())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +84,7 @@ class Sockets:
             self.open.pop(key, None)
             await _refuse(scope, send, error)
             return
-        await self._serve(ask, held, key)
+        await self._serve(ask, held, key, scope.get("subprotocols") or ())
 
     async def _asked(self, connection: HTTPConnection) -> tuple[Ask, Any]:
         check_origin(connection, self.origins)
@@ -98,10 +99,10 @@ class Sockets:
             raise TooMany(f"{len(self.open)} sockets are open here", limit=self.limits.sockets)
         return ask, who
 
-    async def _serve(self, ask: Ask, held: Held, key: str) -> None:
+    async def _serve(self, ask: Ask, held: Held, key: str, protocols: Sequence[str]) -> None:
         code, reason = GONE, ""
         try:
-            await held.accept()
+            await held.accept(protocols)
             code, reason = await self._listen(ask, held, key)
         except OSError:
             pass  # it was gone before it was let in

@@ -2,7 +2,10 @@
 
 The next item is asked for when the one before has been taken, so a slow reader slows the method,
 and a reader that goes cancels it. A response is whole only with its last part: `event: end`, or
-`{"end": true}`; a failure after the first item is `event: error`, or `{"error": ...}`.
+`{"end": true}`; a failure after the first item is `event: failed`, or `{"error": ...}`.
+
+A browser's `EventSource` asks again when a response is over. It says the last id that it saw then:
+after the last part that is "end", which is answered with 204 and leaves it in peace.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from facets.serve.encoding import encode
 PATIENCE = 0.5
 """Seconds that the first item has until the response starts without it: a method that fails at
 once gets a status of its own."""
+OVER = b"end"
+"""The id of the last event."""
 
 
 class Form(Protocol):
@@ -40,7 +45,7 @@ class Events:
 
     media = "text/event-stream"
     beat = b":\n\n"
-    end = b"event: end\ndata: \n\n"
+    end = b"id: %s\nevent: end\ndata: \n\n" % OVER
 
     def item(self, number: int, item: object) -> bytes:
         """One item."""
@@ -48,7 +53,7 @@ class Events:
 
     def error(self, told: Mapping[str, Any]) -> bytes:
         """The failure that ended it."""
-        return b"event: error\ndata: %s\n\n" % encode(told)
+        return b"id: %s\nevent: failed\ndata: %s\n\n" % (OVER, encode(told))
 
 
 class Lines:

@@ -50,10 +50,17 @@ def seed(
     if sequence < tail.sequence:
         raise ValueError(f"the log is at {tail.sequence} already, and {sequence} is before it")
     base = fence(store, lease)
-    made = tuple(_upload(store, lease, uid, image(uid)) for uid in uids)
+    made = tuple(_seeded(store, lease, uid, image(uid)) for uid in uids)
     tail = Tail(sequence, tail.position)
     publish(store, lease, Manifest(FORMAT, base.number + 1, lease.token, tail, made, stamp))
     return tail
+
+
+def _seeded(store: ObjectStore, lease: Lease, uid: int, image: Image) -> Snapshot:
+    lease.keep()
+    made = _upload(store, lease, uid, image)
+    lease.keep()
+    return made
 
 
 def _upload(store: ObjectStore, lease: Lease, uid: int, image: Image) -> Snapshot:

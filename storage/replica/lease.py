@@ -163,6 +163,15 @@ class Lease:
                 self._lapsed, self._newest = "", start
                 self._deadline = start + self._term
 
+    def keep(self) -> None:
+        """Hold the lease while getting ready to serve, which may take longer than it lasts.
+
+        Blocks if it is time for a renewal. Nobody has been answered yet, so one that lapsed may
+        be taken up again; errors as of `resume`.
+        """
+        if self._clock() > self._deadline - self._term / 2 or self._lapsed:
+            self.resume()
+
     def release(self) -> None:
         """Let the next incarnation in without waiting. Blocks. Idempotent; the lease is over."""
         with self._renewing:

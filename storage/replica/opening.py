@@ -116,9 +116,11 @@ class Opening:
                 path=str(root),
             )
         note(disk, root, host, self.lease.token)
+        if self.tail.sequence < last:
+            self._upload(layout, records, last, epoch)
+
+    def _upload(self, layout: Layout, records: Sequence[Record], last: int, epoch: int) -> None:
         missing = [one for one in records if one.sequence > self.tail.sequence]
-        if self.tail.sequence == last:
-            return
         follow = bool(missing) and missing[0].sequence == self.tail.sequence + 1
         if follow and not any(_binds(one) for one in missing):
             self._append(missing)
@@ -133,9 +135,11 @@ class Opening:
             piece.append((one.sequence, pack(one.body, one.count, Stamp(one.made, one.time))))
             size += len(one.body)
             if size > PIECE:
+                self.lease.keep()
                 log.append(piece)
                 piece, size = [], 0
         if piece:
+            self.lease.keep()
             log.append(piece)
         self.tail = log.tail
 

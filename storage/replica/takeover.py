@@ -32,7 +32,7 @@ def take_over(store: ObjectStore, lease: Lease) -> Tail:
                 first = start.position if token == start.position.token else Position(token, 1)
                 _seal(store, lease, first)
         last = LogReader(store, lease.host).tail(start).sequence
-    lease.renew()  # and learn whether somebody newer is at the same: then none of this counts
+    lease.resume()  # and learn whether somebody newer is at the same: then none of this counts
     return Tail(last, Position(lease.token, 1))
 
 

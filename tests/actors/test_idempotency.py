@@ -18,6 +18,7 @@ from actors.outcomes import COUNT
 from actors.testing import VirtualClock
 from facets import Actor, LocalRuntime
 from facets.errors import ActorError, BadName, NotStorable, SqlError
+from facets.testing import MemoryRuntime, die_everywhere
 
 GATES: dict[str, asyncio.Event] = {}
 
@@ -48,6 +49,12 @@ class Account(Actor, kind="KeysAccount"):
     async def steps(self, gate: str) -> int:
         self.kv["steps"] = self.kv.get("steps", 0) + 1
         await GATES[gate].wait()
+        self.kv["sum"] = self.kv.get("sum", 0) + 1
+        return int(self.kv["sum"])
+
+    async def two_steps(self) -> int:
+        self.kv["steps"] = self.kv.get("steps", 0) + 1
+        await asyncio.sleep(0)
         self.kv["sum"] = self.kv.get("sum", 0) + 1
         return int(self.kv["sum"])
 
@@ -286,6 +293,32 @@ async def test_the_oldest_outcomes_go_when_there_are_too_many(
     await account.pay(idempotency_key="newer")
     database = runtime.host.store.root("KeysAccount", "a")
     assert database.peek("select count(*) from _facets_outcomes") == [(2,)]
+
+
+async def test_wherever_its_process_dies_a_call_has_one_effect() -> None:
+    found: set[tuple[int, int]] = set()
+
+    async def setup(runtime: MemoryRuntime) -> None:
+        await runtime.get(Account, "a").pay(idempotency_key="before")
+
+    async def act(runtime: MemoryRuntime) -> None:
+        account: Any = runtime.get(Account, "a")
+        await asyncio.gather(account.two_steps(idempotency_key="k"), account.pay(0))
+
+    async def check(runtime: MemoryRuntime) -> None:
+        account: Any = runtime.get(Account, "a")
+        before = await account.sum()
+        assert await account.two_steps(idempotency_key="k") == 2
+        assert await account.two_steps(idempotency_key="k") == 2
+        assert await account.sum() == 2
+        assert await account.pay(idempotency_key="before") == 1
+        found.add((before, await account.get("steps")))
+
+    deaths = await die_everywhere(setup, act, check)
+    assert deaths > 2
+    # Before the first step was durable, between the two, and after the second.
+    assert {before for before, _ in found} == {1, 2}
+    assert {steps for before, steps in found if before == 2} == {1}
 
 
 CRASHING = """

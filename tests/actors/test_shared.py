@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -189,3 +190,55 @@ async def test_however_it_ends_it_holds_nothing(runtime: LocalRuntime, way: str)
         await asyncio.gather(reading, return_exceptions=True)
     assert not any(one.held for one in runtime.host.store.databases.live.values())
     assert (await book.read())[0] == (0 if way == "deleted" else 1)
+
+
+class Calendar(Actor):
+    seen: ClassVar[list[int]] = []
+
+    async def plan(self, method: str) -> None:
+        self.kv["n"] = 1
+        self.timers.after(1, method, name="look")
+
+    async def set(self, n: int) -> None:
+        self.kv["n"] = n
+
+    @shared
+    async def look(self) -> None:
+        self.seen.append(self.kv["n"])
+        await DOORS["looking"].wait()
+        self.seen.append(self.kv["n"])
+
+    @shared
+    async def write(self) -> None:
+        self.kv["n"] = 2
+
+    async def said(self) -> tuple[int, list[str | None]]:
+        return self.kv["n"], [one.error for one in self.timers.list()]
+
+
+async def test_a_timer_may_call_a_shared_method_which_sees_one_moment(state: Path) -> None:
+    clock, DOORS["looking"] = VirtualClock(), asyncio.Event()
+    Calendar.seen.clear()
+    async with LocalRuntime(state, clock=clock) as runtime:
+        one = runtime.get(Calendar, "a")
+        await one.plan("look")
+        await clock.run(2)
+        await one.set(5)
+        DOORS["looking"].set()
+        await clock.run(1)
+
+        assert Calendar.seen == [1, 1]
+        assert await one.said() == (5, [])
+
+
+async def test_a_shared_method_that_a_timer_calls_cannot_write_either(state: Path) -> None:
+    clock = VirtualClock()
+    async with LocalRuntime(state, clock=clock) as runtime:
+        one = runtime.get(Calendar, "a")
+        await one.plan("write")
+        await clock.run(1)
+
+        n, (error,) = await one.said()
+        assert n == 1
+        assert error is not None
+        assert error.startswith("ReadOnly")

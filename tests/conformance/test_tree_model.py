@@ -65,6 +65,10 @@ class Trees(RuleBasedStateMachine):
     def abort(self, path: Any) -> None:
         self.do(self.world.abort(path))
 
+    @rule(path=FACETS, value=VALUES, how=st.sampled_from(["method", "callback"]))
+    def abort_amid_a_step(self, path: Any, value: int, how: str) -> None:
+        self.do(self.world.abort_amid_a_step(path, value, how))
+
     @rule(path=PATHS)
     def delete(self, path: Any) -> None:
         self.do(self.world.delete(path))

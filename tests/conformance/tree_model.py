@@ -8,12 +8,14 @@ model only where something was under way: there it may hold any prefix of what w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from facets import Actor
+from facets.errors import FacetAborted
 from facets.testing import MemoryRuntime
 from storage.errors import StorageError
 
@@ -65,6 +67,27 @@ class Branch(Actor, kind="model-branch"):
         self.memory = first
         self.kv["value"] = second
         raise KeyError("as wanted")
+
+    async def set_and_be_aborted(self, value: int, how: str) -> None:
+        """What its parent left in `AMID` is called while the step that sets is open."""
+        abort = AMID.pop()
+        if how == "method":
+            self.memory = self.kv["value"] = value
+            abort()
+            self.kv["value"] = value
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self.kv.update, {"value": value})
+        loop.call_soon(abort)
+        await asyncio.Event().wait()
+
+    async def abort_amid_a_step(self, name: str, value: int, how: str) -> bool:
+        AMID.append(partial(self.facets.abort, name, "amid a step"))
+        try:
+            await self.facets.get(name, Branch).set_and_be_aborted(value, how)
+        except FacetAborted as error:
+            return error.reason == "amid a step"
+        return False
 
     async def set_all(self, values: list[int]) -> None:
         """One step each."""
@@ -129,6 +152,10 @@ class Branch(Actor, kind="model-branch"):
 
     async def on_facet_due(self, name: str) -> None:
         self.facets.get(name, Branch)
+
+
+AMID: list[Callable[[], None]] = []
+"""Aborts that facets make happen to themselves."""
 
 
 class World:
@@ -213,6 +240,10 @@ class World:
         assert await self.call(path, "cancel", name) == there
         if place is not None:
             place.timers.pop(name, None)
+
+    async def abort_amid_a_step(self, path: Path, value: int, how: str) -> None:
+        """The open step is undone: nothing is to be seen of it."""
+        assert await self.call(path[:-1], "abort_amid_a_step", path[-1], value, how)
 
     async def abort(self, path: Path) -> None:
         await self.call(path[:-1], "abort", path[-1])

@@ -434,6 +434,8 @@ def test_a_file_that_cannot_be_removed_holds_nobody_up(past: Past) -> None:
         past.sync()
         past.settle()
         past.sync()
+        past.settle()
     assert path.exists()
     past.sync()
+    past.settle()
     assert not path.exists()

@@ -13,10 +13,12 @@ import pytest
 
 from storage import Store
 from storage.clone import PastClone, clone
+from storage.compact import Compaction
 from storage.database import Database
 from storage.errors import BookmarkAhead, BookmarkGone, NoState
 from storage.history import Bookmark
 from storage.limits import HistoryLimits, JournalLimits
+from storage.move import move
 from storage.past import bookmark_at
 from storage.restore import Restore
 
@@ -344,3 +346,53 @@ def test_a_crash_after_the_end_of_such_a_database_is_recovered_from(store: Store
     restore(again, root, mark)
     assert read(root)[0] == 2
     again.close()
+
+
+def test_actors_to_which_nothing_happened_keep_their_files(store: Store) -> None:
+    root = store.root("K", "a")
+    quiet, busy = root.child("quiet"), root.child("busy")
+    for one in (root, quiet, busy):
+        put(one, 1)
+    mark = store.bookmark()
+    put(busy, 2)
+    paths = quiet.path, busy.path
+
+    restore(store, root, mark)
+
+    quiet, busy = root.child("quiet"), root.child("busy")
+    assert [read(one) for one in (quiet, busy)] == [(1, ["1"]), (1, ["1"])]
+    assert quiet.path == paths[0]
+    assert busy.path != paths[1]
+    again = crashed(store)
+    assert read(again.root("K", "a").child("quiet")) == (1, ["1"])
+    again.close()
+
+
+def test_what_happens_while_files_are_made_is_gone_afterwards(store: Store) -> None:
+    root = store.root("K", "a")
+    names = ("written", "deleted", "moved", "compacted", "left")
+    for one in (root, *(root.child(name) for name in names)):
+        put(one, 1)
+    mark = store.bookmark()
+    job = Restore(store, root, mark)
+    job.work()
+    put(root.child("written"), 2)
+    root.child("deleted").delete()
+    compact(store, root.child("compacted"))
+    put(root.child("compacted"), 2)
+    move(store, root.child("moved"), root, "", "elsewhere")
+
+    undo = job.finish()[1]
+
+    assert sorted(root.children()) == sorted(names)
+    assert [read(root.child(name)) for name in names] == [(1, ["1"])] * len(names)
+    restore(store, root, undo)
+    assert sorted(root.children()) == ["compacted", "elsewhere", "left", "written"]
+    assert read(root.child("written")) == (2, ["1", "2"])
+    assert read(root.child("compacted")) == (2, ["1", "2"])
+
+
+def compact(store: Store, database: Database) -> None:
+    job = Compaction(store, database)
+    job.work()
+    assert job.finish() is not None

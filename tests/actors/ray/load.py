@@ -19,12 +19,14 @@ CLIENTS, LEDGERS = 30, 20
 class Load:
     """Clients at work, each with a random choice of ledgers."""
 
-    def __init__(self, runtime: RayRuntime, history: History, prefix: str, seed: int = 0) -> None:
+    def __init__(
+        self, runtime: RayRuntime, history: History, prefix: str, who: str = "test", seed: int = 0
+    ) -> None:
         self.history = history
+        self._who = who
         self.ledgers = {
             f"{prefix} {i}": self._stub(runtime, f"{prefix} {i}") for i in range(LEDGERS)
         }
-        self._prefix = prefix
         self._seed = seed
         self._stopped = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -38,7 +40,7 @@ class Load:
 
     async def _client(self, number: int) -> None:
         choice = random.Random(self._seed * 1000 + number)
-        client = self.history.client(f"{self._prefix} client {number}")
+        client = self.history.client(f"{self._who} {number}")
         while not self._stopped:
             name = choice.choice(list(self.ledgers))
             work = client.read if choice.random() < 0.3 else client.append
@@ -90,11 +92,9 @@ async def _entries(stub: Any) -> list[tuple[int, str, str]]:
 
 
 @asynccontextmanager
-async def under_load(
-    runtime: RayRuntime, prefix: str, *, seed: int = 0, history: History | None = None
-) -> AsyncIterator[Load]:
+async def under_load(runtime: RayRuntime, prefix: str, *, seed: int = 0) -> AsyncIterator[Load]:
     """Clients at work while the block runs; what they saw is checked at its end."""
-    load = Load(runtime, history or History(), prefix, seed)
+    load = Load(runtime, History(), prefix, seed=seed)
     load.start()
     try:
         await load.answered()

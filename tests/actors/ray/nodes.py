@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from actors.ray.router import handle
+from actors.ray.runtime import RayRuntime
 from tests.actors.ray.proxy import Proxy
 
 DISK = "FACETS_TEST_DISK"
+HOSTS = ("host-0", "host-1", "host-2")
+
+
+def opened(replica: str) -> RayRuntime:
+    """Three hosts, on whatever node, each with its state on the disk of that."""
+    return RayRuntime(
+        f"${DISK}/state",
+        hosts=len(HOSTS),
+        name="faults",
+        replica=replica,
+        durability="replicated",
+        resources={"num_cpus": 1},
+    )
 
 
 @dataclass(eq=False)

@@ -21,6 +21,7 @@ from actors.ray.digest import digest_of
 from actors.ray.errors import ClassBroken, ClassDiffers, HostLost
 from actors.ray.runtime import RayRuntime
 from actors.ray.shipping import ClassStore, Shipment, pack
+from actors.ray.turnstile import Turnstile
 from facets import Actor
 from storage.objects import FolderStore
 
@@ -162,6 +163,46 @@ def test_of_two_that_are_first_one_is_and_the_other_sees_it(tmp_path: Path) -> N
     assert ClassStore(FolderStore(tmp_path)).deploy(shipment("mine")).version == 2
     assert ClassStore(FolderStore(tmp_path)).deploy(shipment("mine")).version == 2
     assert ClassStore(FolderStore(tmp_path)).deploy(shipment("theirs")).version == 3
+
+
+# -- in order --------------------------------------------------------------------------------------
+
+
+async def test_who_waits_goes_on_in_order_and_nobody_goes_past() -> None:
+    found = asyncio.Event()
+    turnstile, gone = Turnstile(found.wait), []  # type: ignore[arg-type]
+
+    async def go(number: int) -> None:
+        await turnstile.passed()
+        gone.append(number)
+
+    tasks = []
+    for number in range(300):
+        tasks.append(asyncio.ensure_future(go(number)))
+        if number == 100:
+            found.set()
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert gone == list(range(300))
+    assert turnstile.clear
+
+
+async def test_an_error_is_that_of_all_who_wait_and_the_next_one_tries_again() -> None:
+    attempts = []
+
+    async def work() -> None:
+        attempts.append(1)
+        await asyncio.sleep(0)
+        if len(attempts) == 1:
+            raise KeyError(1)
+
+    turnstile = Turnstile(work)
+    waiting = [turnstile.passed() for _ in range(3)]
+    errors = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in errors] == [KeyError] * 3
+    await turnstile.passed()
+    assert len(attempts) == 2
 
 
 # -- on a cluster ----------------------------------------------------------------------------------

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from ray.exceptions import RayError
 
 from actors.ray.runtime import RayRuntime
 from tests.actors.ray.load import under_load
-from tests.actors.ray.nodes import DISK, Nodes, cluster
+from tests.actors.ray.nodes import HOSTS, Nodes, cluster, opened
 from tests.actors.ray.proxy import Mode
 
-HOSTS = ("host-0", "host-1", "host-2")
+CUTS: tuple[Mode, ...] = ("refuse", "swallow", "lose answers")
+SECONDS = float(os.environ.get("FACETS_FAULTS_SECONDS", "12"))
+"""How long faults are drawn by lot."""
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +46,7 @@ def nodes(
 @pytest.fixture
 async def runtime(nodes: Nodes, s3_bucket: str) -> AsyncIterator[RayRuntime]:
     """Three hosts over three nodes; they go on from test to test."""
-    runtime = RayRuntime(
-        f"${DISK}/state",
-        hosts=len(HOSTS),
-        name="faults",
-        replica=s3_bucket,
-        durability="replicated",
-        resources={"num_cpus": 1},
-    )
-    async with runtime:
+    async with opened(s3_bucket) as runtime:
         yield runtime
 
 
@@ -90,13 +87,79 @@ async def test_a_host_that_is_stopped_past_its_lease_and_goes_on(
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("mode", ["refuse", "swallow", "lose answers"])
-async def test_a_host_cut_off_from_the_object_store(
-    nodes: Nodes, runtime: RayRuntime, mode: Mode
-) -> None:
-    async with under_load(runtime, f"cut {mode}"):
-        pid, node = await nodes.where(runtime.name, "host-1")
-        node.proxy.set(mode)
-        while Path(f"/proc/{pid}").exists():
+async def test_hosts_cut_off_from_the_object_store(nodes: Nodes, runtime: RayRuntime) -> None:
+    async with under_load(runtime, "cut"):
+        found = [await nodes.where(runtime.name, host) for host in HOSTS]
+        for node, mode in zip(nodes.nodes, CUTS, strict=True):
+            node.proxy.set(mode)
+        while any(Path(f"/proc/{pid}").exists() for pid, _ in found):
             await asyncio.sleep(0.1)
-        node.proxy.set("pass")
+        for node in nodes.nodes:
+            node.proxy.set("pass")
+
+
+async def test_an_object_store_that_is_slow_and_loses_connections(
+    nodes: Nodes, runtime: RayRuntime
+) -> None:
+    async with under_load(runtime, "slow") as load:
+        for node in nodes.nodes:
+            node.proxy.set("slow")
+        await load.answered()
+        for node in nodes.nodes:
+            node.proxy.set("pass")
+
+
+async def test_a_driver_that_is_killed(
+    nodes: Nodes, runtime: RayRuntime, s3_bucket: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "history"
+    driver = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.actors.ray.driver",
+        nodes.cluster.address,
+        s3_bucket,
+        str(path),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert driver.stdout is not None
+    assert await driver.stdout.readline() == b"at work\n"
+    async with under_load(runtime, "driver") as load:
+        driver.kill()
+        await driver.wait()
+        load.history.join(path)
+    assert any(not one.ended for one in load.history.operations), "it had calls under way"
+
+
+async def test_faults_drawn_by_lot(nodes: Nodes, runtime: RayRuntime) -> None:
+    """Set FACETS_FAULTS_SECONDS for a longer run, FACETS_FAULTS_SEED for another one."""
+    seed = int(os.environ.get("FACETS_FAULTS_SEED", "1"))
+    lot = random.Random(seed)
+    loop = asyncio.get_running_loop()
+    async with under_load(runtime, f"lot {seed}", seed=seed) as load:
+        end = loop.time() + SECONDS
+        while loop.time() < end:
+            await one_fault(lot, nodes, runtime)
+            if lot.random() < 0.6:
+                await load.answered()
+
+
+async def one_fault(lot: random.Random, nodes: Nodes, runtime: RayRuntime) -> None:
+    """Something happens to one host, or to the way of one node to the store."""
+    what = lot.choice(["kill", "kill", "stop", "cut", "slow", "lose connections"])
+    length = lot.uniform(0.1, 1.5)
+    if what in ("kill", "stop"):
+        try:
+            pid, _ = await nodes.where(runtime.name, lot.choice(HOSTS))
+        except RayError:  # it is about to be started
+            return
+        os.kill(pid, signal.SIGKILL if what == "kill" else signal.SIGSTOP)
+        if what == "stop":
+            await asyncio.sleep(length)
+            os.kill(pid, signal.SIGCONT)
+        return
+    node = lot.choice(nodes.nodes)
+    if what != "lose connections":
+        node.proxy.set(lot.choice(CUTS) if what == "cut" else "slow")
+        await asyncio.sleep(length)
+    node.proxy.set("pass")

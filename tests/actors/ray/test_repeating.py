@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from actors.errors import ActorMoved, RuntimeClosed
 from actors.ray.errors import HostLost
 from actors.ray.outbox import Outbox
 from actors.ray.repeating import repeat
 from actors.ray.runtime import RayRuntime
+from actors.ray.stub import ActorRef
 from facets import Actor, deadline
 from facets.errors import DeadlineExceeded, KeyReused
 
@@ -106,27 +108,54 @@ async def test_a_key_holds_for_every_caller(runtime: RayRuntime) -> None:
     assert await ledger.entries() == ["a"]
 
 
-class Lost:
-    """A call that is lost each time."""
+class Failing:
+    """A call that fails each time."""
 
-    def __init__(self, method: str = "pay") -> None:
+    def __init__(self, error: Exception) -> None:
         self.attempts = 0
-        self.method = method
+        self.error = error
 
     async def __call__(self) -> None:
         self.attempts += 1
-        raise HostLost("lost", host="h", actor="A:a", method=self.method)
+        raise self.error
 
 
-async def test_a_call_is_repeated_until_its_deadline() -> None:
-    call = Lost()
-    with pytest.raises((HostLost, DeadlineExceeded)), deadline(0.3):
-        await repeat(call, "A:a", "pay")
+REF = ActorRef("r", "A", "a b")
+FACET = ActorRef("r", "A", "a b", ("x",), 1, "token")
+
+
+def lost(actor: str, method: str) -> HostLost:
+    return HostLost("lost", host="h", actor=actor, method=method)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lost("A:a b", "pay"),
+        lost("", ""),
+        ActorMoved("broken off", to="A:a b"),
+        RuntimeClosed("the host is closed"),
+    ],
+)
+async def test_a_call_that_was_broken_off_is_repeated_until_its_deadline(error: Exception) -> None:
+    call = Failing(error)
+    with pytest.raises((type(error), DeadlineExceeded)), deadline(0.3):
+        await repeat(call, REF, "pay")
     assert call.attempts > 1
 
 
-async def test_what_the_method_raised_about_another_host_is_its_outcome() -> None:
-    call = Lost("other")
-    with pytest.raises(HostLost):
-        await repeat(call, "A:a", "pay")
+@pytest.mark.parametrize(
+    ("error", "ref"),
+    [
+        (lost("A:a b", "other"), REF),
+        (lost("B:b", "pay"), REF),
+        (ActorMoved("renamed", to="A:c"), REF),
+        (ActorMoved("its host has another token now", to="A:a b/x"), FACET),
+        (ValueError("refused"), REF),
+    ],
+)
+async def test_what_the_method_raised_is_the_outcome(error: Exception, ref: ActorRef) -> None:
+    call = Failing(error)
+    with pytest.raises(type(error)):
+        await repeat(call, ref, "pay")
     assert call.attempts == 1

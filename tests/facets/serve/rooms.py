@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.sockets.rows import SocketRows
 from facets import Actor
 
 
@@ -48,6 +49,9 @@ class Room(Actor):
 
     async def here(self) -> list[Any]:
         return [(one.attachment, sorted(one.tags), one.who) for one in self.sockets]
+
+    async def rows(self) -> int:
+        return len(SocketRows(self._active()).all())
 
     async def later(self, seconds: float, what: str) -> None:
         self.timers.after(seconds, "tell", what)

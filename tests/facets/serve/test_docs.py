@@ -37,7 +37,7 @@ async def test_the_program_answers_every_curl_line(
         said = [await run(line.replace("localhost:8000", url)) for line in lines]
 
     octopus, squid = '{"word":"octopus","n":5}', '{"word":"squid","n":1}'
-    end = "event: end\ndata: \n\n"
+    end = "id: end\nevent: end\ndata: \n\n"
     assert said == [
         "1",
         "5",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -13,10 +13,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import facets.serve
 from actors import LocalRuntime
-from actors.sockets.events import Opened
+from actors.sockets.events import Opened, Said
 from actors.sockets.servers import SERVERS
 from actors.testing import VirtualClock
-from facets.errors import SocketClosed
+from facets.errors import EffectInTransaction, NotStorable, SocketClosed
 from facets.serve import Ask, ServeLimits
 from facets.testing import MemoryRuntime
 from tests.facets.serve.conftest import serving
@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_is_told_with_its_code(runtime: LocalRuntime)
             await ann.recv()
             await ann.close(4000, "bye")
         await until(runtime, "closed ann 4000 bye")
-        assert await runtime.get(Room, "hall").here() == []
+        assert await runtime.get(Room, "hall").rows() == 0
 
 
 async def test_an_actor_closes_a_socket_and_is_told_too(runtime: LocalRuntime) -> None:
@@ -196,6 +196,12 @@ async def test_a_page_of_another_site_may_not_connect(runtime: LocalRuntime) -> 
     assert caught.value.response.status_code == 403
 
 
+async def test_the_first_protocol_that_a_client_offers_is_taken(runtime: LocalRuntime) -> None:
+    offered: Any = ["chat", "token.xyz"]
+    async with room(runtime) as url, enter(url, subprotocols=offered) as ann:
+        assert ann.subprotocol == "chat"
+
+
 async def test_a_facet_has_sockets_of_its_own(runtime: LocalRuntime, clock: VirtualClock) -> None:
     async with (
         room(runtime) as url,
@@ -239,8 +245,9 @@ async def test_a_copy_of_an_actor_has_no_sockets(runtime: LocalRuntime) -> None:
 class Fake:
     """A server with one socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: LocalRuntime | None = None) -> None:
         self.sent: list[Any] = []
+        self.runtime = runtime
 
     def opened(self, key: str) -> None:
         pass
@@ -249,6 +256,9 @@ class Fake:
         return key == "s1"
 
     def send(self, key: str, data: Any) -> bool:
+        if self.runtime is not None:
+            store = self.runtime.host.store
+            assert store.durable == store.committed
         self.sent.append(data)
         return True
 
@@ -269,8 +279,68 @@ async def test_sockets_that_died_with_the_process_are_told_once_at_the_next_star
         gone = "closed ann 1006 the server of this socket ended"
         await until(runtime, gone)
         assert [await runtime.get(Room, "hall").here(), server.sent[1:]] == [[], ["still there"]]
+        while await runtime.get(Room, "hall").rows():
+            await asyncio.sleep(0)
         await runtime.crash()
         assert (await runtime.get(Room, "hall").said()).count(gone) == 1
+
+
+@pytest.fixture
+def server(runtime: LocalRuntime) -> Iterator[Fake]:
+    SERVERS["there"] = fake = Fake(runtime)
+    yield fake
+    del SERVERS["there"]
+
+
+async def test_a_message_leaves_when_what_it_depends_on_is_durable(
+    runtime: LocalRuntime, server: Fake
+) -> None:
+    await runtime.tell_socket(Room, "hall", (), Opened("s1", "there", None, {"name": "ann"}))
+    await runtime.tell_socket(Room, "hall", (), Said("s1", b"ab"))
+    assert server.sent == ["welcome ann", b"ba"]
+
+
+async def test_a_message_has_no_place_in_a_transaction(runtime: LocalRuntime, server: Fake) -> None:
+    class Careful(Room):
+        async def both(self) -> None:
+            async with self.facets.transaction():
+                await self.sockets.send("not sent")
+
+    await runtime.tell_socket(Careful, "a", (), Opened("s1", "there", None, {"name": "ann"}))
+    with pytest.raises(EffectInTransaction):
+        await runtime.get(Careful, "a").both()
+    assert server.sent == ["welcome ann"]
+
+
+async def test_what_is_kept_with_a_socket_is_undone_with_the_step(
+    runtime: LocalRuntime, server: Fake
+) -> None:
+    await runtime.tell_socket(Room, "hall", (), Opened("s1", "there", None, {"name": "ann"}))
+    with pytest.raises(ValueError, match="wrong"):
+        await runtime.tell_socket(Room, "hall", (), Said("s1", "fail"))
+    ((kept, _, _),) = await runtime.get(Room, "hall").here()
+    assert kept == {"name": "ann", "said": 0}
+
+
+@pytest.mark.parametrize("tags", ["red", ["x" * 257], list("abcdefghijk")])
+async def test_tags_have_limits(runtime: LocalRuntime, server: Fake, tags: Any) -> None:
+    class Tagger(Room):
+        async def tag(self, tags: Any) -> None:
+            self.sockets.get("s1").tags = tags
+
+    await runtime.tell_socket(Tagger, "a", (), Opened("s1", "there", None, {}))
+    with pytest.raises(ValueError, match="tags are at most"):
+        await runtime.get(Tagger, "a").tag(tags)
+
+
+async def test_an_attachment_is_plain_data(runtime: LocalRuntime, server: Fake) -> None:
+    class Attacher(Room):
+        async def attach(self) -> None:
+            self.sockets.get("s1").attachment = object()
+
+    await runtime.tell_socket(Attacher, "a", (), Opened("s1", "there", None, {}))
+    with pytest.raises(NotStorable):
+        await runtime.get(Attacher, "a").attach()
 
 
 async def test_an_actor_is_told_when_its_server_stops(runtime: LocalRuntime) -> None:

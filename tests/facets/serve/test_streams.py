@@ -28,8 +28,18 @@ async def test_items_are_events_with_ids_and_an_end(runtime: LocalRuntime) -> No
         got = await client.get("/actors/Tally/a/count?to=2", headers=EVENTS)
 
     assert posted.headers["content-type"] == "text/event-stream"
-    assert posted.text == "id: 1\ndata: 0\n\nid: 2\ndata: 1\n\nevent: end\ndata: \n\n"
+    assert posted.text == "id: 1\ndata: 0\n\nid: 2\ndata: 1\n\nid: end\nevent: end\ndata: \n\n"
     assert got.text == posted.text
+
+
+async def test_a_browser_that_asks_again_after_the_end_is_left_in_peace(
+    runtime: LocalRuntime,
+) -> None:
+    async with serving(app(runtime)) as url, httpx.AsyncClient(base_url=url) as client:
+        path = "/actors/Tally/a/count?to=2"
+        over = await client.get(path, headers={**EVENTS, "last-event-id": "end"})
+        cut = await client.get(path, headers={**EVENTS, "last-event-id": "1"})
+    assert [over.status_code, over.content, cut.status_code] == [204, b"", 200]
 
 
 async def test_items_are_lines_when_lines_are_asked_for(runtime: LocalRuntime) -> None:
@@ -50,7 +60,7 @@ async def test_a_failure_at_once_has_a_status_and_a_later_one_is_told(
     item, error = [json.loads(line) for line in later.text.splitlines()]
     assert (later.status_code, item) == (200, {"item": 0})
     assert error["error"]["message"] == "no more"
-    assert "event: error\ndata: {" in event.text
+    assert "event: failed\ndata: {" in event.text
     assert "event: end" not in event.text
 
 

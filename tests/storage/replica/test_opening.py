@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def at(store: Store, name: str) -> object:
     return read(store.root("K", name))
 
 
-def filled(folder: Path, objects: ObjectStore, names: str) -> dict[str, object]:
+def filled(folder: Path, objects: ObjectStore, names: Iterable[str]) -> dict[str, object]:
     """What a new directory has of these actors."""
     shutil.rmtree(folder / "filled", ignore_errors=True)
     store = Store.open(folder / "filled", replica=objects)
@@ -210,3 +211,39 @@ def test_a_filled_directory_does_not_take_the_present_for_its_past(
     with pytest.raises(BookmarkGone):
         restore(store, store.root("K", "a"), old)
     store.close()
+
+
+class Slow:
+    """A store whose every call takes some seconds of the machine's clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        self._now = 1000.0
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: self._now)
+
+    def __call__(self, call: StoreCall) -> None:
+        if call.moment == "before":
+            self._now += self.seconds
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3.5])
+def test_an_opening_may_take_longer_than_the_lease(
+    memory: Path, objects: MemoryStore, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    clock = Slow(monkeypatch)
+
+    def act(store: Store) -> None:
+        for n in range(5):
+            put(store.root("K", f"b{n}"), n)
+
+    lagging_one = lagging(memory, objects, act)
+    for folder in (lagging_one, memory / "filled"):
+        clock.seconds = seconds
+        store = Store.open(folder, replica=FaultyStore(objects, clock))
+        clock.seconds = 0.0
+        assert store.replica is not None
+        assert store.replica.lost is None
+        put(store.root("K", "last"), 1)
+        store.sync()
+        store.close()
+    assert filled(memory, objects, ["a", "b4", "last"]) == {"a": 1, "b4": 4, "last": 1}
