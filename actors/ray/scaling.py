@@ -50,14 +50,16 @@ class Scaling:
         """The newest directory."""
         return await asyncio.to_thread(newest, self._store)
 
-    async def scale(self, count: Hosts) -> Moved:
-        """Have so many hosts: new ones, or without the last ones; or one on each node."""
-        if count == "per-node":
+    async def scale(self, wanted: Hosts | None) -> Moved:
+        """Have so many hosts: new ones, or without the last ones; and each bucket where it should
+        be."""
+        if wanted == "per-node":
             await self._fleet.cover()
             return await self._settle(frozenset())
+        found = await self.directory()
+        count = len(found.hosts) if wanted is None else wanted
         if count < 1:
             raise ValueError(f"a runtime has at least one host, not {count}")
-        found = await self.directory()
         if count < len(found.hosts):
             return await self._release(found.hosts[count:])
         if count > len(found.hosts):
