@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from actors.contract import Durability
     from actors.ray.fleet import Hosts
     from actors.ray.forgetting import Loss
+    from actors.ray.handover import Moved
     from actors.ray.runtime import RayRuntime
     from actors.ray.settings import Settings
     from actors.ray.survey import Survey
@@ -106,6 +108,27 @@ def down(root: Root) -> None:
 
 
 @app.command()
+def drain(
+    root: Root,
+    host: Annotated[str, typer.Argument(help="As status names it: host-2.")],
+) -> None:
+    """Move all that a host owns to the others while calls flow, and end it."""
+    _rescale(root, lambda runtime: runtime.drain(host))
+
+
+@app.command()
+def scale(
+    root: Root,
+    hosts: Annotated[int, typer.Argument(help="How many there are to be.", min=1)],
+) -> None:
+    """Have so many hosts, while calls flow: start new ones, or drain the last ones.
+
+    Programs open the runtime with this number from then on.
+    """
+    _rescale(root, lambda runtime: runtime.scale(hosts))
+
+
+@app.command()
 def forget(
     root: Root,
     node: Annotated[str, typer.Argument(help="Ray's id of the node, or its address.")],
@@ -152,6 +175,25 @@ def _perform(root: str, verb: Callable[[RayRuntime], Awaitable[T]]) -> T:
 
     with connected(settings.address):
         return asyncio.run(work())
+
+
+def _rescale(root: str, verb: Callable[[RayRuntime], Awaitable[Moved]]) -> None:
+    """Do it, say what was moved, and keep how many hosts there are now, also when it failed."""
+    from actors.ray.directory import newest
+    from actors.ray.settings import recall
+
+    settings = recall(root)
+    with connected(settings.address):
+        try:
+            moved = _perform(root, verb)
+        finally:
+            directory = newest(settings.runtime().plan.shared())
+            if settings.hosts != "per-node":
+                msgspec.structs.replace(settings, hosts=len(directory.hosts)).keep()
+    print(  # noqa: T201 - the output
+        f"moved {moved.trees:,} actors of {moved.buckets:,} buckets, {moved.size / 1e6:,.1f} MB; "
+        f"calls waited {moved.held:.2f} s at most; {len(directory.hosts)} hosts"
+    )
 
 
 @contextmanager

@@ -41,9 +41,19 @@ def ray() -> Iterator[Any]:
 
 
 @pytest.fixture
-def root(ray: Any, tmp_path: Path) -> Iterator[str]:
+def own(ray: Any, tmp_path: Path) -> Iterator[str]:
     """A runtime of two hosts."""
-    root = str(tmp_path / "state")
+    yield from brought_up(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def root(ray: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for all tests that leave it as it was."""
+    yield from brought_up(tmp_path_factory.mktemp("shared"))
+
+
+def brought_up(folder: Path) -> Iterator[str]:
+    root = str(folder / "state")
     said(0, "up", root, "--hosts", "2")
     yield root
     said(0, "down", root)
@@ -65,30 +75,42 @@ async def use(root: str) -> None:
             await runtime.get(Counter, "0").fail()
 
 
+def shown(root: str) -> dict[str, Any]:
+    """What status says of a runtime that is sound."""
+    found: dict[str, Any] = json.loads(said(0, "status", root, "--json"))
+    return found
+
+
+def total(found: dict[str, Any], what: str) -> int:
+    return sum(one[what] for one in found["readings"].values())
+
+
 def test_status_shows_the_hosts_that_up_started_and_what_they_did(root: str) -> None:
     asyncio.run(use(root))
 
-    found = json.loads(said(0, "status", root, "--json"))
+    found = shown(root)
 
     hosts = found["hosts"]
     assert [one["state"] for one in hosts] == ["up", "up"]
     assert sum(one["buckets"] for one in hosts) == 4096
     assert found["version"] >= 1
-    assert sum(one["actors"] for one in found["readings"].values()) == 8
-    assert sum(one["errors"] for one in found["readings"].values()) == 1
+    assert total(found, "actors") == 8
+    assert total(found, "errors") == 1
     assert "host-1" in said(0, "status", root)
 
 
 def test_up_may_be_run_again_and_changes_nothing(root: str) -> None:
-    asyncio.run(use(root))
+    before = shown(root)
 
     said(0, "up", root, "--hosts", "2")
 
-    found = json.loads(said(0, "status", root, "--json"))
-    assert sum(one["actors"] for one in found["readings"].values()) == 8
+    after = shown(root)
+    assert [one["pid"] for one in after["hosts"]] == [one["pid"] for one in before["hosts"]]
+    assert after["version"] == before["version"]
 
 
-def test_status_after_down_says_that_no_host_is_there_and_starts_none(root: str) -> None:
+def test_status_after_down_says_that_no_host_is_there_and_starts_none(own: str) -> None:
+    root = own
     said(0, "down", root)
 
     for _ in range(2):
@@ -99,6 +121,27 @@ def test_status_after_down_says_that_no_host_is_there_and_starts_none(root: str)
 def test_a_state_that_was_never_up_is_an_error_that_says_so(ray: Any, tmp_path: Path) -> None:
     with pytest.raises(NotUp, match="facets ray up"):
         said(1, "status", str(tmp_path))
+
+
+def test_hosts_are_added_and_drained_and_no_actor_is_lost(own: str) -> None:
+    root = own
+    asyncio.run(use(root))
+
+    grown = said(0, "scale", root, "3")
+    assert " 3 hosts" in grown
+    assert len(shown(root)["hosts"]) == 3
+    shrunk = said(0, "drain", root, "host-0")
+    assert " 2 hosts" in shrunk
+
+    found = shown(root)
+    assert [one["name"] for one in found["hosts"]] == ["host-1", "host-2"]
+    assert sum(one["buckets"] for one in found["hosts"]) == 4096
+
+    async def again() -> None:
+        async with recall(root).runtime() as runtime:
+            assert [await runtime.get(Counter, f"{n}").add(0) for n in range(8)] == [*range(8)]
+
+    asyncio.run(again())
 
 
 SHOWN = """
