@@ -48,9 +48,9 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
     """Run the first step of `coroutine` as the code of `call`: its result, or a `Waiting`.
 
     In a context that is given, what is current stays so: it may be a part of `call`."""
-    enter = _go_on
     if context is None:
-        context, enter = copy_context(), _enter
+        context = copy_context()
+        context.run(CURRENT.set, call)
     activation = call.activation
     database = activation.database
     if database.in_step:
@@ -58,7 +58,7 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
     outer, activation.driven = activation.driven, True
     # `step`, written out for the case that most calls are: one step and no suspension.
     try:
-        waiting = context.run(enter, call, coroutine)
+        waiting = context.run(coroutine.send, None)
         if database.in_step:
             waiting = step(activation, context, coroutine, partial(_already, waiting))
     except StopIteration as stop:
@@ -81,16 +81,6 @@ def begin(call: Call, coroutine: Resumable, context: Context | None = None) -> A
 
 def _already(waiting: Any) -> Any:
     return waiting
-
-
-def _enter(call: Call, coroutine: Resumable) -> Any:
-    CURRENT.set(call)
-    return coroutine.send(None)
-
-
-def _go_on(call: Call, coroutine: Resumable) -> Any:
-    del call  # it, or a part of it, is current already
-    return coroutine.send(None)
 
 
 async def drive(call: Call, coroutine: Resumable, context: Context | None = None) -> Any:

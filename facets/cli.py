@@ -8,7 +8,7 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from dataclasses import asdict
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,6 +75,9 @@ def bench(
     scale: Annotated[
         int, typer.Option(help="Instead: cost against count, up to so many facets on this disk.")
     ] = 0,
+    trees: Annotated[
+        int, typer.Option(help="Instead: tree operations, on trees of up to so many facets.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure this machine: medians with spread, each as a ratio to its reference.
@@ -86,8 +89,8 @@ def bench(
     from tests.benchmarks.harness import OWN, PEERS, RAY, run_all, table
 
     console = Console(stderr=True)
-    if scale:
-        _scale(scale, console, as_json)
+    if scale or trees:
+        _scale(scale or trees, "scale" if scale else "tree_scale", console, as_json)
         return
     _compile_guest(console)
     with console.status("measuring") as status:
@@ -99,19 +102,18 @@ def bench(
         Console(width=140 if not sys.stdout.isatty() else None).print(table(results))
 
 
-def _scale(facets: int, console: Console, as_json: bool) -> None:
-    from tests.benchmarks.scale import measure, table
-
+def _scale(facets: int, module: str, console: Console, as_json: bool) -> None:
+    found = import_module(f"tests.benchmarks.{module}")
     with console.status("measuring") as status:
 
         def show(stage: Any) -> None:
             status.update(f"{stage.facets:,} facets")
 
-        stages = asyncio.run(measure(facets, Path.cwd(), show))
+        stages = asyncio.run(found.measure(facets, Path.cwd(), show))
     if as_json:
         print(json.dumps([asdict(one) for one in stages]))  # noqa: T201 - the output asked for
     else:
-        Console(width=140 if not sys.stdout.isatty() else None).print(table(stages))
+        Console(width=140 if not sys.stdout.isatty() else None).print(found.table(stages))
 
 
 def main() -> None:

@@ -10,6 +10,11 @@
     router.py      one process's way to the hosts
     link.py        calls of one process to one host, in batches
     outbox.py      replies of a host to one process
+    order.py       requests are taken in the order in which they were sent
+    context.py     deadline, chain and trace, which a call takes along
+    parcels.py     large values, in Ray's object store
+    peer.py        what two processes lent each other
+    verbs.py       what a runtime does besides calls, where hosts have to agree
     stub.py        references that may be sent anywhere
     shipping.py    classes on their way to a host, and kept there
     wire.py        values between processes

@@ -36,7 +36,7 @@ async def enter(
         await asyncio.to_thread(_check, seat, runtime.root)
     await _open(runtime, anywhere=anywhere)
     own = noted(runtime.root) or seat
-    number = max(seat.number, own.number) + 1
+    number = max(seat.number, own.number, 0) + 1
     taken = Seat(host, number, who.node, who.ip, who.pid, str(runtime.root), who.since)
     if not await asyncio.to_thread(take, store, taken, runtime.root) and not anywhere:
         await runtime.close()

@@ -15,8 +15,8 @@ from actors.ray.wire import Whole, dump, load
 if TYPE_CHECKING:
     from actors.ray.peer import Lease
 
-LARGE = 100_000
-"""Bytes from which on a value travels in the object store."""
+LARGE = 100 << 10
+"""Bytes from which on a value travels in the object store: Ray keeps no larger one elsewhere."""
 
 
 class Parcel:
@@ -72,8 +72,11 @@ Data = bytes | Parcel | Loan
 
 def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Data:
     """The arguments of one call, as they are now."""
-    if any(map(_is_large, args)) or (kwargs and any(map(_is_large, kwargs.values()))):
-        args = tuple(map(_marked, args))
+    for value in args:
+        if type(value) is bytes and len(value) > LARGE:
+            args = tuple(map(_marked, args))
+            break
+    if kwargs:
         kwargs = {name: _marked(value) for name, value in kwargs.items()}
     return _pack((args, kwargs), "an argument")
 
@@ -87,6 +90,8 @@ def _pack(value: Any, what: str) -> Data:
     buffers: list[pickle.PickleBuffer] = []
     leases: dict[int, Lease] = {}
     data = dump(value, what, buffers, leases)
+    if not buffers and not leases and len(data) <= LARGE:
+        return data
     packed = data if not buffers and len(data) <= LARGE else _put(data, buffers)
     return Loan(packed, [*leases.values()], [*leases]) if leases else packed
 
@@ -108,10 +113,6 @@ def parcels(messages: Iterable[tuple[Any, ...]]) -> list[Parcel]:
     parts = [part for message in messages for part in message]
     parts += [part.data for part in parts if type(part) is Loan]
     return [part for part in parts if type(part) is Parcel]
-
-
-def _is_large(value: Any) -> bool:
-    return type(value) is bytes and len(value) > LARGE
 
 
 def _marked(value: Any) -> Any:

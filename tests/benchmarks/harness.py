@@ -128,6 +128,7 @@ def run_all(
         cluster,
         cluster_failures,
         cluster_population,
+        cluster_values,
         growth,
         isolates,
         ladder,
