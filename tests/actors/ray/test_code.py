@@ -101,6 +101,18 @@ def test_a_class_has_one_digest_in_every_process(tmp_path: Path) -> None:
     assert len(said) == 1
 
 
+def test_a_class_that_was_sent_has_the_digest_that_it_had() -> None:
+    sent = pack(made(SOURCE, "made_shop").Shop)
+    program = (
+        "import pickle, sys; from actors.ray.digest import digest_of;"
+        "print(digest_of(pickle.load(sys.stdin.buffer)))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], input=sent.payload, capture_output=True, check=True
+    )
+    assert said.stdout.decode().strip() == sent.digest
+
+
 def test_where_the_source_stands_and_what_it_says_in_comments_makes_no_difference() -> None:
     assert shop() == shop()
     assert shop("\n\n# Ours.\n" + SOURCE, file="/elsewhere/file.py") == shop()
