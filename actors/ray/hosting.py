@@ -167,6 +167,7 @@ class Hosting:
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
         await self._opened()
+        await self._ownership.look()  # something may be given to this host just now
         found = self._runtime.host.store.names(kind)
         return [name for name in found if self._ownership.has(kind, name)]
 
