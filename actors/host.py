@@ -120,6 +120,8 @@ class Host:
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self.owns: Callable[[str, str], bool] | None = None
         """Whether an actor of this kind and name is for this host, where there are several."""
+        self.moves = 0
+        """Actors that got another place or name; only rises."""
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()

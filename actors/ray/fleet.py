@@ -46,8 +46,6 @@ class Fleet:
     """The processes that share the actors of one runtime, each a detached Ray actor."""
 
     def __init__(self, plan: Plan, hosts: Hosts, resources: Mapping[str, Any]) -> None:
-        self.hosts: list[str] = []
-        """By name, as of the newest directory that is known here."""
         self.plan = plan
         self._hosts = hosts
         self._resources = {**HELD, **resources}
@@ -72,7 +70,6 @@ class Fleet:
         record = cloudpickle.dumps((self.plan, self._hosts, self._resources))
         await asyncio.to_thread(Board(self.plan.runtime).put, _RECORD, record)
         directory, sites = await self._settle()
-        self.hosts = list(directory.hosts)
         missing = [one for one in directory.hosts if find(self.plan.runtime, one) is None]
         if missing and sites is None and self._is_placed:
             sites = await self.sites()
@@ -97,6 +94,11 @@ class Fleet:
     async def sites(self, *, recall: bool = False) -> list[Site]:
         """What each node has that could run a host."""
         return await scout(self.plan, self._resources, recall=recall)
+
+    def expect(self, hosts: int) -> None:
+        """There are so many hosts from now on."""
+        if self._hosts != "per-node":
+            self._hosts = hosts
 
     async def down(self) -> None:
         """End the hosts that run; what they hold stays. One that is stuck is killed."""
@@ -185,6 +187,7 @@ class Fleet:
             lifetime="detached",
             get_if_exists=True,
             max_restarts=-1,
+            max_task_retries=0,  # a request that Ray repeated would run its calls twice
             max_concurrency=CONCURRENT,
             scheduling_strategy=strategy,
             **self._resources,

@@ -49,11 +49,13 @@ class Scaling:
         """The newest directory."""
         return await asyncio.to_thread(newest, self._store)
 
-    async def scale(self, count: int) -> Moved:
-        """Have so many hosts: new ones, or without the last ones."""
+    async def scale(self, wanted: int | None) -> Moved:
+        """Have so many hosts: new ones, or without the last ones; and each bucket where it should
+        be."""
+        found = await self.directory()
+        count = len(found.hosts) if wanted is None else wanted
         if count < 1:
             raise ValueError(f"a runtime has at least one host, not {count}")
-        found = await self.directory()
         if count < len(found.hosts):
             return await self._release(found.hosts[count:])
         if count > len(found.hosts):

@@ -68,6 +68,8 @@ async def test_no_call_is_lost_or_doubled_while_hosts_are_added_and_drained(
                 assert not any(one.done() for one in calling)
         over.set()
         await asyncio.gather(*calling)
+        await runtime.down()
+        await runtime.open()
         assert {name: await stubs[name].get() for name in NAMES} == made
         assert runtime.list(Counter) == sorted(NAMES)
         await runtime.down()
