@@ -30,8 +30,8 @@ class Node:
 
     __slots__ = (
         "__weakref__", "activation", "admitted", "allowances", "children", "database", "depth",
-        "ended", "failure", "host", "id", "incarnation", "kind", "name", "parent", "start", "starting",
-        "stopping", "waiting",
+        "ended", "failure", "host", "id", "incarnation", "kind", "name", "parent", "start",
+        "starting", "stopping", "waiting",
     )  # fmt: skip
 
     def __init__(
