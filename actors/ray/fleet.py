@@ -187,6 +187,7 @@ class Fleet:
             lifetime="detached",
             get_if_exists=True,
             max_restarts=-1,
+            max_task_retries=0,  # a request that Ray repeated would run its calls twice
             max_concurrency=CONCURRENT,
             scheduling_strategy=strategy,
             **self._resources,

@@ -49,6 +49,9 @@ AHEAD = 16
 _log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
+FORGOTTEN = 3600.0
+"""Seconds for which replies are kept for a caller that is silent: its loop may have been held up,
+by a long cell of a notebook for example, and it still waits."""
 
 
 RETIRE = 5.0
@@ -162,6 +165,8 @@ class Hosting:
         await self._opened()
         if token != self._ownership.token:
             return self._ownership.token, 0, []
+        if caller not in self._outboxes:
+            raise RuntimeClosed("the host has forgotten a caller that was silent for long")
         return token, *await self._outbox(caller).collect(got)
 
     async def names(self, kind: str) -> list[str]:
@@ -322,14 +327,19 @@ class Hosting:
         """Forget callers that are gone, from time to time."""
         loop = asyncio.get_running_loop()
         for caller, outbox in list(self._outboxes.items()):
-            if loop.time() - outbox.heard > GONE:
+            silent = loop.time() - outbox.heard
+            if silent > GONE and (calls := self._under_way(caller)):
                 _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
+                outbox.gone()
+                for task in calls:
+                    task.cancel()
+            elif silent > (FORGOTTEN if len(outbox) else GONE):
                 del self._outboxes[caller]
                 outbox.gone()
-                for key, task in self._running.items():
-                    if key[0] == caller:
-                        task.cancel()
         loop.call_later(GONE, self._sweep)
+
+    def _under_way(self, caller: str) -> list[asyncio.Task[None]]:
+        return [task for key, task in self._running.items() if key[0] == caller]
 
     def _outbox(self, caller: str) -> Outbox:
         found = self._outboxes.get(caller)
