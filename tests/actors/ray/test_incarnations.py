@@ -32,7 +32,7 @@ class Handle:
         self.exchange = self
 
     def remote(self, request: bytes) -> Answer:
-        messages = pickle.loads(request)[3]
+        messages = pickle.loads(request)[-1]
         token = next(self._tokens)
         said = [("done", one[1], pack_value(token, "")) for one in messages if one[0] == "call"]
         return Answer(pickle.dumps((token, said)))
