@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from actors.code import Body, Start
     from actors.limited import Lane
     from actors.node import Node
-    from actors.once import Running
+    from actors.outcomes import Outcomes
     from actors.quotas.meters import Meters
     from actors.transaction import Transaction
 
@@ -36,10 +36,9 @@ class Activation:
 
     __slots__ = (
         "__weakref__", "_mailbox", "allowed", "begun", "body", "broken", "capacity", "database",
-        "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "keyed",
-        "lanes", "lent",
-        "looked", "meters", "node", "on_end", "plain", "reading", "remote", "replicated", "seen",
-        "start", "suspended", "transaction", "used",
+        "dependency", "driven", "ended", "errors", "exclusive", "id", "idle_since", "lanes",
+        "lent", "looked", "meters", "node", "on_end", "outcomes", "plain", "reading", "remote",
+        "replicated", "seen", "start", "suspended", "transaction", "used",
     )  # fmt: skip
 
     def __init__(self, node: Node, start: Start) -> None:
@@ -72,8 +71,8 @@ class Activation:
         self._mailbox: Mailbox | None = None
         self.lanes: dict[Callable[..., Any], Lane] = {}
         """Of its limited methods that were called."""
-        self.keyed: dict[str, Running] | None = None
-        """Its calls with an idempotency key that are under way."""
+        self.outcomes: Outcomes | None = None
+        """Of its calls with an idempotency key, if there were any."""
         self.lent = 0
         """Its async generators that others may iterate."""
         self.suspended: set[_Suspended] = set()

@@ -95,10 +95,8 @@ def fingerprint(value: Any, special: Special | None = None) -> bytes:
 
 def mixed(kind: str, parts: Iterable[bytes]) -> bytes:
     """One hash of several parts in their order."""
-    found = hashlib.blake2b(digest_size=_SIZE, person=kind.encode()[:16])
-    for one in parts:
-        found.update(len(one).to_bytes(8, "big") + one)
-    return found.digest()
+    said = b"".join([len(one).to_bytes(8, "big") + one for one in parts])
+    return hashlib.blake2b(said, digest_size=_SIZE, person=kind.encode()[:16]).digest()
 
 
 def named(one: Any) -> bytes:

@@ -120,6 +120,8 @@ class Host:
         self.roots: WeakValueDictionary[tuple[str, str], Node] = WeakValueDictionary()
         self.owns: Callable[[str, str], bool] | None = None
         """Whether an actor of this kind and name is for this host, where there are several."""
+        self.moves = 0
+        """Actors that got another place or name; only rises."""
         self._refusal: BaseException | None = None
         self._background: set[asyncio.Task[Any]] = set()
         self._aside: set[asyncio.Future[Any]] = set()
@@ -172,6 +174,11 @@ class Host:
         """Raise why nothing new may start here, if so."""
         if self._refusal is not None:
             raise self._refusal
+
+    def deploy(self, cls: type[Actor]) -> None:
+        """Serve `cls` under its kind, in the place of whatever class did, wherever that is from."""
+        self.classes.pop(cls.kind, None)
+        self.register(cls)
 
     def register(self, cls: type[Actor]) -> None:
         """Serve `cls` under its kind; a later definition of the same class replaces it."""

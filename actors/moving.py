@@ -35,6 +35,7 @@ def move_node(node: Node, above: Node | None, kind: str, name: str) -> int:
         check_arrival(node, above)
     to = root_id(kind, name) if above is None else facet_id(above.id, name)
     node.leave(moved(node.id, to))
+    host.moves += 1
     sequence = move(host.store, node.database, place, kind, name)
     if there is not None:
         there.take(node.database)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from actors.errors import BadName, KeyReused, NotCallable
 from actors.fingerprint import fingerprint, mixed
 from actors.names import check_name
-from actors.outcomes import Raised, find, packed, packed_error, put, unpacked
+from actors.outcomes import Outcomes, Raised, packed, packed_error, unpacked
 from actors.steps import Waiting, begin, drive
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ async def _once(call: Call, key: str, digest: bytes, work: Work) -> Any:
     """The outcome that is kept under `key`; if there is none, that of `work`, the code of `call`,
     which is kept from then on."""
     activation = call.activation
-    if activation.keyed is None:
-        activation.keyed = {}
-    running = activation.keyed
+    if activation.outcomes is None:
+        activation.outcomes = Outcomes(activation.database)
+    running: dict[str, Running] = activation.outcomes.running
     while key in running:
         await _over(running[key], call, key, digest)
     mine = running[key] = Running(call, digest, asyncio.get_running_loop().create_future())
@@ -81,8 +81,9 @@ async def _once(call: Call, key: str, digest: bytes, work: Work) -> Any:
 
 async def _run(call: Call, key: str, digest: bytes, work: Work) -> Any:
     activation = call.activation
-    database, clock = activation.database, activation.node.host.clock
-    found = find(database, key, clock.now())
+    database, clock, outcomes = activation.database, activation.node.host.clock, activation.outcomes
+    assert outcomes is not None  # noqa: S101 - `_once` made them
+    found = outcomes.find(key, clock.now())
     if found is not None:
         if found[0] != digest:
             raise _reused(call, key)
@@ -96,9 +97,9 @@ async def _run(call: Call, key: str, digest: bytes, work: Work) -> Any:
             raise  # it says nothing of the method
         database.rollback()
         activation.errors += 1
-        put(database, key, digest, packed_error(error), clock.now())
+        outcomes.put(key, digest, packed_error(error), clock.now())
         return Raised(error)
-    put(database, key, digest, outcome, clock.now())
+    outcomes.put(key, digest, outcome, clock.now())
     return result
 
 

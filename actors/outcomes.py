@@ -1,6 +1,6 @@
 """Outcomes of calls that carried an idempotency key, where they are kept.
 
-    _facets_outcomes   key; number, in the order of keeping; digest, of the method and its
+    _facets_outcomes   number, in the order of keeping; key; digest, of the method and its
                        arguments; at, seconds since 1970; outcome, a pickle
 
 A reserved table of the actor's own database, made by the first such call: what is in it is
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 SECONDS = 86_400.0
 """How long an outcome is kept."""
 COUNT = 10_000
-"""Outcomes that an actor keeps; more, and the oldest go."""
+"""Outcomes that an actor keeps, and some more: the oldest go."""
 _TABLE = """
-create table _facets_outcomes(
-    key text primary key, number integer not null, digest blob not null, at real not null,
+create table if not exists _facets_outcomes(
+    number integer primary key, key text not null unique, digest blob not null, at real not null,
     outcome blob not null)
 """
-_ORDER = "create unique index _facets_outcomes_number on _facets_outcomes(number)"
 _EXISTS = "select 1 from sqlite_schema where name = '_facets_outcomes'"
 _FIND = "select digest, outcome from _facets_outcomes where key = ? and at > ?"
-_NEXT = "select coalesce(max(number), 0) + 1 from _facets_outcomes"
-_PUT = "insert or replace into _facets_outcomes values (?, ?, ?, ?, ?)"
+_PUT = (
+    "insert or replace into _facets_outcomes(key, digest, at, outcome) values (?, ?, ?, ?) "
+    "returning number"
+)
+_OLDEST = "select number, at from _facets_outcomes order by number limit 64"
 _FORGET = "delete from _facets_outcomes where number <= ?"
-_OLDEST = "select number, at from _facets_outcomes order by number limit 8"
+_ROUND = 16
+"""So many calls, and what is too old is looked for: fewer than are taken away then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +49,38 @@ class Raised:
     error: Exception
 
 
-def find(database: Database, key: str, now: float) -> tuple[bytes, bytes] | None:
-    """The digest and the outcome that are kept under a key, as of the current step if one is
-    open, else as of the newest commit."""
-    database.look()
-    if not database.has_file:
-        return None
-    ask = database.run_own if database.in_step else database.peek
-    found = ask(_FIND, (key, now - SECONDS)) if ask(_EXISTS) else []
-    return found[0] if found else None
+class Outcomes:
+    """Those of one incarnation of an actor."""
 
+    __slots__ = ("_database", "_there", "running")
 
-def put(database: Database, key: str, digest: bytes, outcome: bytes, now: float) -> None:
-    """Keep an outcome, in the current step; and forget what is too old, or too much."""
-    if not database.run_own(_EXISTS):
-        database.run_own(_TABLE)
-        database.run_own(_ORDER)
-    number = database.run_own(_NEXT)[0][0]
-    database.run_own(_PUT, (key, number, digest, now, outcome))
-    # A few at a time: each call takes more away than it adds, so that nothing piles up.
-    old = [one for one, at in database.run_own(_OLDEST) if at <= now - SECONDS]
-    last = max([number - COUNT, *old])
-    if last > 0:
-        database.run_own(_FORGET, (last,))
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._there = False
+        """The table is there, in a commit: it stays."""
+        self.running: dict[str, Any] = {}
+        """Calls under way, by key."""
+
+    def find(self, key: str, now: float) -> tuple[bytes, bytes] | None:
+        """The digest and the outcome that are kept under a key. Not in a step."""
+        database = self._database
+        if not self._there:
+            database.look()
+            if not database.has_file or not database.peek(_EXISTS):
+                return None
+            self._there = not database.deferred
+        found = database.peek(_FIND, (key, now - SECONDS))
+        return found[0] if found else None
+
+    def put(self, key: str, digest: bytes, outcome: bytes, now: float) -> None:
+        """Keep an outcome, in the current step; forget what is too old, or too much, at times."""
+        run = self._database.run_own
+        if not self._there:
+            run(_TABLE)
+        number = run(_PUT, (key, digest, now, outcome))[0][0]
+        if number % _ROUND == 0:
+            old = [one for one, at in run(_OLDEST) if at <= now - SECONDS]
+            run(_FORGET, (max([number - COUNT, *old]),))
 
 
 # -- what is kept ----------------------------------------------------------------------------------

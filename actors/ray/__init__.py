@@ -5,6 +5,7 @@
     directory.py   which host owns which actors
     ownership.py   what one host owns, and what is under way there
     sighting.py    what a host has seen of the directory, kept beside its state
+    census.py      which trees each bucket has
     handover.py    buckets on their way from one host to another
     scaling.py     more hosts, or fewer
     router.py      one process's way to the hosts

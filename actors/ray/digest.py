@@ -12,6 +12,7 @@ distribution that it is installed with.
 
 from __future__ import annotations
 
+import dis
 import enum
 import functools
 import importlib.metadata
@@ -44,6 +45,7 @@ _SKIPPED = frozenset({
 })  # fmt: skip
 """Of a class: where it stands, what Python makes of it, and what the runtime remembers there."""
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, tuple, frozenset})
+_LOOKED_UP = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _ELSEWHERE = (
     BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType,
@@ -179,8 +181,8 @@ def _named(value: Any, walk: Walk) -> bytes:
 
 
 def _names(code: CodeType) -> set[str]:
-    """What the code, and code inside it, may look up in its module."""
-    found = set(code.co_names)
+    """What the code, and code inside it, looks up in its module."""
+    found = {one.argval for one in dis.get_instructions(code) if one.opname in _LOOKED_UP}
     for one in code.co_consts:
         if isinstance(one, CodeType):
             found |= _names(one)

@@ -24,6 +24,7 @@ import secrets
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import msgspec
 
@@ -99,6 +100,7 @@ class Directory:
         return replace(self, hosts=hosts, owners=owners)
 
 
+@lru_cache(1 << 16)
 def bucket(kind: str, name: str) -> int:
     """The bucket of an actor; the same on every machine, for ever."""
     said = f"{len(kind)}:{kind}{name}".encode()

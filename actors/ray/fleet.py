@@ -46,8 +46,6 @@ class Fleet:
     """The processes that share the actors of one runtime, each a detached Ray actor."""
 
     def __init__(self, plan: Plan, hosts: Hosts, resources: Mapping[str, Any]) -> None:
-        self.hosts: list[str] = []
-        """By name, as of the newest directory that is known here."""
         self.plan = plan
         self._hosts = hosts
         self._resources = {**HELD, **resources}
@@ -72,7 +70,6 @@ class Fleet:
         record = cloudpickle.dumps((self.plan, self._hosts, self._resources))
         await asyncio.to_thread(Board(self.plan.runtime).put, _RECORD, record)
         directory, sites = await self._settle()
-        self.hosts = list(directory.hosts)
         missing = [one for one in directory.hosts if find(self.plan.runtime, one) is None]
         if missing and sites is None and self._is_placed:
             sites = await self.sites()
@@ -80,23 +77,35 @@ class Fleet:
         await asyncio.gather(*[self._begin(one, directory, places) for one in directory.hosts])
         return directory
 
-    async def revive(self, host: str) -> Any:
-        """Start a host that does not run, where its state is; its handle. `DiskAway` if no node
-        has that."""
+    async def cover(self) -> Directory:
+        """Have a host on each node from now on, also on those that came since."""
+        self._hosts = "per-node"
+        return await self.up()
+
+    async def revive(self, *hosts: str) -> list[Any]:
+        """Start hosts that do not run, where their state is; their handles. `DiskAway` if no node
+        has that of one; the others are started."""
         directory = await self.directory()
-        if host not in directory.hosts:
-            raise HostLost(f"{host} has left", host=host, actor="", method="")
+        for host in hosts:
+            if host not in directory.hosts:
+                raise HostLost(f"{host} has left", host=host, actor="", method="")
         sites = await self.sites() if self._is_placed else []
-        strategy = (await asyncio.to_thread(self._places, directory, [host], sites))[host]
-        if isinstance(strategy, DiskAway):
-            raise strategy
-        started = self._started(host, directory, strategy)
-        _check_python(await _greeted(started))
-        return started
+        places = await asyncio.to_thread(self._places, directory, hosts, sites)
+        asked = [self._revive(host, directory, places[host]) for host in hosts]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+        return found
 
     async def sites(self, *, recall: bool = False) -> list[Site]:
         """What each node has that could run a host."""
         return await scout(self.plan, self._resources, recall=recall)
+
+    def expect(self, hosts: int) -> None:
+        """There are so many hosts from now on."""
+        if self._hosts != "per-node":
+            self._hosts = hosts
 
     async def down(self) -> None:
         """End the hosts that run; what they hold stays. One that is stuck is killed."""
@@ -167,12 +176,16 @@ class Fleet:
         taken[node] += 1
         return NodeAffinitySchedulingStrategy(node, soft=self.plan.anywhere)
 
-    async def _begin(self, host: str, directory: Directory, places: Mapping[str, Any]) -> None:
-        strategy = places.get(host, "SPREAD")
+    async def _revive(self, host: str, directory: Directory, strategy: Any) -> Any:
         if isinstance(strategy, DiskAway):
-            return
-        with contextlib.suppress(DiskAway, DiskForgotten):  # it went away meanwhile
-            _check_python(await _greeted(self._started(host, directory, strategy)))
+            raise strategy
+        started = self._started(host, directory, strategy)
+        _check_python(await _greeted(started))
+        return started
+
+    async def _begin(self, host: str, directory: Directory, places: Mapping[str, Any]) -> None:
+        with contextlib.suppress(DiskAway, DiskForgotten):  # or it went away meanwhile
+            await self._revive(host, directory, places.get(host, "SPREAD"))
 
     def _started(self, host: str, directory: Directory, strategy: Any) -> Any:
         """Ray's handle of a host, which is started if it does not run."""
@@ -185,6 +198,7 @@ class Fleet:
             lifetime="detached",
             get_if_exists=True,
             max_restarts=-1,
+            max_task_retries=0,  # a request that Ray repeated would run its calls twice
             max_concurrency=CONCURRENT,
             scheduling_strategy=strategy,
             **self._resources,

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from actors.errors import ActorMoved
+from actors.ray.census import Census, Name
 from actors.ray.directory import bucket
 from actors.ray.errors import HandoverFailed
 from actors.ray.ownership import Ownership
@@ -49,7 +50,7 @@ GRACE = 10.0
 """Seconds that calls under way may take before they are broken off."""
 BUCKETS = 64
 """Buckets with trees that move at once, at most."""
-TREES = 256
+TREES = 64
 """Trees that move at once, unless one bucket has more."""
 AT_ONCE = 16
 """Trees that are packed, or put in place, at the same time: each waits for the disk."""
@@ -57,10 +58,8 @@ BATCH = 16 << 20
 """Bytes of trees after which what is packed is sent."""
 _numbers = itertools.count()
 
-Name = tuple[str, str]
-"""Kind and name of a root."""
 Tree = tuple[str, str, bytes]
-"""The same, and its archive."""
+"""Kind and name of a root, and its archive."""
 
 
 class Peer(Protocol):
@@ -136,35 +135,24 @@ class Handover:
         failed stays moved; the rest goes on here."""
         done = Moved()
         owned = set(self._ownership.directory.owned(self._ownership.host))
-        for group in list(self._groups(sorted(owned & set(buckets)))):
+        census = Census(self._host)
+        await census.take()
+        for group in list(_groups(sorted(owned & set(buckets)), census)):
             # Never broken off in the middle: nobody would know whose they are.
-            moving = self._host.background(self._move(group, target, peer, grace))
+            moving = self._host.background(self._move(group, census, target, peer, grace))
             done += await asyncio.shield(moving)
         return done
 
-    def _groups(self, buckets: list[int]) -> Iterator[list[int]]:
-        """First those without a tree, all at once."""
-        trees = _by_bucket(self._host)
-        if empty := [one for one in buckets if one not in trees]:
-            yield empty
-        group: list[int] = []
-        count = 0
-        for one in buckets:
-            if one in trees:
-                if group and (len(group) >= BUCKETS or count + trees[one] > TREES):
-                    yield group
-                    group, count = [], 0
-                group.append(one)
-                count += trees[one]
-        if group:
-            yield group
-
-    async def _move(self, group: list[int], target: str, peer: Peer, grace: float) -> Moved:
+    async def _move(
+        self, group: list[int], census: Census, target: str, peer: Peer, grace: float
+    ) -> Moved:
         async with self._giving:
             owned = set(self._ownership.directory.owned(self._ownership.host))
-            return await self._move_now(sorted(owned & set(group)), target, peer, grace)
+            return await self._move_now(sorted(owned & set(group)), census, target, peer, grace)
 
-    async def _move_now(self, group: list[int], target: str, peer: Peer, grace: float) -> Moved:
+    async def _move_now(
+        self, group: list[int], census: Census, target: str, peer: Peer, grace: float
+    ) -> Moved:
         loop, ownership = self._host.loop, self._ownership
         began, moving = loop.time(), set(group)
         still = Standstill(
@@ -176,7 +164,8 @@ class Handover:
         ownership.hold(group)
         try:
             await still.begin(grace, partial(_broken_off, target))
-            trees, size = await self._send(moving, target, peer)
+            trees = [name for one in group for name in census.trees(one)]
+            size = await self._send(group, trees, target, peer)
             still.leave(partial(_gone, target))
             held = loop.time() - began
         finally:
@@ -188,10 +177,9 @@ class Handover:
         await self._remove(trees)
         return Moved(len(group), len(trees), size, held)
 
-    async def _send(self, moving: set[int], target: str, peer: Peer) -> tuple[list[Name], int]:
-        """Send the trees of these buckets, and make the move."""
+    async def _send(self, group: list[int], trees: Sequence[Name], target: str, peer: Peer) -> int:
+        """Send the trees of these buckets, and make the move; how many bytes that were."""
         ownership = self._ownership
-        trees = _roots(self._host, moving)
         tokens, size = set[str](), 0
         batch: list[Tree] = []
         for at in range(0, len(trees) + AT_ONCE, AT_ONCE):
@@ -205,8 +193,8 @@ class Handover:
             raise HandoverFailed(
                 f"{target} was started again meanwhile", host=ownership.host, target=target
             )
-        await ownership.give(sorted(moving), target, tokens.pop())
-        return trees, size
+        await ownership.give(group, target, tokens.pop())
+        return size
 
     async def _remove(self, trees: Sequence[Name]) -> None:
         """Remove what has moved, unless it was given back meanwhile."""
@@ -251,7 +239,8 @@ class Handover:
     async def clear(self) -> None:
         """Remove what another host owns: what was moved away, or never arrived. For an opening."""
         owns = self._ownership.owns
-        gone = [one for one in _roots(self._host, None) if not owns(*one)]
+        rows = self._host.store.catalogue.read("select kind, name from actors where parent = 0")
+        gone = [(kind, name) for kind, name in rows if not owns(kind, name)]
         await remove(self._host, gone)
 
 
@@ -317,18 +306,21 @@ def _aside(host: Host) -> Path:
     return folder / f"moving-{next(_numbers)}.tar"
 
 
-def _roots(host: Host, buckets: set[int] | None) -> list[Name]:
-    """The root actors with state; of these buckets, if they are given."""
-    rows = host.store.catalogue.read("select kind, name from actors where parent = 0")
-    return [(kind, name) for kind, name in rows if buckets is None or bucket(kind, name) in buckets]
-
-
-def _by_bucket(host: Host) -> dict[int, int]:
-    """How many trees each bucket has, if it has any."""
-    found: dict[int, int] = {}
-    for one in _roots(host, None):
-        found[bucket(*one)] = found.get(bucket(*one), 0) + 1
-    return found
+def _groups(buckets: Sequence[int], census: Census) -> Iterator[list[int]]:
+    """First those without a tree, all at once."""
+    if empty := [one for one in buckets if not census.count(one)]:
+        yield empty
+    group: list[int] = []
+    trees = 0
+    for one in buckets:
+        if count := census.count(one):
+            if group and (len(group) >= BUCKETS or trees + count > TREES):
+                yield group
+                group, trees = [], 0
+            group.append(one)
+            trees += count
+    if group:
+        yield group
 
 
 def _broken_off(target: str, node: Node) -> ActorMoved:

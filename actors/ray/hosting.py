@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -49,6 +49,9 @@ AHEAD = 16
 _log = logging.getLogger("facets.host")
 GONE = 60.0
 """Seconds without a request after which a caller is gone: its calls are cancelled."""
+FORGOTTEN = 3600.0
+"""Seconds for which replies are kept for a caller that is silent: its loop may have been held up,
+by a long cell of a notebook for example, and it still waits."""
 
 
 RETIRE = 5.0
@@ -162,11 +165,14 @@ class Hosting:
         await self._opened()
         if token != self._ownership.token:
             return self._ownership.token, 0, []
+        if caller not in self._outboxes:
+            raise RuntimeClosed("the host has forgotten a caller that was silent for long")
         return token, *await self._outbox(caller).collect(got)
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
         await self._opened()
+        await self._ownership.look()  # something may be given to this host just now
         found = self._runtime.host.store.names(kind)
         return [name for name in found if self._ownership.has(kind, name)]
 
@@ -212,9 +218,10 @@ class Hosting:
     async def hand_over(self, buckets: Sequence[int], target: str, grace: float = GRACE) -> Moved:
         """Give buckets to another host (see `handover.Handover`)."""
         await self._opened()
-        return await self._handover.give(
-            buckets, target, Neighbour(self._plan.runtime, target), grace
-        )
+        neighbour = Neighbour(self._plan.runtime, target)
+        moved = await self._handover.give(buckets, target, neighbour, grace)
+        _log.info("buckets were handed over", extra={"target": target} | asdict(moved))
+        return moved
 
     async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
         """Keep what another host hands over."""
@@ -235,6 +242,7 @@ class Hosting:
         """Another class is deployed."""
         await self._opened()
         await self._classes.look(kind)
+        _log.info("a class was deployed", extra={"kind": kind})
 
     async def readings(self) -> Readings:
         """What the meters show."""
@@ -321,14 +329,19 @@ class Hosting:
         """Forget callers that are gone, from time to time."""
         loop = asyncio.get_running_loop()
         for caller, outbox in list(self._outboxes.items()):
-            if loop.time() - outbox.heard > GONE:
+            silent = loop.time() - outbox.heard
+            if silent > GONE and (calls := self._under_way(caller)):
                 _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
+                outbox.gone()
+                for task in calls:
+                    task.cancel()
+            elif silent > (FORGOTTEN if len(outbox) else GONE):
                 del self._outboxes[caller]
                 outbox.gone()
-                for key, task in self._running.items():
-                    if key[0] == caller:
-                        task.cancel()
         loop.call_later(GONE, self._sweep)
+
+    def _under_way(self, caller: str) -> list[asyncio.Task[None]]:
+        return [task for key, task in self._running.items() if key[0] == caller]
 
     def _outbox(self, caller: str) -> Outbox:
         found = self._outboxes.get(caller)
@@ -385,6 +398,8 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
         except Exception as error:
+            told = {"target": f"{target[0]}:{target[1]}", "called": method, "raised": repr(error)}
+            _log.debug("a call failed", extra=told)
             outbox.post(("failed", key[1], dump_error(error)))
 
     async def _stream(

@@ -22,8 +22,6 @@ from actors.ray.parcels import Data, Loan, pack_value, parcels
 from actors.ray.peer import Peer
 from actors.ray.wire import Target, dump_error, load, load_error
 
-CALLER = uuid.uuid4().hex
-"""This process, to hosts."""
 SILENCE = PATIENCE + 5.0
 """Seconds without an answer after which a host is suspected to be stuck."""
 PULSE = 3.0
@@ -42,7 +40,9 @@ class Link:
         self._seek = seek
         self._handle: Any = None
         self._loop = asyncio.get_running_loop()
-        self._caller = f"{CALLER}-{id(self._loop):x}"
+        self._caller = uuid.uuid4().hex
+        """Who we are to the host. Of this link alone: a process may fork, and a loop that has ended
+        leave its address to the next, and their replies must not be taken for each other's."""
         self._queue: list[Message] = []
         self._order = Sender()
         self.peer = Peer(self._loop, self._use, self._send)

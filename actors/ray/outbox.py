@@ -39,6 +39,8 @@ class Outbox:
         """What is to be collected, and what was and may not have come."""
         self._first = int(loop.time() * 1e6)
         """Number of the first. Higher than all before: an outbox that was given up had others."""
+        self._fetched = self._first
+        """Number of the first that was never collected."""
         self.peer = Peer(loop, self.ask, self._tell)
         """The caller, as who lends and holds."""
         self._asked: dict[int, asyncio.Future[Message]] = {}
@@ -56,7 +58,7 @@ class Outbox:
 
     def __len__(self) -> int:
         """Replies that nobody has fetched."""
-        return len(self._ready)
+        return self._first + len(self._ready) - self._fetched
 
     def batch(self, ids: list[int]) -> Batch:
         """A request that brought these calls."""
@@ -139,9 +141,11 @@ class Outbox:
         self.heard = self._loop.time()
         del self._ready[: max(0, got - self._first)]
         self._first = max(self._first, got)
+        self._fetched = max(self._fetched, got)
         if not self._ready:
             self._collector = self._loop.create_future()
             await asyncio.wait([self._collector], timeout=PATIENCE)
+        self._fetched = self._first + len(self._ready)
         return self._first, list(self._ready)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from actors.ray import verbs
 from actors.ray.claims import Claims
 from actors.ray.classes import ClusterStats, together
 from actors.ray.deploying import deploy
+from actors.ray.directory import newest
 from actors.ray.errors import NotOwner, OtherHost
 from actors.ray.fleet import Fleet, Hosts
 from actors.ray.forgetting import Loss, forget
@@ -138,15 +140,18 @@ class RayRuntime:
         both. Programs that call with another class get `ClassDiffers` at their first call. Every
         host tries it out before: `ClassBroken` if one cannot use it, and nothing has changed.
         """
-        await deploy(self._open(), pack(cls))
+        await deploy(self._fresh(), pack(cls))
 
     def list(self, cls: type[Actor]) -> list[str]:
         """Names of the actors of this class that have state, sorted. Asks every host and waits."""
         import ray
 
-        self._open()
-        asked = [handle(self.name, host).names.remote(cls.kind) for host in self._fleet.hosts]
-        return sorted({name for names in ray.get(asked) for name in names})
+        while True:
+            seen = self._fresh().directory
+            asked = [handle(self.name, host).names.remote(cls.kind) for host in seen.hosts]
+            names = {name for found in ray.get(asked) for name in found}
+            if self._fresh().directory.version == seen.version:  # else some may have moved past us
+                return sorted(names)
 
     def stat(
         self, cls: type[Actor], name: str, *, below: bool = False, rows: bool = False
@@ -164,13 +169,10 @@ class RayRuntime:
     def _ask(self, verb: str, cls: type[Actor], name: str, **named: Any) -> Any:
         import ray
 
-        router = self._open()
         while True:
-            owner = handle(self.name, router.owner(cls.kind, check_name(name)))
-            try:
+            owner = handle(self.name, self._fresh().owner(cls.kind, check_name(name)))
+            with suppress(NotOwner):  # it has just moved
                 return ray.get(owner.perform.remote(pack(cls), verb, name, **named))
-            except NotOwner:
-                router.learn(ray.get(owner.look.remote()))
 
     async def delete(self, cls: type[Actor], name: str) -> None:
         """Wipe an actor and all its facets; durable when it returns. Calls in progress break."""
@@ -219,11 +221,11 @@ class RayRuntime:
     def bookmark(self) -> str:
         """This moment, of each host for itself; it fits every actor here, as long as that stays
         on its host. Asks every host and waits."""
-        return verbs.together(verbs.ask(self._open(), "bookmark"))
+        return verbs.together(verbs.ask(self._fresh(), "bookmark"))
 
     def sweep(self) -> int:
         """Put to sleep what has been idle for too long, on all hosts. Asks every host and waits."""
-        return sum(verbs.ask(self._open(), "sweep").values())
+        return sum(verbs.ask(self._fresh(), "sweep").values())
 
     def blocking(self) -> BlockingRuntime:
         """The same for code that is not asynchronous: `with runtime.blocking() as runtime:`."""
@@ -307,7 +309,7 @@ class RayRuntime:
 
     def stats(self) -> ClusterStats:
         """What runs now, on all hosts together; `storage` by host. Asks every host and waits."""
-        return _together(verbs.ask(self._open(), "stats"))
+        return _together(verbs.ask(self._fresh(), "stats"))
 
     async def drain(self, host: str) -> Moved:
         """Move all that a host owns to the others, and end it; what was moved.
@@ -318,9 +320,9 @@ class RayRuntime:
         """
         return await self._scaled(lambda scaling: scaling.drain(host))
 
-    async def scale(self, hosts: int) -> Moved:
-        """Have so many hosts, while calls flow: start new ones and give them their share, or drain
-        the last ones. As `drain`."""
+    async def scale(self, hosts: Hosts | None = None) -> Moved:
+        """Have so many hosts, or one on each node, while calls flow: start new ones, or drain the
+        last ones; None for as many as there are. Then each owns its share. As `drain`."""
         return await self._scaled(lambda scaling: scaling.scale(hosts))
 
     async def _scaled(self, change: Callable[[Scaling], Awaitable[Moved]]) -> Moved:
@@ -329,13 +331,12 @@ class RayRuntime:
         try:
             return await change(scaling)
         finally:
-            directory = await scaling.directory()
-            self._fleet.hosts = list(directory.hosts)
-            router.learn(directory)
+            router.learn(await scaling.directory())
+            self._fleet.expect(len(router.directory.hosts))
 
     def hosts(self) -> builtins.list[HostInfo]:
         """Where each host is and how it does. Asks every host and waits, at most 3 seconds."""
-        return look(self.name, self._open().directory, self.plan.shared())
+        return look(self.name, self._fresh().directory, self.plan.shared())
 
     async def forget(self, node: str, *, lose: bool = False) -> builtins.list[Loss]:
         """Give up the disk of a node that is gone (`HostInfo.node`, or its address): its hosts go
@@ -345,6 +346,12 @@ class RayRuntime:
         `durability="replicated"`. `NodeThere` if the node is there."""
         self._open()
         return await forget(self._fleet, node, lose=lose)
+
+    def _fresh(self) -> Router:
+        """As of the newest directory: hosts come and go, and whoever asks all must know all."""
+        router = self._open()
+        router.learn(newest(self.plan.shared()))
+        return router
 
     def _open(self) -> Router:
         if self._router is None:

@@ -68,15 +68,15 @@ class Answering:
         else:
             check_origin(request, self.origins)
             if request.method == "GET" and len(parts) == 2:
-                response = await self._list(request)
+                response = await self._list(request, parts)
             else:
                 with self._one_more():
-                    await self._call(request, receive, send)
+                    await self._call(request, parts, receive, send)
         if response is not None:
             await response(request.scope, receive, send)
 
-    async def _list(self, request: Request) -> Response:
-        ask = ask_of(request, "list")
+    async def _list(self, request: Request, parts: list[str]) -> Response:
+        ask = ask_of(request, "list", parts)
         await admitted(self.authenticate, ask)
         after = ask.query.get("after", "")
         names = [name for name in await self.exposed.names(ask.kind) if name > after]
@@ -95,8 +95,8 @@ class Answering:
 
     # -- methods -----------------------------------------------------------------------------
 
-    async def _call(self, request: Request, receive: Receive, send: Send) -> None:
-        ask = ask_of(request, "call")
+    async def _call(self, request: Request, parts: list[str], receive: Receive, send: Send) -> None:
+        ask = ask_of(request, "call", parts)
         await admitted(self.authenticate, ask)
         shape = self.exposed.shape(ask)
         body = await self._arguments(request)

@@ -72,9 +72,8 @@ def segments(scope: Mapping[str, Any]) -> list[str]:
         raise NotServed("the path is not UTF-8") from error
 
 
-def ask_of(connection: HTTPConnection, verb: Verb) -> Ask:
+def ask_of(connection: HTTPConnection, verb: Verb, parts: list[str]) -> Ask:
     """What the path of a request names: `/actors/KIND/NAME[/facets/FACET...]/METHOD`."""
-    parts = segments(connection.scope)
     if verb == "list" and len(parts) == 2 and parts[0] == "actors":
         return _ask(connection, verb, parts[1], "", (), "")
     if len(parts) < 4 or parts[0] != "actors":

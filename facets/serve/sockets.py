@@ -20,7 +20,7 @@ from actors.errors import RuntimeClosed, SocketClosed
 from actors.ray.errors import HostLost
 from actors.sockets.events import GONE, Closed, Event, Opened, Said
 from actors.sockets.servers import SERVERS
-from facets.serve.asking import Ask, Authenticate, admitted, ask_of, check_origin
+from facets.serve.asking import Ask, Authenticate, admitted, ask_of, check_origin, segments
 from facets.serve.encoding import encode
 from facets.serve.errors import NotServed, TooMany
 from facets.serve.failures import headers_of, said, status_of
@@ -88,7 +88,7 @@ class Sockets:
 
     async def _asked(self, connection: HTTPConnection) -> tuple[Ask, Any]:
         check_origin(connection, self.origins)
-        ask = ask_of(connection, "socket")
+        ask = ask_of(connection, "socket", segments(connection.scope))
         if ask.method != PATH:
             raise NotServed("there is no such path", hint=f"sockets are at .../{PATH}")
         cls = self.exposed.cls(ask.kind)

@@ -273,7 +273,6 @@ async def test_the_object_store_keeps_nothing_that_is_over(ray: Any, runtime: Ra
 
 async def test_calls_start_in_the_order_in_which_they_were_made(runtime: RayRuntime) -> None:
     one, _ = apart(runtime, Holder)
-    await one.same(0)
     calls = []
     for i in range(200):
         size = 1_000_000 if i % 50 == 3 else 10

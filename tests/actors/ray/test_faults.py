@@ -7,12 +7,13 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ray.exceptions import RayError
 
+from actors.ray.directory import Directory, newest
 from actors.ray.runtime import RayRuntime
 from tests.actors.ray.load import under_load
 from tests.actors.ray.nodes import HOSTS, Nodes, cluster, opened
@@ -129,6 +130,33 @@ async def test_a_driver_that_is_killed(
         await driver.wait()
         load.history.join(path)
     assert any(not one.ended for one in load.history.operations), "it had calls under way"
+
+
+async def test_hosts_that_come_and_go_while_others_are_killed(
+    nodes: Nodes, runtime: RayRuntime
+) -> None:
+    async with under_load(runtime, "scaled"):
+        adding = asyncio.ensure_future(runtime.scale(4))
+        await owned(runtime, "host-3", lambda buckets: buckets > 0)
+        os.kill((await nodes.where(runtime.name, "host-0"))[0], signal.SIGKILL)
+        added = await adding
+        before = len((await directory(runtime)).owned("host-3"))
+        draining = asyncio.ensure_future(runtime.drain("host-3"))
+        await owned(runtime, "host-3", lambda buckets: buckets < before)
+        os.kill((await nodes.where(runtime.name, "host-1"))[0], signal.SIGKILL)
+        drained = await draining
+        assert added.trees
+        assert drained.trees
+
+
+async def directory(runtime: RayRuntime) -> Directory:
+    return await asyncio.to_thread(newest, runtime.plan.shared())
+
+
+async def owned(runtime: RayRuntime, host: str, enough: Callable[[int], bool]) -> None:
+    """Wait until a host owns such a number of buckets."""
+    while not enough(len((await directory(runtime)).owned(host))):
+        await asyncio.sleep(0.01)
 
 
 async def test_faults_drawn_by_lot(nodes: Nodes, runtime: RayRuntime) -> None:

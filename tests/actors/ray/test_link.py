@@ -41,6 +41,7 @@ class Host:
         self.exchanges: asyncio.Queue[tuple[list[Any], Answer]] = asyncio.Queue()
         self.collects: asyncio.Queue[tuple[int, Answer]] = asyncio.Queue()
         self.beats = True
+        self.callers: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         class Method:
@@ -50,7 +51,9 @@ class Host:
 
     def _exchange(self, request: bytes) -> Answer:
         answer = Answer()
-        self.exchanges.put_nowait((pickle.loads(request)[2], answer))
+        caller, _, messages = pickle.loads(request)
+        self.callers.append(caller)
+        self.exchanges.put_nowait((messages, answer))
         return answer
 
     def _collect(self, caller: str, token: str, got: int) -> Answer:
@@ -192,3 +195,21 @@ async def test_what_an_older_incarnation_says_does_not_count(host: Host, link: L
     host.say(answer, [done(number, "old")])
     with pytest.raises(HostLost):
         await old
+
+
+async def test_each_link_is_a_caller_of_its_own(host: Host, link: Link) -> None:
+    """Also one whose loop has the address of another that has ended."""
+
+    async def seek() -> Host:
+        return host
+
+    other = Link("host-0", lambda: host, seek)
+    for one in (link, other):
+        asked = call(one)
+        await host.taken([])
+        asked.cancel()
+        _, answer = await host.exchanges.get()
+        host.say(answer, [])
+    assert len(set(host.callers)) == 2
+    for task in other._tasks:
+        task.cancel()

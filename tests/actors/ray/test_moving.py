@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from actors.errors import ActorMoved
+from actors.ray.census import Census
 from actors.ray.directory import BUCKETS, amend, bucket, newest
 from actors.ray.errors import HandoverFailed, NotOwner, Superseded
 from facets import Actor
@@ -384,3 +387,59 @@ async def test_a_store_that_fails_after_it_made_the_move_does_not_undo_it(
     with pytest.raises(NotOwner):
         await one.call(Tally, "x", "add")
     assert await two.call(Tally, "x", "add") == 2
+
+
+async def test_a_census_knows_who_is_new_who_is_gone_and_who_has_another_name(
+    sides: tuple[Side, Side],
+) -> None:
+    one, _ = sides
+    await one.call(Tally, "old", "add")
+    await one.call(Tally, "gone", "add")
+    census = Census(one.runtime.host)
+    await census.take()
+    await one.call(Tally, "new", "add")
+    await one.runtime.delete(Tally, "gone")
+    assert census.trees(bucket("Tally", "new")) == [("Tally", "new")]
+    assert census.trees(bucket("Tally", "gone")) == []
+    await one.runtime.rename(Tally, "old", "renamed")
+    assert census.trees(bucket("Tally", "old")) == []
+    assert census.trees(bucket("Tally", "renamed")) == [("Tally", "renamed")]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_in_whatever_order_each_write_is_there_once(
+    sides: tuple[Side, Side], seed: int
+) -> None:
+    rng = random.Random(seed)
+    by_name = {side.name: side for side in sides}
+    made = dict.fromkeys(NAMES, 0)
+    for _ in range(25):
+        owner = {name: newest(sides[0].ownership.store).owner("Tally", name) for name in NAMES}
+        name = rng.choice(NAMES)
+        what = rng.choice(["call", "call", "give", "give", "end"])
+        if what == "call":
+            made[name] += 1
+            assert await by_name[owner[name]].call(Tally, name, "add") == made[name]
+        elif what == "end":
+            side = rng.choice(sides)
+            await side.end()
+            await side.open(HOSTS)
+        else:
+            source, target = rng.sample(sides, 2)
+            some = [bucket("Tally", one) for one in rng.sample(NAMES, 3)]
+            step = rng.choice([None, *STEPS])
+            with pytest.MonkeyPatch.context() as patch, suppress(Crash):
+                if step is not None:
+                    _end_at(step, source, target, patch)
+                await source.handover.give(some, target.name, target)
+            target.before.clear()
+            target.after.clear()
+            if step is not None:
+                await source.end()
+                await source.open(HOSTS)
+    for name in NAMES:
+        found = []
+        for side in sides:
+            with suppress(NotOwner):
+                found.append(await side.call(Tally, name, "add"))
+        assert found == [made[name] + 1]
