@@ -32,6 +32,8 @@ class Board:
         self._mirror = mirror
         self._kept: dict[str, bytes] = {}
         """Stamps of what the mirror is known to have."""
+        self._seen: set[str] = set()
+        """Keys among them that were in the table, too."""
 
     def get(self, key: str) -> bytes:
         """The object; `ObjectMissing` if there is none."""
@@ -39,6 +41,7 @@ class Board:
         if found is None:
             raise ObjectMissing(f"{self.url} has no {key}", url=self.url, key=key)
         self._keep(key, found)
+        self._seen.add(key)
         return found[_STAMP:]
 
     def put(self, key: str, data: bytes) -> None:
@@ -56,15 +59,18 @@ class Board:
     def list(self, prefix: str, after: str = "") -> list[str]:
         """Keys that begin with `prefix` and sort behind `after`, in order."""
         check_prefix(prefix)
-        found = [key.decode() for key in _table()._internal_kv_list(prefix, namespace=self._space)]
+        seen = [key for key in list(self._seen) if key.startswith(prefix)]
+        keys = _table()._internal_kv_list(prefix, namespace=self._space)
+        found = {key.decode() for key in keys}
+        for key in seen:
+            if key not in found:  # somebody else has deleted it
+                self._drop(key)
         return sorted(key for key in found if key > after)
 
     def delete(self, key: str) -> None:
-        """Remove the object if it is there; other hosts may keep it, for the next cluster."""
+        """Remove the object if it is there; other hosts drop it when they list the next time."""
         _table()._internal_kv_del(check_key(key), namespace=self._space)
-        self._kept.pop(key, None)
-        if self._mirror is not None:
-            self._mirror.delete(key)
+        self._drop(key)
 
     def recall(self) -> None:
         """Bring what the mirror has, and the table has not or has older, into the table."""
@@ -78,6 +84,12 @@ class Board:
     def _found(self, key: str) -> bytes | None:
         found: bytes | None = _table()._internal_kv_get(key, namespace=self._space)
         return found
+
+    def _drop(self, key: str) -> None:
+        self._seen.discard(key)
+        self._kept.pop(key, None)
+        if self._mirror is not None:
+            self._mirror.delete(key)
 
     def _keep(self, key: str, stamped: bytes) -> None:
         if self._mirror is not None and self._kept.get(key) != stamped[:_STAMP]:

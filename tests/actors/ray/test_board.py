@@ -46,3 +46,15 @@ def test_what_a_host_wrote_or_read_comes_back_in_another_cluster_the_newest_of_e
     assert Board(later).get("class") == b"new"
     assert Board(later).get("seat") == b"1"
     assert Board(later).list("") == ["class", "seat"]
+
+
+def test_what_another_deleted_is_not_kept_for_ever(name: str, tmp_path: Path) -> None:
+    disk = FolderStore(tmp_path / "a")
+    host, other = Board(name, disk), Board(name)
+    for key in ("directory/1", "directory/2"):
+        other.put(key, b"")
+        host.get(key)
+    other.delete("directory/1")
+    assert disk.list("") == ["directory/1", "directory/2"]
+    assert host.list("directory/") == ["directory/2"]
+    assert disk.list("") == ["directory/2"]
