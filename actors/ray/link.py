@@ -202,6 +202,8 @@ class Link:
         return asked.result()
 
     def _collected(self, first: int, messages: list[Message]) -> None:
+        if self._got and first > self._got:  # the host had given this side up
+            self.peer.lost()
         self._deliver(messages[max(0, self._got - first) :], early=True)
         self._got = max(self._got, first + len(messages))
 
