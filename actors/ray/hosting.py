@@ -262,10 +262,14 @@ class Hosting:
             await asyncio.sleep(0.01)
         await self.close()
 
-    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
-        """What actors here want done to a server's sockets (see `sockets`)."""
+    async def attend(
+        self, server: str, since: Open, afresh: bool
+    ) -> tuple[int, list[Command] | None]:
+        """What actors here want done to a server's sockets (see `sockets`), and the version of the
+        directory."""
         await self._opened()
-        return await self._proxies.attend(server, since, afresh=afresh)
+        commands = await self._proxies.attend(server, since, afresh=afresh)
+        return self._ownership.directory.version, commands
 
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
