@@ -61,6 +61,8 @@ async def test_a_node_that_is_lost_with_its_disk(nodes: Nodes, runtime: RayRunti
     async with under_load(runtime, "lost"):
         found = {host: await nodes.where(runtime.name, host) for host in HOSTS}
         _, node = found["host-0"]
+        node.proxy.set("swallow")  # first, so that whatever was acknowledged too early is lost
+        await asyncio.sleep(0.5)
         nodes.lose(node, [pid for pid, its in found.values() if its is node])
         nodes.add()
 
