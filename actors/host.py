@@ -175,6 +175,11 @@ class Host:
         if self._refusal is not None:
             raise self._refusal
 
+    def deploy(self, cls: type[Actor]) -> None:
+        """Serve `cls` under its kind, in the place of whatever class did, wherever that is from."""
+        self.classes.pop(cls.kind, None)
+        self.register(cls)
+
     def register(self, cls: type[Actor]) -> None:
         """Serve `cls` under its kind; a later definition of the same class replaces it."""
         known = self.classes.get(cls.kind)

@@ -278,6 +278,12 @@ class LocalRuntime:
         """Announce a class before anything is got, so that its actors can wake by themselves."""
         self._open().register(cls)
 
+    async def deploy(self, cls: type[Actor]) -> None:
+        """Make this the class that actors of its kind start with, wherever the one before it was
+        from; those that are awake keep theirs. Only a cluster has need of more (see `RayRuntime`).
+        """
+        self._open().deploy(cls)
+
     def stats(self) -> Stats:
         """What runs now."""
         return self._open().stats()

@@ -29,9 +29,9 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "activation", "allowances", "children", "database", "depth", "ended",
-        "failure", "host",
-        "id", "incarnation", "kind", "name", "parent", "start", "starting", "stopping", "waiting",
+        "__weakref__", "activation", "admitted", "allowances", "children", "database", "depth",
+        "ended", "failure", "host", "id", "incarnation", "kind", "name", "parent", "start",
+        "starting", "stopping", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,8 @@ class Node:
         """What a start waits for, whatever comes of it."""
         self.waiting = 0
         """Calls that wait for the start."""
+        self.admitted = 0
+        """Calls that did, so far."""
         self.incarnation = 0
         """Counts breaks; a stub of an earlier one answers with `ended`."""
         self.ended: BaseException | None = None

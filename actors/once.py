@@ -2,9 +2,10 @@
 
 `await stub.method(..., idempotency_key="k")`: what the method returns or raises is kept under the
 key, in the actor's own database and in the commit of the method's last step, and is the answer to
-every later call with that key. So a method of one step, or one whose writes are in one
-`facets.transaction()`, has exactly one effect however often the call is made and whatever dies in
-between; of a longer one, the steps before a crash may run again.
+every later call with that key. So a method of one step has exactly one effect, however often the
+call is made and whatever dies in between; of a longer one, the steps before a crash may run again.
+A call that is made inside a `facets.transaction()` is one record with all that it writes and its
+outcome, whatever its steps. A block that the method itself opens is over before its last step.
 
 A method that raises has undone its last step, as always, and its error is the outcome. Nothing is
 kept of a call that was cancelled, ran out of time from outside, or was interrupted because its
@@ -12,8 +13,7 @@ actor or its host ended: the next one runs. A second call while the first is und
 it. The same key with another method or other arguments is `KeyReused`; what cannot be kept
 (stubs, streams, what cannot be pickled) is `NotStorable`, and the step that returns it is undone.
 
-Kept for 24 hours by the clock of the host, and 10,000 of an actor: the oldest go first. Inside a
-transaction over several actors, the outcome is part of it.
+Kept for 24 hours by the clock of the host, and 10,000 of an actor: the oldest go first.
 """
 
 from __future__ import annotations

@@ -333,11 +333,19 @@ async def _woken(method: Method) -> Activation:
     if method._incarnation != node.incarnation and node.parent is not None:
         raise node.ended or asyncio.InvalidStateError(f"{node.id} has ended")
     if node.activation is not None:
-        return node.activation
-    if node.waiting >= MAILBOX:
+        if not node.waiting:
+            return node.activation
+    elif node.waiting >= MAILBOX:
         raise full(node.id, node.waiting, MAILBOX)
+    turn = node.admitted + node.waiting
     node.waiting += 1
     try:
-        return await node.wake()
+        activation = await node.wake()
+        while node.admitted < turn:  # those who came before it was awake are about to go on
+            await asyncio.sleep(0)
+        if activation.broken is not None:
+            raise activation.reason()
+        return activation
     finally:
         node.waiting -= 1
+        node.admitted += 1

@@ -42,6 +42,8 @@ class Restore:
         self._graft: Graft | None = None
         self._kept: dict[int, Row] = {}
         """Those that keep their files."""
+        self._standing: set[int] = set()
+        """Those that stood then where they stand."""
 
     def work(self) -> None:
         """Make the files. `BookmarkGone`, `HistoryCorrupt` and `NoState` change nothing."""
@@ -90,20 +92,33 @@ class Restore:
     def _make_late(self, graft: Graft) -> None:
         """Files of those to which something happened while the others were made: few."""
         rows = {row.uid: row for row in self._store.catalogue.subtree(self._past.uid)}
-        late = [uid for uid, row in self._kept.items() if self._is_late(row, rows.get(uid))]
+        elsewhere: set[int] = set()
+        late: list[int] = []
+        for uid in self._past.databases:
+            was, now = self._past.alive.get(uid), rows.get(uid)
+            if was is None or now is None or was.place != now.place or was.parent in elsewhere:
+                elsewhere.add(uid)
+            kept = self._kept.get(uid)
+            if kept is not None and (uid in elsewhere or self._is_changed(kept, rows[uid])):
+                late.append(uid)
         if late:
             graft.make([self._made(uid, {}) for uid in late])
 
-    def _is_late(self, row: Row, now: Row | None) -> bool:
-        return now is None or now[:DUE] != row[:DUE] or self._past.is_written(row.uid)
+    def _is_changed(self, was: Row, now: Row) -> bool:
+        return now[:DUE] != was[:DUE] or self._past.is_written(was.uid)
 
     def _keeps(self, uid: int) -> bool:
-        """Whether nothing happened to it since. The target is always made: it stands for the rest,
+        """Whether nothing happened to it since, and it stands where it stood, as do all above it:
+        who has its database now finds it there. The target is always made: it stands for the rest,
         and a record that changes nothing is none."""
         then, now = self._past.databases[uid], self._past.alive.get(uid)
-        if now is None or uid not in self._inside or uid == self._past.uid or then.undone:
+        if uid == self._past.uid:
+            self._standing.add(uid)
             return False
-        return Node(*now.place) == then.node and bool(then.size) == bool(now.file)
+        if now is None or Node(*now.place) != then.node or now.parent not in self._standing:
+            return False
+        self._standing.add(uid)
+        return not then.undone and bool(then.size) == bool(now.file)
 
     def _scion(self, uid: int, copies: dict[int, int]) -> Scion:
         if not self._keeps(uid):

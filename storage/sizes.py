@@ -40,8 +40,10 @@ def _size(store: Store, row: Row) -> int:
     found = store.databases.live.get(row.uid)
     if found is not None:
         return found.size()
-    path = store.layout.path(row.uid, row.generation)
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return store.layout.path(row.uid, row.generation).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def subtree_sizes(store: Store, database: Database) -> Iterator[tuple[tuple[str, ...], int]]:

@@ -132,11 +132,7 @@ class Classes:
         self._served[one.kind] = one
         self._broken.pop(one.kind, None)
         self._digests[cls] = one.digest
-        if one.kind in self._host.classes:
-            # Whoever deployed it said that it is to take the other's place, wherever it is from.
-            self._host.classes[one.kind] = cls
-        else:
-            self._host.register(cls)
+        self._host.deploy(cls)
 
     def stats(self) -> ClusterStats:
         """The present moment of this host."""

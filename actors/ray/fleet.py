@@ -77,19 +77,26 @@ class Fleet:
         await asyncio.gather(*[self._begin(one, directory, places) for one in directory.hosts])
         return directory
 
-    async def revive(self, host: str) -> Any:
-        """Start a host that does not run, where its state is; its handle. `DiskAway` if no node
-        has that."""
+    async def cover(self) -> Directory:
+        """Have a host on each node from now on, also on those that came since."""
+        self._hosts = "per-node"
+        return await self.up()
+
+    async def revive(self, *hosts: str) -> list[Any]:
+        """Start hosts that do not run, where their state is; their handles. `DiskAway` if no node
+        has that of one; the others are started."""
         directory = await self.directory()
-        if host not in directory.hosts:
-            raise HostLost(f"{host} has left", host=host, actor="", method="")
+        for host in hosts:
+            if host not in directory.hosts:
+                raise HostLost(f"{host} has left", host=host, actor="", method="")
         sites = await self.sites() if self._is_placed else []
-        strategy = (await asyncio.to_thread(self._places, directory, [host], sites))[host]
-        if isinstance(strategy, DiskAway):
-            raise strategy
-        started = self._started(host, directory, strategy)
-        _check_python(await _greeted(started))
-        return started
+        places = await asyncio.to_thread(self._places, directory, hosts, sites)
+        asked = [self._revive(host, directory, places[host]) for host in hosts]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+        return found
 
     async def sites(self, *, recall: bool = False) -> list[Site]:
         """What each node has that could run a host."""
@@ -169,12 +176,16 @@ class Fleet:
         taken[node] += 1
         return NodeAffinitySchedulingStrategy(node, soft=self.plan.anywhere)
 
-    async def _begin(self, host: str, directory: Directory, places: Mapping[str, Any]) -> None:
-        strategy = places.get(host, "SPREAD")
+    async def _revive(self, host: str, directory: Directory, strategy: Any) -> Any:
         if isinstance(strategy, DiskAway):
-            return
-        with contextlib.suppress(DiskAway, DiskForgotten):  # it went away meanwhile
-            _check_python(await _greeted(self._started(host, directory, strategy)))
+            raise strategy
+        started = self._started(host, directory, strategy)
+        _check_python(await _greeted(started))
+        return started
+
+    async def _begin(self, host: str, directory: Directory, places: Mapping[str, Any]) -> None:
+        with contextlib.suppress(DiskAway, DiskForgotten):  # or it went away meanwhile
+            await self._revive(host, directory, places.get(host, "SPREAD"))
 
     def _started(self, host: str, directory: Directory, strategy: Any) -> Any:
         """Ray's handle of a host, which is started if it does not run."""

@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from inspect import isawaitable
 from pathlib import Path
@@ -218,9 +218,10 @@ class Hosting:
     async def hand_over(self, buckets: Sequence[int], target: str, grace: float = GRACE) -> Moved:
         """Give buckets to another host (see `handover.Handover`)."""
         await self._opened()
-        return await self._handover.give(
-            buckets, target, Neighbour(self._plan.runtime, target), grace
-        )
+        neighbour = Neighbour(self._plan.runtime, target)
+        moved = await self._handover.give(buckets, target, neighbour, grace)
+        _log.info("buckets were handed over", extra={"target": target} | asdict(moved))
+        return moved
 
     async def take(self, sender: str, token: str, trees: Sequence[Tree]) -> str:
         """Keep what another host hands over."""
@@ -241,6 +242,7 @@ class Hosting:
         """Another class is deployed."""
         await self._opened()
         await self._classes.look(kind)
+        _log.info("a class was deployed", extra={"kind": kind})
 
     async def readings(self) -> Readings:
         """What the meters show."""
@@ -260,10 +262,14 @@ class Hosting:
             await asyncio.sleep(0.01)
         await self.close()
 
-    async def attend(self, server: str, since: Open, afresh: bool) -> list[Command] | None:
-        """What actors here want done to a server's sockets (see `sockets`)."""
+    async def attend(
+        self, server: str, since: Open, afresh: bool
+    ) -> tuple[int, list[Command] | None]:
+        """What actors here want done to a server's sockets (see `sockets`), and the version of the
+        directory."""
         await self._opened()
-        return await self._proxies.attend(server, since, afresh=afresh)
+        commands = await self._proxies.attend(server, since, afresh=afresh)
+        return self._ownership.directory.version, commands
 
     async def close(self) -> None:
         """Stop the actors and let the state go; the process may be ended then."""
@@ -396,6 +402,8 @@ class Hosting:
             outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
             raise
         except Exception as error:
+            told = {"target": f"{target[0]}:{target[1]}", "called": method, "raised": repr(error)}
+            _log.debug("a call failed", extra=told)
             outbox.post(("failed", key[1], dump_error(error)))
 
     async def _stream(

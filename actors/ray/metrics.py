@@ -7,7 +7,6 @@ many series as there are hosts. Ray serves them where it serves its own, one por
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 EVERY = 5.0
 """Seconds between two looks at the meters."""
-COUNT = 60.0
-"""Seconds between two counts of what takes long to count."""
+SHARE = 1e-3
+"""Of the time, for counting rows: every look while there are few, once a minute for a million."""
 TAGS = ("runtime", "host")
 SUMS = {
     "turns": "how often code of actors was entered",
@@ -89,7 +88,7 @@ class Metrics:
         }
         self._before = dict.fromkeys(SUMS, 0)
         self._counts = Counts(0, 0)
-        self._counted = -math.inf
+        self._count_at = 0.0
 
     def begin(self) -> None:
         """Tell now, and again and again until the host has closed."""
@@ -99,8 +98,10 @@ class Metrics:
 
     def tell(self) -> None:
         """Look at the meters, and tell Ray."""
-        if self._loop.time() - self._counted > COUNT:
-            self._counts, self._counted = Counts.of(self._host), self._loop.time()
+        began = self._loop.time()
+        if began >= self._count_at:
+            self._counts = Counts.of(self._host)
+            self._count_at = began + (self._loop.time() - began) / SHARE
         shown = read(self._host, self._counts)
         for name, before in self._before.items():
             now = getattr(shown, name)

@@ -320,10 +320,9 @@ class RayRuntime:
         """
         return await self._scaled(lambda scaling: scaling.drain(host))
 
-    async def scale(self, hosts: int | None = None) -> Moved:
-        """Have so many hosts, while calls flow: start new ones, or drain the last ones; None for as
-        many as there are. Then each owns its share, also one on a node that came with
-        `hosts="per-node"`. As `drain`."""
+    async def scale(self, hosts: Hosts | None = None) -> Moved:
+        """Have so many hosts, or one on each node, while calls flow: start new ones, or drain the
+        last ones; None for as many as there are. Then each owns its share. As `drain`."""
         return await self._scaled(lambda scaling: scaling.scale(hosts))
 
     async def _scaled(self, change: Callable[[Scaling], Awaitable[Moved]]) -> Moved:

@@ -18,10 +18,11 @@ from actors.ray.directory import Directory, amend, newest, place
 from actors.ray.errors import HandoverFailed
 from actors.ray.handover import Moved
 from actors.ray.router import find, host_name
+from actors.ray.seats import vacate
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from actors.ray.fleet import Fleet
+    from actors.ray.fleet import Fleet, Hosts
     from storage.objects.store import ObjectStore
 
 ATTEMPTS = 8
@@ -49,9 +50,12 @@ class Scaling:
         """The newest directory."""
         return await asyncio.to_thread(newest, self._store)
 
-    async def scale(self, wanted: int | None) -> Moved:
+    async def scale(self, wanted: Hosts | None) -> Moved:
         """Have so many hosts: new ones, or without the last ones; and each bucket where it should
         be."""
+        if wanted == "per-node":
+            await self._fleet.cover()
+            return await self._settle(frozenset())
         found = await self.directory()
         count = len(found.hosts) if wanted is None else wanted
         if count < 1:
@@ -61,7 +65,7 @@ class Scaling:
         if count > len(found.hosts):
             found = await asyncio.to_thread(amend, self._store, partial(_joined, count))
         missing = [host for host in found.hosts if find(self._runtime, host) is None]
-        await asyncio.gather(*[self._fleet.revive(host) for host in missing])
+        await self._fleet.revive(*missing)
         return await self._settle(frozenset())
 
     async def drain(self, host: str) -> Moved:
@@ -108,15 +112,15 @@ class Scaling:
             return moved
 
     async def _end(self, host: str) -> None:
-        """End the process of a host that has left."""
+        """End the process of a host that has left; one of its name may begin on any disk."""
         import ray
 
         found = find(self._runtime, host)
-        if found is None:
-            return
-        with contextlib.suppress(ray.exceptions.RayActorError):  # it may have ended by itself
-            await found.retire.remote()
-        ray.kill(found)
+        if found is not None:
+            with contextlib.suppress(ray.exceptions.RayActorError):  # it may have ended by itself
+                await found.retire.remote()
+            ray.kill(found)
+        await asyncio.to_thread(vacate, self._store, host)
 
 
 def misplaced(directory: Directory, leaving: frozenset[str]) -> Moves:

@@ -99,3 +99,10 @@ def announce(store: ObjectStore, seat: Seat) -> bool:
     for old in store.list(key)[:-2]:
         store.delete(old)
     return won
+
+
+def vacate(store: ObjectStore, host: str) -> None:
+    """Whoever was the host has left: its disk does not count any more."""
+    seat = newest(store, host)
+    if not seat.vacant:
+        announce(store, Seat(host, seat.number + 1))

@@ -33,7 +33,7 @@ async def _revive(runtime: str, host: str) -> Any:
     from actors.ray.fleet import Fleet
 
     fleet = await asyncio.to_thread(Fleet.of, runtime)
-    return await fleet.revive(host)
+    return (await fleet.revive(host))[0]
 
 
 def _over(loop: asyncio.AbstractEventLoop, key: tuple[str, str], done: asyncio.Task[Any]) -> None:

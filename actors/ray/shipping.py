@@ -27,6 +27,7 @@ from actors.code import ClassCode
 from actors.ray.digest import digest_of, installed
 from actors.ray.errors import ClassBroken
 from actors.ray.wire import load
+from storage.errors import ObjectMissing
 
 if TYPE_CHECKING:
     from actors.actor import Actor
@@ -100,6 +101,8 @@ class ClassStore:
             self._keep(shipment)
             self._make(shipment, 1)
             found = self.deployed(shipment.kind)
+        if found.digest == shipment.digest:
+            self._keep(shipment)  # it may be lost, where a cluster's own table ended with it
         return found
 
     def deploy(self, shipment: Shipment) -> Deployed:
@@ -113,7 +116,11 @@ class ClassStore:
 
     def load(self, one: Deployed, host: str) -> type[Actor]:
         """The class itself, on a host; `ClassBroken` if it cannot be had there."""
-        return unpack(one.kind, one.digest, self._store.get(_key(one.kind, one.digest)), host)
+        try:
+            payload = self._store.get(_key(one.kind, one.digest))
+        except ObjectMissing as error:
+            raise _broken(one.kind, one.digest, host, "it is not kept any more") from error
+        return unpack(one.kind, one.digest, payload, host)
 
     def _said(self, key: str) -> Deployed:
         said = msgspec.json.decode(self._store.get(key), type=_Version)

@@ -144,10 +144,20 @@ class Attendance:
         self.open.add(key)
         for ear in self._ears.values():
             ear.unsaid[key] = True
-        for one in {host, *router.directory.hosts}:
-            if one not in self._ears:
-                self._ears[one] = Ear(router.runtime, one, self)
+        self.listen(router, host)
         await asyncio.shield(self._ears[host].hearing)
+
+    def listen(self, router: Router, *others: str) -> None:
+        """Hear every host that there is, and others."""
+        for one in {*others, *router.directory.hosts}:
+            if self.open and one not in self._ears:
+                self._ears[one] = Ear(router, one, self)
+
+    def leave(self, host: str) -> None:
+        """A host is no more; what waited for it finds out who has the actor now."""
+        ear = self._ears.pop(host)
+        if not ear.hearing.done():
+            ear.hearing.set_result(None)
 
     def closes(self, key: str) -> None:
         """A socket is closed."""
@@ -169,13 +179,13 @@ class Attendance:
 class Ear:
     """The requests of one server to one host."""
 
-    def __init__(self, runtime: str, host: str, attendance: Attendance) -> None:
+    def __init__(self, router: Router, host: str, attendance: Attendance) -> None:
         self.unsaid: dict[str, bool] = {}
         """What opened and closed since the last request."""
         loop = asyncio.get_running_loop()
         self.hearing: asyncio.Future[None] = loop.create_future()
         """Done when the host knows the server."""
-        self._runtime, self._host, self._attendance = runtime, host, attendance
+        self._router, self._host, self._attendance = router, host, attendance
         self._task = loop.create_task(self._listen(), context=Context())
 
     def end(self) -> None:
@@ -192,12 +202,18 @@ class Ear:
             if afresh:
                 since = dict.fromkeys(self._attendance.open, True)
             try:
-                host = handle(self._runtime, self._host)
-                commands = await host.attend.remote(self._attendance.server, since, afresh)
-            except (ValueError, ray.exceptions.RayError):  # it is being started again, or was ended
+                host = handle(self._router.runtime, self._host)
+                asked = host.attend.remote(self._attendance.server, since, afresh)
+                version, commands = await asked
+                await self._router.correct(self._host, version)
+            except (ValueError, HostLost, ray.exceptions.RayError):  # it starts again, or has ended
+                if self._host not in self._router.directory.hosts:
+                    self._attendance.leave(self._host)
+                    return
                 afresh = True
                 await asyncio.sleep(_AGAIN)
                 continue
+            self._attendance.listen(self._router)  # actors may be about to move to a new host
             afresh = commands is None
             if not self.hearing.done():
                 self.hearing.set_result(None)

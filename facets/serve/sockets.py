@@ -80,8 +80,10 @@ class Sockets:
             held = self.open[key] = Held(receive, send, self.limits.backlog)
             opened = Opened(key, self.id, who, dict(ask.query))
             held.replies = await self._tell(ask, opened)
-        except Exception as error:
+        except BaseException as error:
             self.open.pop(key, None)
+            if not isinstance(error, Exception):
+                raise
             await _refuse(scope, send, error)
             return
         await self._serve(ask, held, key, scope.get("subprotocols") or ())

@@ -170,3 +170,28 @@ async def test_a_call_can_be_awaited_once(runtime: LocalRuntime) -> None:
         await reply
     with pytest.raises(RuntimeError, match="awaited already"):
         await reply
+
+
+class Slow(Actor):
+    async def on_start(self) -> None:
+        self.order: list[int] = []
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def note(self, i: int) -> None:
+        self.order.append(i)
+
+    async def noted(self) -> list[int]:
+        return self.order
+
+
+async def test_calls_made_while_an_actor_wakes_start_in_the_order_they_were_made(
+    runtime: LocalRuntime,
+) -> None:
+    slow, calls = runtime.get(Slow, "a"), []
+    for i in range(60):
+        calls.append(asyncio.ensure_future(slow.note(i)))
+        if i % 2:
+            await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    assert await slow.noted() == list(range(60))

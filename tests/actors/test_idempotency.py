@@ -90,6 +90,11 @@ class Account(Actor, kind="KeysAccount"):
     async def back(self) -> Any:
         return await self.parent.again(idempotency_key="k")
 
+    async def as_one(self, key: str) -> int:
+        async with self.facets.transaction():
+            below: Any = self.facets.get("below", Account)
+            return int(await below.two_steps(idempotency_key=key))
+
     async def undone(self) -> None:
         below = self.facets.get("below", Account)
         async with self.facets.transaction():
@@ -269,6 +274,16 @@ async def test_a_transaction_that_is_undone_takes_the_outcome_along(account: Any
         await account.undone()
     assert await account.below("k") == 1
     assert await account.below("k") == 1
+
+
+async def test_a_call_inside_a_transaction_is_one_record_with_its_outcome(
+    runtime: LocalRuntime, account: Any
+) -> None:
+    await account.below("first")
+    before = runtime.host.store.committed
+    await account.as_one("k")
+    assert runtime.host.store.committed == before + 1
+    assert await account.as_one("k") == 2
 
 
 async def test_outcomes_are_kept_for_a_day(account: Any, clock: VirtualClock) -> None:

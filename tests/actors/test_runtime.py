@@ -136,3 +136,18 @@ async def test_another_event_loop_is_told_apart(runtime: LocalRuntime) -> None:
 
     with pytest.raises(NotActive, match="event loop"):
         await asyncio.to_thread(elsewhere)
+
+
+async def test_a_class_that_is_deployed_takes_the_place_of_one_from_elsewhere(
+    runtime: LocalRuntime,
+) -> None:
+    class Successor(Actor, kind="Note"):
+        async def answer(self) -> int:
+            return 42
+
+    await runtime.get(Note, "a").set(1)
+    await runtime.deploy(Successor)
+    assert await runtime.get(Successor, "b").answer() == 42
+    assert await runtime.get(Successor, "a").value() == 1  # type: ignore[attr-defined]
+    with pytest.raises(KindConflict):
+        runtime.get(Note, "a")

@@ -50,7 +50,17 @@ def test_importing_facets_imports_no_optional_package() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(done.stdout.split())
     assert "facets" in modules
-    assert not modules & {"ray", "wasmtime", "cloudpickle", "typer", "rich", "httpx", "httpcore"}
+    assert not modules & {
+        "ray",
+        "wasmtime",
+        "cloudpickle",
+        "typer",
+        "rich",
+        "httpx",
+        "httpcore",
+        "starlette",
+        "uvicorn",
+    }
 
 
 def test_every_exported_name_is_there() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from actors import tracing
 from facets import Actor, LocalRuntime
 
 trace = pytest.importorskip("opentelemetry.trace")
@@ -100,6 +101,19 @@ async def test_the_span_of_a_script_is_above_its_calls(traced: LocalRuntime, spa
         await traced.get(Tree, "a").leaf()
         assert trace.get_current_span().name == "script"
     assert tree(spans) == [("Tree.leaf", "script"), ("script", "")]
+
+
+async def test_a_call_of_another_process_is_below_the_span_there(
+    traced: LocalRuntime, spans: Any
+) -> None:
+    tracer = trace.get_tracer_provider().get_tracer("script")
+    with tracer.start_as_current_span("script"):
+        headers = tracing.depart(None)
+    assert headers is not None
+    with tracing.arrived(headers):
+        await traced.get(Tree, "a").leaf()
+    await traced.get(Tree, "a").leaf()
+    assert tree(spans) == [("Tree.leaf", ""), ("Tree.leaf", "script"), ("script", "")]
 
 
 async def test_calls_out_of_a_sandbox_are_below_the_call_into_it(

@@ -373,6 +373,8 @@ def test_what_happens_while_files_are_made_is_gone_afterwards(store: Store) -> N
     names = ("written", "deleted", "moved", "compacted", "left")
     for one in (root, *(root.child(name) for name in names)):
         put(one, 1)
+    below = root.child("moved").child("below")
+    put(below, 1)
     mark = store.bookmark()
     job = Restore(store, root, mark)
     job.work()
@@ -386,7 +388,9 @@ def test_what_happens_while_files_are_made_is_gone_afterwards(store: Store) -> N
 
     assert sorted(root.children()) == sorted(names)
     assert [read(root.child(name)) for name in names] == [(1, ["1"])] * len(names)
+    assert read(root.child("moved").child("below")) == (1, ["1"])
     restore(store, root, undo)
+    assert read(root.child("elsewhere").child("below")) == (1, ["1"])
     assert sorted(root.children()) == ["compacted", "elsewhere", "left", "written"]
     assert read(root.child("written")) == (2, ["1", "2"])
     assert read(root.child("compacted")) == (2, ["1", "2"])

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
@@ -20,7 +21,7 @@ from actors.errors import KindConflict
 from actors.ray.digest import digest_of
 from actors.ray.errors import ClassBroken, ClassDiffers, HostLost
 from actors.ray.runtime import RayRuntime
-from actors.ray.shipping import ClassStore, Shipment, pack
+from actors.ray.shipping import ClassStore, Shipment, pack, unpack
 from actors.ray.turnstile import Turnstile
 from facets import Actor
 from storage.objects import FolderStore
@@ -175,6 +176,27 @@ def test_of_two_that_are_first_one_is_and_the_other_sees_it(tmp_path: Path) -> N
     assert ClassStore(FolderStore(tmp_path)).deploy(shipment("mine")).version == 2
     assert ClassStore(FolderStore(tmp_path)).deploy(shipment("mine")).version == 2
     assert ClassStore(FolderStore(tmp_path)).deploy(shipment("theirs")).version == 3
+
+
+def test_a_class_that_got_lost_is_broken_until_a_program_that_has_it_calls(tmp_path: Path) -> None:
+    store = ClassStore(FolderStore(tmp_path))
+    mine = pack(one(1))
+    found = store.settle(mine)
+    for key in FolderStore(tmp_path).list("classes/"):
+        FolderStore(tmp_path).delete(key)
+    with pytest.raises(ClassBroken, match="not kept"):
+        store.load(found, "host-0")
+    assert store.settle(mine) == found
+    assert store.load(found, "host-0").kind == "CodeOne"
+
+
+def test_a_class_that_is_installed_in_another_version_is_broken(tmp_path: Path) -> None:
+    from facets.testing.conformance.kit import Cell
+
+    other = replace(pack(Cell), digest="of version 2")
+    with pytest.raises(ClassBroken, match="another version"):
+        unpack(other.kind, other.digest, other.payload, "host-0")
+    assert unpack(Cell.kind, pack(Cell).digest, pack(Cell).payload, "host-0") is Cell
 
 
 # -- in order --------------------------------------------------------------------------------------

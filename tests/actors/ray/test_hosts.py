@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from actors.ray.directory import BUCKETS
 from actors.ray.errors import PythonDiffers
+from actors.ray.fleet import HELD
 from actors.ray.router import handle
 from actors.ray.runtime import RayRuntime
 from facets import Actor
@@ -59,6 +61,15 @@ async def test_a_host_that_nothing_starts_is_told_as_lost(ray: Any, runtime: Ray
     while runtime.hosts()[1].state != "lost":
         pass
     assert runtime.hosts()[0].state == "up"
+
+
+async def test_hosts_take_no_cpu_and_enough_else_that_their_node_is_not_idle(
+    ray: Any, runtime: RayRuntime
+) -> None:
+    whole = ray.cluster_resources()
+    while whole["memory"] - ray.available_resources()["memory"] != 2 * HELD["memory"]:
+        await asyncio.sleep(0.05)
+    assert ray.available_resources()["CPU"] == whole["CPU"]
 
 
 async def test_variables_of_a_runtime_env_reach_the_hosts(ray: Any, tmp_path: Path) -> None:

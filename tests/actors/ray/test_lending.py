@@ -15,9 +15,10 @@ import pytest
 
 import facets
 from actors.errors import ActorBroken, EffectInTransaction, ExclusiveReentered, NotCopyable
+from actors.ray import wire
 from actors.ray.directory import Directory, place
 from actors.ray.errors import LenderGone
-from actors.ray.router import router
+from actors.ray.router import handle, router
 from actors.ray.runtime import RayRuntime
 from facets import Actor
 from facets.errors import CapabilityRevoked, NoSuchMethod
@@ -135,6 +136,14 @@ class Friend(Actor):
 
     async def noted(self) -> Any:
         return self.kv.get("noted")
+
+    async def new_facet(self) -> Any:
+        return self.facets.get("below", Friend)
+
+    async def many_facets(self, count: int) -> None:
+        for _ in range(count):
+            wire.dump(self.facets.get("below", Friend), "a facet")
+            self.facets.delete("below")
 
     @facets.exclusive
     async def alone(self, other: Any) -> None:
@@ -315,3 +324,39 @@ async def test_what_a_host_lent_is_gone_with_it(runtime: RayRuntime, apart: Any)
     await runtime.open()
     with pytest.raises((LenderGone, ActorBroken)):
         await anext(items)
+
+
+async def use_for_ever(friend: Any) -> None:
+    while True:
+        await friend.use_kept()
+
+
+async def test_what_a_silent_caller_lent_is_forgotten(runtime: RayRuntime, apart: Any) -> None:
+    await apart[0].keep(Pot())
+
+    def forget(hosting: Any) -> None:
+        def sweep() -> None:
+            for outbox in hosting._outboxes.values():
+                outbox.heard = -1e9
+            hosting._sweep()
+
+        hosting._runtime._host.loop.call_soon_threadsafe(sweep)
+
+    await handle(runtime.name, "host-0").__ray_call__.remote(forget)
+    with pytest.raises(LenderGone):
+        await use_for_ever(apart[0])
+    while router(runtime.name).to("host-0").peer.busy:
+        await asyncio.sleep(0.01)
+
+
+async def test_facets_that_have_ended_are_not_remembered_for_ever(
+    runtime: RayRuntime, apart: Any
+) -> None:
+    one, _ = apart
+    first = await one.new_facet()
+    assert await first.made() == (None, None)
+    await one.many_facets(2_500)
+    remembered = await handle(runtime.name, "host-0").__ray_call__.remote(
+        lambda hosting: len(hosting._lending._lent)
+    )
+    assert remembered <= 1_100

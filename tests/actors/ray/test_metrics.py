@@ -146,6 +146,22 @@ async def test_a_host_logs_json_lines_with_the_actor_and_one_id_for_each_call(
     ]
 
 
+async def test_a_call_that_failed_is_logged_for_those_who_ask_for_it(
+    port: int, tmp_path: Path
+) -> None:
+    for level in ("INFO", "DEBUG"):
+        async with RayRuntime(tmp_path / level, log=level) as runtime:
+            with pytest.raises(ValueError, match="as asked"):
+                await runtime.get(Counter, level).fail()
+            await runtime.down()
+
+    (failed,) = [one for one in logged() if one["message"] == "a call failed"]
+    assert failed["target"] == "Counter:DEBUG"
+    assert failed["called"] == "fail"
+    assert failed["raised"] == "ValueError('as asked')"
+    assert "call" in failed
+
+
 async def test_a_call_that_goes_on_to_another_host_keeps_its_id_in_the_logs(
     port: int, tmp_path: Path
 ) -> None:

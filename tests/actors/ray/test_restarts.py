@@ -38,4 +38,9 @@ async def test_a_new_cluster_goes_on_from_the_disks_it_has_and_begins_nothing_an
             assert set(hosts) == {*before, new}
             assert (hosts[new].state, hosts[new].buckets) == ("up", 0)
             assert await runtime.get(Counter, names[b]).add() == 3
+            await runtime.scale("per-node")
+            assert all(host.buckets > 1000 for host in runtime.hosts())
+            assert await runtime.get(Counter, names[b]).add() == 4
+            await runtime.drain(new)
+            assert {host.name for host in runtime.hosts()} == before
             await runtime.down()

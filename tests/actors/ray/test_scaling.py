@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,8 @@ from typing import Any
 import pytest
 
 from actors.errors import ActorMoved
-from actors.ray.directory import bucket, newest
-from actors.ray.errors import DirectoryTaken
+from actors.ray.directory import BUCKETS, bucket, newest
+from actors.ray.errors import DirectoryTaken, HostLost
 from actors.ray.router import handle
 from actors.ray.runtime import RayRuntime
 from facets import Actor
@@ -121,3 +124,51 @@ async def test_a_call_that_a_move_broke_off_is_made_again_under_its_key(
         await moving
         assert await stub.get() == await keyed
         await runtime.down()
+
+
+async def test_no_acknowledged_write_is_lost_when_hosts_are_killed_while_actors_move(
+    ray: Any, tmp_path: Path
+) -> None:
+    async with RayRuntime(tmp_path / "state", hosts=1) as runtime:
+        stubs = {name: runtime.get(Counter, name) for name in NAMES}
+        tried, acknowledged = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+        over = asyncio.Event()
+
+        async def call(name: str) -> None:
+            while not over.is_set():
+                tried[name] += 1
+                with suppress(HostLost):
+                    await stubs[name].add()
+                    acknowledged[name] += 1
+                await asyncio.sleep(0)
+
+        calling = [asyncio.ensure_future(call(name)) for name in NAMES]
+        while not all(acknowledged.values()):
+            await asyncio.sleep(0)
+        (first,) = runtime.hosts()
+        scaling = asyncio.ensure_future(runtime.scale(2))
+        while not newest(runtime.plan.shared()).owned("host-1"):
+            await asyncio.sleep(0.01)
+        os.kill(first.pid, signal.SIGKILL)  # the one that gives
+        await scaling
+        second = next(host for host in runtime.hosts() if host.name == "host-1")
+        draining = asyncio.ensure_future(runtime.drain("host-0"))
+        while newest(runtime.plan.shared()).owned("host-0") and not draining.done():
+            if second.pid and len(newest(runtime.plan.shared()).owned("host-1")) > 2500:
+                os.kill(second.pid, signal.SIGKILL)  # the one that takes
+                break
+            await asyncio.sleep(0.01)
+        await draining
+        over.set()
+        await asyncio.gather(*calling)
+        for name in NAMES:
+            assert acknowledged[name] <= await _until_back(stubs[name]) <= tried[name]
+        assert len(newest(runtime.plan.shared()).owned("host-1")) == BUCKETS
+        await runtime.down()
+
+
+async def _until_back(stub: Any) -> int:
+    while True:
+        with suppress(HostLost):
+            return int(await stub.get())
+        await asyncio.sleep(0.05)

@@ -69,7 +69,9 @@ async def test_arguments_that_do_not_fit_are_named(
     assert (await client.post("/actors/Tally/a/rows")).json() == []
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b'{"word": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff", b"[" * 100_000, b"[" + b"1" * 5_000 + b"]", b'{"word": "\\ud800"}']
+)
 async def test_a_body_that_is_not_json_is_400(client: httpx.AsyncClient, content: bytes) -> None:
     headers = {"content-type": "application/json"}
     answer = await client.post("/actors/Tally/a/add", content=content, headers=headers)

@@ -231,6 +231,33 @@ async def test_a_socket_whose_facet_was_deleted_is_closed_at_its_next_message(
         assert await closed(low) == (1011, "SocketClosed")
 
 
+async def test_a_socket_that_a_restored_actor_does_not_know_is_closed_at_its_next_message(
+    runtime: LocalRuntime,
+) -> None:
+    await runtime.get(Room, "hall").tell("x")
+    async with room(runtime) as url, enter(url) as old:
+        await old.recv()
+        before = runtime.bookmark()
+        async with enter(url, "bob") as new:
+            await new.recv()
+            await runtime.restore(Room, "hall", before)
+            assert await runtime.get(Room, "hall").tell("y") == 1
+            assert await old.recv() == "y"
+            await new.send("hello?")
+            assert await closed(new) == (1011, "SocketClosed")
+
+
+async def test_an_actor_that_was_renamed_has_left_its_sockets_behind(
+    runtime: LocalRuntime,
+) -> None:
+    async with room(runtime) as url, enter(url) as ann:
+        await ann.recv()
+        await runtime.rename(Room, "hall", "lobby")
+        assert await runtime.get(Room, "lobby").tell("x") == 0
+        await ann.send("hello?")
+        assert await closed(ann) == (1011, "SocketClosed")
+
+
 async def test_a_copy_of_an_actor_has_no_sockets(runtime: LocalRuntime) -> None:
     async with room(runtime) as url, enter(url) as ann:
         await ann.recv()

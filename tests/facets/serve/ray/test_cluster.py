@@ -106,3 +106,20 @@ async def test_sockets_outlive_the_host_of_their_actor(client: Client, runtime: 
         assert await ann.recv() == b"ba"
         assert [one for one in await hall.said() if one.startswith("closed")] == []
     assert handle("served", owner) is not None
+
+
+async def test_sockets_follow_an_actor_that_moves_to_another_host(
+    client: Client, runtime: RayRuntime
+) -> None:
+    hall = client.get("Room", "moving")
+    async with hall.socket(name="ann") as ann:
+        await ann.recv()
+        owner = runtime._open().owner("Room", "moving")
+        await runtime.drain(owner)
+        assert runtime._open().owner("Room", "moving") != owner
+        assert await hall.tell("here now") == 1
+        assert await ann.recv() == "here now"
+        await ann.send(b"ab")
+        assert await ann.recv() == b"ba"
+    while "closed ann 1000" not in await hall.said():
+        await asyncio.sleep(0.01)
