@@ -75,7 +75,7 @@ class Link:
         """Make a call; its result, or what it raised."""
         call = self._begin("call", target, method, data, context)
         try:
-            return self._result(await self._arrived(await call.next()))
+            return self._result(await self._arrived(call, await call.next()))
         finally:
             self._end(call)
 
@@ -87,7 +87,7 @@ class Link:
         try:
             while (message := await call.next())[0] == "item":
                 self._send(("more", call.number))
-                yield self._result(await self._arrived(message))
+                yield self._result(await self._arrived(call, message))
             if message[0] != "end":
                 self._result(message)
         finally:
@@ -109,10 +109,12 @@ class Link:
         self._send((verb, call.number, target, *said))
         return call
 
-    async def _arrived(self, message: Message) -> Message:
-        """A reply, with what it left in the object store."""
+    async def _arrived(self, call: _Call, message: Message) -> Message:
+        """A reply, with what it left in the object store: that ends with the host."""
         for parcel in parcels([message]):
-            await parcel.arrive()
+            failure = await parcel.arrive()
+            if failure is not None:
+                return "lost", call.number, self._loss(call, failure)
         return message
 
     def _end(self, call: _Call) -> None:
@@ -200,6 +202,8 @@ class Link:
         return asked.result()
 
     def _collected(self, first: int, messages: list[Message]) -> None:
+        if self._got and first > self._got:  # the host had given this side up
+            self.peer.lost()
         self._deliver(messages[max(0, self._got - first) :], early=True)
         self._got = max(self._got, first + len(messages))
 

@@ -29,12 +29,13 @@ class Parcel:
         self._parts: Any = None
         self._failure: Exception | None = None
 
-    async def arrive(self) -> None:
-        """Have it on this node; a failure is raised by `load`."""
+    async def arrive(self) -> Exception | None:
+        """Have it on this node; a failure is returned, and raised by `load`."""
         try:
             self._parts = await self._ref
         except Exception as error:  # Ray's own errors, of which each has a class
             self._failure = error
+        return self._failure
 
     def load(self) -> Any:
         """The value again, after `arrive`. Arrays are views of the object store, and read-only."""

@@ -57,7 +57,7 @@ class RayRuntime:
 
     Arguments: `root`, a directory that every host can reach, or with a `replica` one on each
     node's own disk (`$NAME` in it is looked up in the environment of the host); `hosts`, how many,
-    for the life of the directory; `name`, of the runtime within the cluster, from `root` if not
+    as `scale` left it, or `"per-node"`; `name`, of the runtime within the cluster, of `root` if not
     given; `resources`, Ray's options for each host (`num_cpus`, `resources`, `runtime_env`); `log`,
     the level from which on hosts log JSON lines (`facets.logs`); the others as for `LocalRuntime`.
     """

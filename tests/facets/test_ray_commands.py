@@ -191,6 +191,21 @@ def test_what_is_lost_is_said_in_full() -> None:
     )
 
 
+def test_hosts_outlive_the_command_that_started_them(ray: Any, tmp_path: Path) -> None:
+    root, address = str(tmp_path / "state"), ray.get_runtime_context().gcs_address
+    words = ["ray", "up", root, "--address", address]
+
+    subprocess.run(
+        [sys.executable, "-c", "from facets.cli import main; main()", *words],
+        check=True,
+        capture_output=True,
+    )
+
+    assert [one["state"] for one in shown(root)["hosts"]] == ["up"]
+    assert recall(root).address == address
+    said(0, "down", root)
+
+
 def test_without_a_cluster_the_error_says_how_to_start_one(tmp_path: Path) -> None:
     words = ["ray", "up", str(tmp_path), "--address", "127.0.0.1:1"]
     ran = subprocess.run(

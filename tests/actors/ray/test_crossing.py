@@ -15,6 +15,9 @@ import pytest
 import facets
 from actors.errors import CallDepth, DeadlineExceeded, ExclusiveReentered
 from actors.ray.directory import Directory, place
+from actors.ray.errors import HostLost
+from actors.ray.parcels import Parcel
+from actors.ray.router import router
 from actors.ray.runtime import RayRuntime
 from facets import Actor
 
@@ -258,6 +261,24 @@ async def test_items_of_a_stream_may_be_large(runtime: RayRuntime) -> None:
     one, _ = apart(runtime, Holder)
     found = [item async for item in one.chunks(5, 200_000)]
     assert [(item[0], len(item)) for item in found] == [(i, 200_000) for i in range(5)]
+
+
+async def test_a_large_result_that_its_host_took_along_is_host_lost(runtime: RayRuntime) -> None:
+    class Gone:
+        def __await__(self) -> Any:
+            raise OSError("the owner of the object has died")
+            yield
+
+    one, _ = apart(runtime, Holder)
+    await one.same(1)
+    link = router(runtime.name).to("host-0")
+    call = link._begin("call", ("Holder", "x", 0, ""), "same", b"")
+    try:
+        reply = await link._arrived(call, ("done", call.number, Parcel(Gone())))
+    finally:
+        link._end(call)
+    with pytest.raises(HostLost, match=r"Holder:x\.same"):
+        link._result(reply)
 
 
 async def test_the_object_store_keeps_nothing_that_is_over(ray: Any, runtime: RayRuntime) -> None:

@@ -20,15 +20,17 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         yield made
 
 
-async def test_per_node_is_a_host_on_each_node_and_a_killed_one_is_back_on_its_own(
-    nodes: Nodes, tmp_path: Path
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_per_node_is_a_host_on_each_node_and_one_that_dies_or_stops_is_back_on_its_own(
+    nodes: Nodes, tmp_path: Path, how: signal.Signals
 ) -> None:
     async with opened(tmp_path) as runtime:
         found = await spread(runtime)
         assert set(found) == set(nodes.up)
         stub, pid = found[next(iter(nodes.up))]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, how)
         assert await until_back(stub) == 2
+        assert not Path(f"/proc/{pid}/fd").is_dir() or not list(Path(f"/proc/{pid}/fd").iterdir())
         assert (await stub.where())[1] == next(iter(nodes.up))
         await runtime.down()
 

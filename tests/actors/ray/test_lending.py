@@ -345,6 +345,8 @@ async def test_what_a_silent_caller_lent_is_forgotten(runtime: RayRuntime, apart
     await handle(runtime.name, "host-0").__ray_call__.remote(forget)
     with pytest.raises(LenderGone):
         await use_for_ever(apart[0])
+    while router(runtime.name).to("host-0").peer.busy:
+        await asyncio.sleep(0.01)
 
 
 async def test_facets_that_have_ended_are_not_remembered_for_ever(
