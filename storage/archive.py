@@ -38,7 +38,7 @@ from storage.graft import Graft
 from storage.limits import PAGE_SIZE
 from storage.members import Members
 from storage.objects.store import ObjectStore
-from storage.reading import look
+from storage.reading import look_at_copy
 from storage.template import APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Export:
                 if make is not None:
                     make(file)
                     files.append(file)
-                    objects |= look(file).objects
+                    objects |= look_at_copy(file).objects
                 parent = index.get(row.parent) if i else None
                 items.append(_item(i, parent, row, file if make else None))
             _write(new, Manifest(FORMAT, items, sorted(objects)), files, self._store.objects)

@@ -23,7 +23,7 @@ from storage.endings import NO_TREE, Ending
 from storage.errors import MovedMeanwhile, NoState, StorageError
 from storage.layout import remove
 from storage.leftovers import note
-from storage.reading import look
+from storage.reading import look_at_copy
 from storage.record import Entry
 from storage.snapshot import sync_folders
 from storage.succession import began, homes_of, over, replaced, stories
@@ -123,7 +123,7 @@ class Graft:
     def _make(self, scion: Scion, aside: Path) -> None:
         assert scion.make is not None  # noqa: S101 - the caller looked
         scion.make(aside)
-        found = look(aside)
+        found = look_at_copy(aside)
         self._objects |= found.objects
         self._dues[scion.row.uid] = found.due
 

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,7 +55,7 @@ TREES = 64
 AT_ONCE = 16
 """Trees that are packed, or put in place, at the same time: each waits for the disk."""
 BATCH = 16 << 20
-"""Bytes of trees after which what is packed is sent."""
+"""Bytes of trees that are sent at once, unless one is larger."""
 _numbers = itertools.count()
 
 Tree = tuple[str, str, bytes]
@@ -181,14 +181,10 @@ class Handover:
         """Send the trees of these buckets, and make the move; how many bytes that were."""
         ownership = self._ownership
         tokens, size = set[str](), 0
-        batch: list[Tree] = []
-        for at in range(0, len(trees) + AT_ONCE, AT_ONCE):
-            some = trees[at : at + AT_ONCE]
-            batch += await gathered(pack(self._host, *one) for one in some)
-            if not some or sum(len(one[2]) for one in batch) >= BATCH:
+        async with aclosing(_batches(self._host, trees)) as batches:
+            async for batch in batches:
                 tokens.add(await peer.take(ownership.host, ownership.token, batch))
-                size += sum(len(one[2]) for one in batch)
-                batch = []
+                size += sum(len(archive) for _, _, archive in batch)
         if len(tokens) > 1:
             raise HandoverFailed(
                 f"{target} was started again meanwhile", host=ownership.host, target=target
@@ -253,8 +249,27 @@ async def gathered(work: Iterable[Coroutine[Any, Any, A]]) -> list[A]:
     return [one for one in done if not isinstance(one, BaseException)]
 
 
-async def pack(host: Host, kind: str, name: str) -> Tree:
-    """A tree as of now, durable; nobody writes to it."""
+async def _batches(host: Host, trees: Sequence[Name]) -> AsyncGenerator[list[Tree], None]:
+    """Trees, each as of now and durable, while nobody writes to them; at least one batch, of about
+    `BATCH` bytes at most or of one tree. Memory holds one."""
+    batch: list[Tree] = []
+    for at in range(0, len(trees), AT_ONCE):
+        some = trees[at : at + AT_ONCE]
+        paths = await gathered(pack(host, *one) for one in some)
+        try:
+            for (kind, name), path in zip(some, paths, strict=True):
+                if sum(len(one[2]) for one in batch) + path.stat().st_size > BATCH and batch:
+                    yield batch
+                    batch = []
+                batch.append((kind, name, await asyncio.to_thread(path.read_bytes)))
+        finally:
+            for path in paths:
+                path.unlink()
+    yield batch
+
+
+async def pack(host: Host, kind: str, name: str) -> Path:
+    """A file that holds a tree as of now, durable; nobody writes to it meanwhile."""
     from storage.archive import Export
 
     path = _aside(host)
@@ -265,10 +280,7 @@ async def pack(host: Host, kind: str, name: str) -> Tree:
             await host.elsewhere(job.work)
         finally:
             job.close()
-    try:
-        return kind, name, await asyncio.to_thread(path.read_bytes)
-    finally:
-        path.unlink()
+    return path
 
 
 async def unpack(host: Host, kind: str, name: str, archive: bytes) -> int:

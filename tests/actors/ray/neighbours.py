@@ -20,7 +20,9 @@ from storage.objects import FolderStore, ObjectStore
 class Side:
     """One host, and the way to it; `before` and `after` are run around what it is asked."""
 
-    def __init__(self, folder: Path, name: str, store: ObjectStore, *classes: type[Actor]) -> None:
+    def __init__(
+        self, folder: Path, name: str, store: ObjectStore, *classes: type[Actor], **options: Any
+    ) -> None:
         self.name = name
         self.clock = VirtualClock()
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -29,11 +31,14 @@ class Side:
         self._folder = folder
         self._store = store
         self._classes = classes
+        self._options = options
         self._hosts: Sequence[str] = ()
 
     async def open(self, hosts: Sequence[str]) -> Side:
         """Start it, as its Ray actor does."""
-        self.runtime = LocalRuntime(self._folder / self.name, clock=self.clock)
+        self.runtime = LocalRuntime(
+            self._folder / self.name, host=self.name, clock=self.clock, **self._options
+        )
         await self.runtime.open()
         self._hosts = hosts
         self.ownership = self.again()

@@ -51,6 +51,7 @@ class Nodes:
         self._count = 0
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
         self.nodes: list[Node] = []
+        self._gone: list[Node] = []
 
     def add(self) -> Node:
         """One more node, with an empty disk."""
@@ -69,17 +70,25 @@ class Nodes:
         return pid, next(node for node in self.nodes if str(node.disk) == disk)
 
     def lose(self, node: Node, pids: list[int]) -> None:
-        """The machine is gone, with these processes and its disk."""
+        """The machine is gone for Ray, with these processes."""
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         self.cluster.remove_node(node.ray, allow_graceful=False)
         self.nodes.remove(node)
-        node.proxy.close()
+        self._gone.append(node)
 
     def close(self) -> None:
         self.cluster.shutdown()
-        for node in self.nodes:
+        for node in self.nodes + self._gone:
             node.proxy.close()
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has, also one that nobody has reaped."""
+    try:
+        return not list(Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return True
 
 
 def _here(_: Any) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from actors.ray.directory import Directory, newest
 from actors.ray.runtime import RayRuntime
 from tests.actors.ray.load import under_load
-from tests.actors.ray.nodes import HOSTS, Nodes, cluster, opened
+from tests.actors.ray.nodes import HOSTS, Nodes, cluster, ended, opened
 from tests.actors.ray.proxy import Mode
 
 CUTS: tuple[Mode, ...] = ("refuse", "swallow", "lose answers")
@@ -61,6 +61,8 @@ async def test_a_node_that_is_lost_with_its_disk(nodes: Nodes, runtime: RayRunti
     async with under_load(runtime, "lost"):
         found = {host: await nodes.where(runtime.name, host) for host in HOSTS}
         _, node = found["host-0"]
+        node.proxy.set("swallow")  # first, so that whatever was acknowledged too early is lost
+        await asyncio.sleep(0.5)
         nodes.lose(node, [pid for pid, its in found.values() if its is node])
         nodes.add()
 
@@ -88,12 +90,27 @@ async def test_a_host_that_is_stopped_past_its_lease_and_goes_on(
         os.kill(pid, signal.SIGCONT)
 
 
+async def test_a_host_that_returns_when_another_has_its_place(
+    nodes: Nodes, runtime: RayRuntime
+) -> None:
+    """Ray has given up the node, and no longer knows of the process, which goes on there."""
+    async with under_load(runtime, "returned") as load:
+        pid, node = await nodes.where(runtime.name, "host-0")
+        os.kill(pid, signal.SIGSTOP)
+        nodes.lose(node, [])
+        nodes.add()
+        await load.answered()
+        os.kill(pid, signal.SIGCONT)
+        while not ended(pid):
+            await asyncio.sleep(0.05)
+
+
 async def test_hosts_cut_off_from_the_object_store(nodes: Nodes, runtime: RayRuntime) -> None:
     async with under_load(runtime, "cut"):
         found = [await nodes.where(runtime.name, host) for host in HOSTS]
         for node, mode in zip(nodes.nodes, CUTS, strict=True):
             node.proxy.set(mode)
-        while any(Path(f"/proc/{pid}").exists() for pid, _ in found):
+        while not all(ended(pid) for pid, _ in found):
             await asyncio.sleep(0.1)
         for node in nodes.nodes:
             node.proxy.set("pass")

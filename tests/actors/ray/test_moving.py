@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -82,13 +83,13 @@ async def test_trees_move_whole(sides: tuple[Side, Side]) -> None:
     for name in NAMES:
         await one.call(Tally, name, "add")
         await one.call(Tally, name, "below")
-        await one.call(Tally, name, "write", name)
+        await one.call(Tally, name, "write", name * 100_000)
     done = await one.handover.give(EVERY, "b", two)
     assert (done.buckets, done.trees) == (BUCKETS, len(NAMES))
     for name in NAMES:
         assert await two.call(Tally, name, "add") == 2
         assert await two.call(Tally, name, "below") == 2
-        assert await two.call(Tally, name, "read") == name
+        assert await two.call(Tally, name, "read") == name * 100_000
     assert one.runtime.list(Tally) == []
 
 
@@ -443,3 +444,22 @@ async def test_whatever_happens_in_whatever_order_each_write_is_there_once(
             with suppress(NotOwner):
                 found.append(await side.call(Tally, name, "add"))
         assert found == [made[name] + 1]
+
+
+async def test_what_was_moved_survives_the_loss_of_the_disk_that_took_it(tmp_path: Path) -> None:
+    store = shared(tmp_path)
+    options = {"replica": (tmp_path / "replica").as_uri(), "durability": "replicated"}
+    one, two = [Side(tmp_path, name, store, Tally, **options) for name in HOSTS]
+    await one.open(HOSTS)
+    await two.open(HOSTS)
+    source, target = (one, two) if one.ownership.owns("Tally", "x") else (two, one)
+    await source.call(Tally, "x", "add")
+    await source.call(Tally, "x", "write", "x" * 1_000_000)
+    await source.handover.give(EVERY, target.name, target)
+    await target.end()
+    shutil.rmtree(tmp_path / target.name)
+    await target.open(HOSTS)
+    assert await target.call(Tally, "x", "add") == 2
+    assert await target.call(Tally, "x", "read") == "x" * 1_000_000
+    await one.end()
+    await two.end()
