@@ -91,6 +91,6 @@ async def _begin_again(fleet: Fleet, host: str) -> None:
     running = find(fleet.plan.runtime, host)
     if running is not None:  # Ray tries to start it where it cannot
         ray.kill(running)
-    while find(fleet.plan.runtime, host) is not None:
-        await asyncio.sleep(0.01)
+        while find(fleet.plan.runtime, host) == running:  # and not one that a caller has started
+            await asyncio.sleep(0.01)
     await fleet.revive(host)
