@@ -2,6 +2,7 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    codemode/      two tools for a model in the place of thousands: search, and code that uses them
     capabilities/  what code in a sandbox may call
     images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from actors.ticks import Backoff as Backoff
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
+    from facets import codemode as codemode
     from facets import images as images
     from facets import logs as logs
     from facets import packages as packages
@@ -103,6 +105,7 @@ __all__ = [
     "TimerLimits",
     "Used",
     "capability",
+    "codemode",
     "deadline",
     "describe",
     "errors",
@@ -139,7 +142,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "logs", "packages", "serve", "testing")
+_MODULES = ("codemode", "images", "logs", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

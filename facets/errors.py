@@ -7,6 +7,7 @@ FacetsError
 │   └── QuotaExceeded     about what may be used; the branches are in actors.quotas.errors
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
+├── CodeModeError         about code that uses tools; the branches are in facets.codemode.errors
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
 ├── ImageError            about images with packages; the branches are in facets.images.errors
 ├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
@@ -20,6 +21,7 @@ from actors.errors import *  # noqa: F403 - one tree, one place to import it fro
 from actors.quotas.errors import *  # noqa: F403
 from actors.ray.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
+from facets.codemode.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403
 from facets.images.errors import *  # noqa: F403
 from facets.isolates.errors import *  # noqa: F403
