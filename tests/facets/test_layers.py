@@ -13,6 +13,7 @@ import actors.errors
 import actors.quotas.errors
 import actors.ray.errors
 import facets
+import facets.agents.errors
 import facets.capabilities.errors
 import facets.egress.errors
 import facets.errors
@@ -60,6 +61,8 @@ def test_importing_facets_imports_no_optional_package() -> None:
         "httpcore",
         "starlette",
         "uvicorn",
+        "pydantic",
+        "pydantic_ai",
     }
 
 
@@ -71,7 +74,12 @@ def test_every_exported_name_is_there() -> None:
 
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
-    branches = (facets.capabilities.errors, facets.egress.errors, facets.isolates.errors)
+    branches = (
+        facets.agents.errors,
+        facets.capabilities.errors,
+        facets.egress.errors,
+        facets.isolates.errors,
+    )
     below = (storage.errors, actors.errors, actors.quotas.errors, actors.ray.errors)
     for module in (*below, *branches, facets.errors):
         for name, found in vars(module).items():
