@@ -12,6 +12,7 @@ FacetsError
 ├── ImageError            about images with packages; the branches are in facets.images.errors
 ├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
 ├── ServeError            about requests over HTTP; the branches are in facets.serve.errors
+├── ExtensionError        about extensions; the branches are in facets.extensions.errors
 └── IsolateError          about code in a sandbox; the branches are in facets.isolates.errors
 """
 
@@ -23,6 +24,7 @@ from actors.ray.errors import *  # noqa: F403
 from facets.agents.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403
+from facets.extensions.errors import *  # noqa: F403
 from facets.images.errors import *  # noqa: F403
 from facets.isolates.errors import *  # noqa: F403
 from facets.packages.errors import *  # noqa: F403

@@ -17,6 +17,7 @@ import facets.agents.errors
 import facets.capabilities.errors
 import facets.egress.errors
 import facets.errors
+import facets.extensions.errors
 import facets.isolates.errors
 import storage.errors
 from facets.errors import FacetsError
@@ -78,6 +79,7 @@ def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
         facets.agents.errors,
         facets.capabilities.errors,
         facets.egress.errors,
+        facets.extensions.errors,
         facets.isolates.errors,
     )
     below = (storage.errors, actors.errors, actors.quotas.errors, actors.ray.errors)
