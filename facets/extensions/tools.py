@@ -19,8 +19,8 @@ GUIDE = """Propose a tool of your own, or a new version of one. `source` is Pyth
 the manifest names, and `async def test_...(self)` methods that check them. Data is kept in
 `self.kv` and `self.sql` within permissions.storage bytes; what else is permitted is in
 `self.env["files"]`, `self.env["context"]`, `self.env["messages"]`, and await facets.fetch(url).
-Ask for no more than it needs. The answer says whether it is active, waits for a person, or what to mend;
-a version is never changed, so mend it under a new one."""
+Ask for no more than it needs. The answer says whether it is active, waits for a person, or what to
+mend; a version is never changed, so mend it under a new one."""
 _TEXT = {"type": "string"}
 _LEVEL = {"enum": ["none", "read", "read-write"]}
 _NAMES = {"type": "array", "items": _TEXT}
