@@ -7,6 +7,7 @@
     images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
+    extensions/    code that proposes itself: manifest, check, consent, activation, rollback
     egress/        the only way out of a sandbox: requests that rules allow
     serve/         actors over HTTP
     errors.py      one tree of errors, drawn at its top
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
     from facets import codemode as codemode
+    from facets import extensions as extensions
     from facets import images as images
     from facets import logs as logs
     from facets import packages as packages
@@ -110,6 +112,7 @@ __all__ = [
     "describe",
     "errors",
     "exclusive",
+    "extensions",
     "images",
     "limited",
     "logs",
@@ -142,7 +145,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("codemode", "images", "logs", "packages", "serve", "testing")
+_MODULES = ("codemode", "extensions", "images", "logs", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

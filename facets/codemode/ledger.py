@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from actors.call import CURRENT
-from actors.shared import refuse
+from actors.transaction import refuse
 from facets.codemode.errors import NoSuchExecution, ToolFailed
 from storage.errors import SqlError
 

@@ -171,7 +171,9 @@ class CodeMode:
             return self.told(await self.execute(code))
 
         return [
-            Tool("search", _SEARCH_TOOL, _arguments(query="What to look for, in words"), self.search),
+            Tool(
+                "search", _SEARCH_TOOL, _arguments(query="What to look for, in words"), self.search
+            ),
             Tool("execute", _EXECUTE_TOOL, _arguments(code="Python"), execute),
         ]
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from facets.codemode.errors import MisfitArguments, BadDocument
+from facets.codemode.errors import BadDocument, MisfitArguments
 from facets.codemode.operation import Operation, connector_name, distinct, identifier
 from facets.codemode.schema import Schema
 

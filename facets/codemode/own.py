@@ -52,4 +52,6 @@ def _own(
             "additionalProperties": False,
         }
     )  # fmt: skip
-    return Operation("codemode", tool, call, parameters, description=text, repeatable=True, local=True)
+    return Operation(
+        "codemode", tool, call, parameters, description=text, repeatable=True, local=True
+    )
