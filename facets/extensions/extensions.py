@@ -200,7 +200,7 @@ class Extensions:
         try:
             result = await getattr(stub, tool)(**arguments)
         except IsolateDead as error:
-            self.struck(proposal, tool, told(error))
+            await self.struck(proposal, tool, told(error))
             raise
         self.records.called(name, tool, arguments, self.rehearsed)
         return result
@@ -213,11 +213,13 @@ class Extensions:
         """The facet of what runs; it starts if it does not run."""
         return self.actor.facets.get(facet_of(proposal.name), self._start(proposal))
 
-    def struck(self, proposal: Proposal, what: str, why: str) -> None:
-        """Count a failure in a row, and switch it off at the last."""
+    async def struck(self, proposal: Proposal, what: str, why: str) -> None:
+        """Count a failure in a row, and switch it off at the last. That is kept, whatever the
+        caller does next."""
         self.records.happened(proposal.name, proposal.version, f"failed: {what}", why)
         if self.records.strike(proposal.name) >= self.strikes:
             self.disable(proposal.name, f"{self.strikes} failures in a row, the last in {what}")
+        await asyncio.sleep(0)  # ends the step: what raises after it does not undo this
 
     # -- the stages -------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from facets.egress.rules import Rule
 from facets.extensions.manifest import Permissions
+from storage.views import FileView, KvView
 
 if TYPE_CHECKING:
     from facets.actor import Actor
@@ -68,15 +69,22 @@ class Grants:
         return Egress([self.rule(host) for host in permissions.network])
 
 
-def reading(permissions: Permissions) -> Permissions:
-    """The same for a rehearsal, which must change nothing but data that is thrown away: no
-    requests, no capabilities of the application, and files and context for reading."""
-    return Permissions(
-        files="none" if permissions.files == "none" else "read",
-        context="none" if permissions.context == "none" else "read",
-        messages=permissions.messages,
-        storage=permissions.storage,
-    )
+def harmless(env: Mapping[str, Any], permissions: Permissions) -> dict[str, Any]:
+    """The same for a rehearsal, which must change nothing but data that is thrown away.
+
+    Files and context can be read, messages too; each use of an offer is refused as revoked.
+    """
+    from facets.capabilities.marked import capability
+
+    found = dict(env)
+    for name, view in (("files", FileView), ("context", KvView)):
+        if name in found:
+            found[name] = capability(found[name]).only(*view.READS)
+    for name in permissions.offers:
+        if name in found:
+            found[name] = capability(found[name]).only()
+            found[name].revoke("it is not there in a rehearsal")
+    return found
 
 
 def _mode(level: str) -> Mode | None:

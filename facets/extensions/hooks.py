@@ -31,11 +31,11 @@ async def emit(extensions: Extensions, event: str, value: Any) -> Any:
         except Exception as error:
             if remaining() == 0:
                 raise  # the caller's own time is over
-            extensions.struck(proposal, event, told(error))
+            await extensions.struck(proposal, event, told(error))
             continue
         if result is not None and type(result) is not type(value):
             kinds = f"{type(result).__name__}, not {type(value).__name__}"
-            extensions.struck(proposal, event, f"it returned {kinds}")
+            await extensions.struck(proposal, event, f"it returned {kinds}")
             continue
         extensions.records.well(proposal.name)
         value = value if result is None else result

@@ -32,6 +32,8 @@ class Ran(msgspec.Struct, frozen=True):
     error: str = ""
     differs: bool = False
     """On a copy it answered something else than the running version."""
+    refused: bool = False
+    """It needed what is not there in a rehearsal, so it says nothing."""
 
 
 class Proposal(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from actors.deadline import deadline
 from actors.errors import DeadlineExceeded
 from actors.quotas.quota import Quota
 from facets.actor import Actor
-from facets.extensions.grants import Grants, reading
+from facets.extensions.grants import Grants, harmless
 from facets.extensions.manifest import Permissions
 from facets.extensions.proposal import Ran
 from facets.extensions.uses import CLASS
@@ -51,8 +51,8 @@ def trial_start(
     actor: Actor, grants: Grants, permissions: Permissions, source: str, limits: Limits
 ) -> Start:
     """What runs it with nothing that reaches outside."""
-    allowed = reading(permissions)
-    isolate = actor.isolates.load(source, env=grants.env(actor, allowed), limits=limits)
+    env = harmless(grants.env(actor, permissions), permissions)
+    isolate = actor.isolates.load(source, env=env, limits=limits)
     return Start(isolate.actor(CLASS), quota=Quota(bytes=permissions.storage))
 
 
@@ -72,6 +72,8 @@ async def ran(stub: Any, method: str, arguments: dict[str, Any]) -> tuple[Ran, A
     """Call it; what came of it, and the result."""
     try:
         return Ran(method), await getattr(stub, method)(**arguments)
+    except PermissionError as error:
+        return Ran(method, told(error), refused=True), None
     except Exception as error:
         return Ran(method, told(error)), None
 
@@ -107,10 +109,14 @@ async def rehearse(
     """
     before = await _on_copy(actor, facet, old, calls)
     after = await _on_copy(actor, facet, new, calls)
-    return [
-        Ran(ran.what, "" if was.error else ran.error, not was.error and result != expected)
-        for (was, expected), (ran, result) in zip(before, after, strict=True)
-    ]
+    return [_compared(*was, *now) for was, now in zip(before, after, strict=True)]
+
+
+def _compared(was: Ran, expected: Any, now: Ran, result: Any) -> Ran:
+    """What the new one did, if the old one could do it, and nothing was refused."""
+    if was.error or now.refused:
+        return Ran(now.what, refused=now.refused)
+    return Ran(now.what, now.error, differs=result != expected)
 
 
 async def _on_copy(
