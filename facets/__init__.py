@@ -2,6 +2,7 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    codemode/      two tools for a model in the place of thousands: search, and code that uses them
     capabilities/  what code in a sandbox may call
     images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from actors.ticks import Backoff as Backoff
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
+    from facets import codemode as codemode
     from facets import extensions as extensions
     from facets import images as images
     from facets import logs as logs
@@ -105,6 +107,7 @@ __all__ = [
     "TimerLimits",
     "Used",
     "capability",
+    "codemode",
     "deadline",
     "describe",
     "errors",
@@ -142,7 +145,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("extensions", "images", "logs", "packages", "serve", "testing")
+_MODULES = ("codemode", "extensions", "images", "logs", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ FacetsError
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
 ├── AgentError            about agents; the branches are in facets.agents.errors
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
+├── CodeModeError         about code that uses tools; the branches are in facets.codemode.errors
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
 ├── ImageError            about images with packages; the branches are in facets.images.errors
 ├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
@@ -23,6 +24,7 @@ from actors.quotas.errors import *  # noqa: F403
 from actors.ray.errors import *  # noqa: F403
 from facets.agents.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
+from facets.codemode.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403
 from facets.extensions.errors import *  # noqa: F403
 from facets.images.errors import *  # noqa: F403

@@ -15,6 +15,7 @@ import actors.ray.errors
 import facets
 import facets.agents.errors
 import facets.capabilities.errors
+import facets.codemode.errors
 import facets.egress.errors
 import facets.errors
 import facets.extensions.errors
@@ -62,6 +63,7 @@ def test_importing_facets_imports_no_optional_package() -> None:
         "httpcore",
         "starlette",
         "uvicorn",
+        "mcp",
         "pydantic",
         "pydantic_ai",
     }
@@ -78,6 +80,7 @@ def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
     branches = (
         facets.agents.errors,
         facets.capabilities.errors,
+        facets.codemode.errors,
         facets.egress.errors,
         facets.extensions.errors,
         facets.isolates.errors,
