@@ -11,6 +11,9 @@
         ├── NoSuchTurn            no turn has that id (LookupError)
         ├── NoSuchMessage         no message or branch has that name (LookupError)
         ├── MessageDiffers        the id is that of a message that says something else (ValueError)
+        ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
+        ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
+        ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
         └── OverBudget            a turn would cross one of its limits
 
 Whatever ends a turn is kept with it, as text.
@@ -80,6 +83,27 @@ class MessageDiffers(AgentError, ValueError):
 
     hint = "an id names one message for good; choose another"
     name: str
+
+
+class BranchTaken(AgentError, ValueError):
+    """There is a branch of this name, and it ends elsewhere. Field: `name`."""
+
+    hint = "choose another name"
+    name: str
+
+
+class SplitsToolCall(AgentError, ValueError):
+    """A model that is shown a result without its call, or the other way round, refuses both.
+    Field: `name`, the last message of the stretch."""
+
+    hint = "let the stretch begin and end between turns"
+    name: str
+
+
+class NoSuchRun(AgentError, LookupError):
+    """No run of a sub-agent has this id. Field: `run`."""
+
+    run: str
 
 
 class OverBudget(AgentError):
