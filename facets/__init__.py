@@ -2,10 +2,12 @@
 
     actor.py       the Actor that users subclass
     children.py    self.facets: child actors in the same process
+    codemode/      two tools for a model in the place of thousands: search, and code that uses them
     capabilities/  what code in a sandbox may call
     images/        sandboxes with packages imported already
     packages/      pure Python packages for them, locked by hash
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
+    extensions/    code that proposes itself: manifest, check, consent, activation, rollback
     egress/        the only way out of a sandbox: requests that rules allow
     serve/         actors over HTTP
     errors.py      one tree of errors, drawn at its top
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from actors.ticks import Backoff as Backoff
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
+    from facets import codemode as codemode
+    from facets import extensions as extensions
     from facets import images as images
     from facets import logs as logs
     from facets import packages as packages
@@ -103,10 +107,12 @@ __all__ = [
     "TimerLimits",
     "Used",
     "capability",
+    "codemode",
     "deadline",
     "describe",
     "errors",
     "exclusive",
+    "extensions",
     "images",
     "limited",
     "logs",
@@ -139,7 +145,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("images", "logs", "packages", "serve", "testing")
+_MODULES = ("codemode", "extensions", "images", "logs", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,11 +6,14 @@ FacetsError
 │   │                     those of a cluster in actors.ray.errors
 │   └── QuotaExceeded     about what may be used; the branches are in actors.quotas.errors
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
+├── AgentError            about agents; the branches are in facets.agents.errors
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
+├── CodeModeError         about code that uses tools; the branches are in facets.codemode.errors
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
 ├── ImageError            about images with packages; the branches are in facets.images.errors
 ├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
 ├── ServeError            about requests over HTTP; the branches are in facets.serve.errors
+├── ExtensionError        about extensions; the branches are in facets.extensions.errors
 └── IsolateError          about code in a sandbox; the branches are in facets.isolates.errors
 """
 
@@ -19,8 +22,11 @@ from __future__ import annotations
 from actors.errors import *  # noqa: F403 - one tree, one place to import it from
 from actors.quotas.errors import *  # noqa: F403
 from actors.ray.errors import *  # noqa: F403
+from facets.agents.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
+from facets.codemode.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403
+from facets.extensions.errors import *  # noqa: F403
 from facets.images.errors import *  # noqa: F403
 from facets.isolates.errors import *  # noqa: F403
 from facets.packages.errors import *  # noqa: F403

@@ -102,7 +102,7 @@ class Rule:
 
     def misfit(self, target: Target, method: str) -> str:
         """The first respect in which a request does not fit, or ""."""
-        if not self._covers(target.host):
+        if not self.covers(target.host):
             return "host"
         if target.scheme != self.scheme:
             return "scheme"
@@ -112,7 +112,8 @@ class Rule:
             return "method"
         return "" if paths.allowed(target.path, tuple(self.paths)) else "path"
 
-    def _covers(self, host: str) -> bool:
+    def covers(self, host: str) -> bool:
+        """Whether it is about this host."""
         if self.host == "*":
             return True
         if self.host.startswith("*."):

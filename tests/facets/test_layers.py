@@ -13,9 +13,12 @@ import actors.errors
 import actors.quotas.errors
 import actors.ray.errors
 import facets
+import facets.agents.errors
 import facets.capabilities.errors
+import facets.codemode.errors
 import facets.egress.errors
 import facets.errors
+import facets.extensions.errors
 import facets.isolates.errors
 import storage.errors
 from facets.errors import FacetsError
@@ -60,6 +63,9 @@ def test_importing_facets_imports_no_optional_package() -> None:
         "httpcore",
         "starlette",
         "uvicorn",
+        "mcp",
+        "pydantic",
+        "pydantic_ai",
     }
 
 
@@ -71,7 +77,14 @@ def test_every_exported_name_is_there() -> None:
 
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
-    branches = (facets.capabilities.errors, facets.egress.errors, facets.isolates.errors)
+    branches = (
+        facets.agents.errors,
+        facets.capabilities.errors,
+        facets.codemode.errors,
+        facets.egress.errors,
+        facets.extensions.errors,
+        facets.isolates.errors,
+    )
     below = (storage.errors, actors.errors, actors.quotas.errors, actors.ray.errors)
     for module in (*below, *branches, facets.errors):
         for name, found in vars(module).items():

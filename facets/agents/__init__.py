@@ -1,0 +1,70 @@
+"""Agents: durable actors that a model drives, with the extra `agents`.
+
+agent.py     the Agent that users subclass: run, stream, submit, wait, cancel
+turns.py     turns as rows: what is asked for, what became of it
+driving.py   one turn, step by step
+calling.py   one tool call
+spending.py  tokens and money
+session.py   the messages, as a tree
+children.py  self.agents, and agents as tools of others
+tool.py      functions that a model may call
+events.py    what a stream yields
+limits.py    what one turn may use
+schema.py    the tables
+errors.py    its branch of the tree of errors
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from facets.agents import errors as errors
+from facets.agents.tool import Tool as Tool
+from facets.agents.tool import tool as tool
+from facets.agents.tool import tool_of as tool_of
+
+if TYPE_CHECKING:
+    from facets.agents.agent import Agent as Agent
+    from facets.agents.calling import ToolRun as ToolRun
+    from facets.agents.calling import current as current
+    from facets.agents.children import Run as Run
+    from facets.agents.children import as_tool as as_tool
+    from facets.agents.events import Event as Event
+    from facets.agents.events import Progressed as Progressed
+    from facets.agents.events import TextDelta as TextDelta
+    from facets.agents.events import ToolFinished as ToolFinished
+    from facets.agents.events import ToolStarted as ToolStarted
+    from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.session import Session as Session
+    from facets.agents.turns import Turn as Turn
+
+__all__ = [
+    "Agent", "Event", "Progressed", "Run", "Session", "TextDelta", "Tool", "ToolFinished",
+    "ToolRun", "ToolStarted", "Turn", "TurnLimits", "as_tool", "current", "errors", "tool",
+    "tool_of",
+]  # fmt: skip
+
+_LAZY = {
+    "Agent": "agent",
+    "ToolRun": "calling",
+    "current": "calling",
+    "Run": "children",
+    "as_tool": "children",
+    "Event": "events",
+    "Progressed": "events",
+    "TextDelta": "events",
+    "ToolFinished": "events",
+    "ToolStarted": "events",
+    "TurnLimits": "limits",
+    "Session": "session",
+    "Turn": "turns",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'facets.agents' has no attribute {name!r}")
+    return getattr(import_module(f"facets.agents.{module}"), name)

@@ -1,0 +1,223 @@
+"""The Agent that users subclass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from uuid import uuid4
+
+from facets.actor import Actor
+from facets.agents.calling import current
+from facets.agents.children import Agents, Run, Runs, SubAgent
+from facets.agents.driving import Driver
+from facets.agents.errors import BadToolDefinition
+from facets.agents.events import Event, Progressed
+from facets.agents.limits import TurnLimits
+from facets.agents.schema import SCHEMA
+from facets.agents.session import MAIN, Session
+from facets.agents.tool import Tool, is_tool, tool_of
+from facets.agents.turns import Turn, Turns
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+
+class Agent(Actor):
+    """A durable actor that a model drives.
+
+        class Librarian(Agent):
+            model = "anthropic:claude-sonnet-4-5"
+            instructions = "You look after a shelf of books."
+
+            @tool
+            async def add(self, title: str) -> str:
+                '''Put a book on the shelf.'''
+                self.kv[f"book:{title}"] = True
+                return f"{title} is on the shelf"
+
+    A turn is a prompt and all that follows from it: responses of the model and results of tools,
+    until a response calls no tool. Each of them is one commit, durable before the next begins. A
+    turn that a crash or a sleep cut off goes on from the last one, within 10 seconds of the
+    runtime's start or with the next call, and repeats nothing that is finished. A tool that had
+    begun and was not finished is called again; what a tool of one step writes to the agent's own
+    database is there exactly once, and `facets.agents.current().id` stays the same.
+
+    The model reads what was wrong when it calls a tool that is not there, or with arguments that
+    do not fit, and what a tool raised. A tool's last step is undone then, like that of any method.
+
+    Turns of one branch run one after the other, those of different branches at the same time.
+    A subclass may have `migrations` of its own.
+    """
+
+    migrations: ClassVar[Sequence[str]] = SCHEMA
+    model: ClassVar[Model | str]
+    """What pydantic-ai takes: a `Model`, or a name like "openai:gpt-5"."""
+    instructions: str | None = None
+    """What the model is told first, in every request."""
+    tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
+    """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    limits: ClassVar[TurnLimits] = TurnLimits()
+    concurrency: ClassVar[Literal["queue", "latest", "drop"]] = "queue"
+    """What becomes of a turn that is submitted while another one of its branch is not over: it
+    waits; it takes the place of all of them; or it is dropped."""
+    _made: Driver | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("migrations")
+        if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
+            cls.migrations = (*SCHEMA, *own)
+
+    # -- for its own code -------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session:
+        """What was said: messages as a tree, with branches, compaction and search."""
+        return Session(self)
+
+    @property
+    def agents(self) -> Agents:
+        """The sub-agents of this one: get, list, abort, delete."""
+        return Agents(self)
+
+    async def on_progress(self, run: Run, message: str, fraction: float | None) -> None:
+        """Runs when a sub-agent that was called as a tool tells how far it is."""
+
+    async def on_run_finished(self, run: Run) -> None:
+        """Runs when a detached run of a sub-agent is over, in the step that keeps that it is: once
+        in this agent's data. Without a definition of yours it is a prompt to the model."""
+        text = run.output if run.status == "completed" else run.error
+        await self.submit(
+            f"The run {run.id} of {run.kind} is over: {run.status}.\n{text or ''}",
+            id=f"report:{run.id}",
+        )
+
+    async def on_facet_due(self, name: str) -> None:
+        """A sub-agent that `tools` names has turns to go on with: it is started as they do."""
+        for one in self.tools:
+            if isinstance(one, SubAgent):
+                one.start(self, name)
+
+    # -- for callers ------------------------------------------------------------------------
+
+    async def run(self, prompt: str, *, branch: str = MAIN) -> str:
+        """The output of a new turn. Cancelling the call cancels the turn.
+
+        `TurnFailed` if it has none; the error is kept with the turn.
+        """
+        id = await self.submit(prompt, branch=branch)
+        try:
+            return (await self._driver.ended(id)).result()
+        except BaseException:
+            await self.cancel(id)
+            self._active().end_step()  # or what follows would undo that
+            raise
+
+    async def stream(
+        self, prompt: str, *, id: str | None = None, branch: str = MAIN
+    ) -> AsyncGenerator[Event, None]:
+        """The same as events while they happen: text, tool calls, progress of sub-agents.
+
+        Who stops iterating does not cancel the turn. At the end `TurnFailed` is raised as by `run`.
+        """
+        id = await self.submit(prompt, id=id, branch=branch)
+        if not self._turns.get(id).over:
+            queue = self._driver.listen(id)
+            while (event := await queue.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+        self._turns.get(id).result()
+
+    async def submit(
+        self, prompt: str, *, id: str | None = None, branch: str = MAIN, report: str | None = None
+    ) -> str:
+        """Ask for a turn, and do not wait: its id. Durable once this returns.
+
+        Idempotent by `id`: a second call changes nothing, whatever became of the first;
+        `TurnDiffers` if it asks for something else. `report` is how a parent asks to be told.
+        """
+        id = id or uuid4().hex
+        before = self._turns.open(branch)
+        dropped = self.concurrency == "drop" and bool(before)
+        new = self._turns.add(id, branch, prompt, "skipped" if dropped else "pending", report)
+        if new and self.concurrency == "latest":
+            for one in before:
+                self._driver.cancel(one, f"made way for turn {id!r}")
+        self._driver.wake()
+        return id
+
+    async def wait(self, id: str) -> Turn:
+        """The turn once it is over, however it ended; `NoSuchTurn`. Cancelling it leaves the turn
+        alone."""
+        return await self._driver.ended(id)
+
+    async def cancel(self, id: str) -> bool:
+        """End a turn, with the tool calls and sub-agents that it waits for; whether it was not
+        over. What it has done stays. `NoSuchTurn`."""
+        turn = self._turns.get(id)
+        if not turn.over:
+            self._driver.cancel(turn)
+        return not turn.over
+
+    async def turn(self, id: str) -> Turn:
+        """The turn as it is now; `NoSuchTurn`."""
+        return self._turns.get(id)
+
+    async def history_of_turns(self, limit: int = 100) -> list[Turn]:
+        """The newest turns, the newest first."""
+        return self._turns.newest(limit)
+
+    # -- between agents -----------------------------------------------------------------------
+
+    async def progress(self, message: str, fraction: float | None = None) -> None:
+        """Tell the parent how far the run is that it called; for tools of a sub-agent. Nobody hears
+        of it where no tool call of the parent is behind the turn."""
+        running = current()
+        if running is not None and self.parent is not None:
+            await self.parent.progressed(running.turn, message, fraction)
+
+    async def progressed(self, run: str, message: str, fraction: float | None) -> None:
+        """A sub-agent tells its parent how far it is."""
+        found = Runs(self).find(run)
+        if found is not None:
+            self._driver.tell(found.turn, Progressed(run, message, fraction))
+            await self.on_progress(found, message, fraction)
+
+    async def report(self, run: str, status: str, output: str | None, error: str | None) -> None:
+        """A sub-agent tells its parent that a detached run is over. Again means nothing new."""
+        found = Runs(self).finish(run, status, output, error)
+        if found is not None:
+            await self.on_run_finished(found)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _turns(self) -> Turns:
+        return Turns(self)
+
+    @property
+    def _driver(self) -> Driver:
+        if self._made is None:
+            self._made = Driver(self)
+        return self._made
+
+    async def _wake(self) -> None:
+        self._driver.wake()
+        await self._driver.report()
+
+    def _collect(self) -> dict[str, Tool]:
+        """Marked methods, and what `tools` lists."""
+        cls = type(self)
+        marked = [
+            getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
+        ]
+        found: dict[str, Tool] = {}
+        for one in (*marked, *self.tools):
+            made = one.bind(self) if isinstance(one, SubAgent) else one
+            made = made if isinstance(made, Tool) else tool_of(made)
+            if made.name in found:
+                raise BadToolDefinition(f"two tools are called {made.name!r}", name=made.name)
+            found[made.name] = made
+        return found

@@ -1,0 +1,94 @@
+"""One tool call of a model: found, checked, run, and told as what the model reads."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai.messages import (
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ToolCallPart,
+    ToolReturnPart,
+)
+from pydantic_core import PydanticSerializationError
+
+from actors.errors import DeadlineExceeded
+from actors.quotas.errors import MeterQuota
+from facets.agents.errors import BadToolArguments, OverBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facets.agents.tool import Tool
+
+FATAL = (MeterQuota, OverBudget, DeadlineExceeded)
+"""What ends the turn, and is not for the model to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """The tool call that the running code belongs to."""
+
+    id: str
+    """The same whenever this call is made again after a crash, and no other's: what an effect
+    outside can be deduplicated by."""
+    turn: str
+    name: str
+
+
+RUNNING: ContextVar[ToolRun | None] = ContextVar("facets_tool_run", default=None)
+
+
+def current() -> ToolRun | None:
+    """The tool call that the running code belongs to; None outside."""
+    return RUNNING.get()
+
+
+async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturnPart:
+    """What the tool returned. What it raises is raised, and undoes its last step."""
+    tool = tools.get(part.tool_name)
+    if tool is None:
+        known = ", ".join(sorted(tools)) or "none"
+        raise BadToolArguments(
+            f"there is no tool {part.tool_name!r}; there are: {known}", name=part.tool_name
+        )
+    try:
+        arguments = part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError) as error:
+        raise BadToolArguments(
+            f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
+        ) from error
+    returned = ToolReturnPart(part.tool_name, await tool.call(**arguments), part.tool_call_id)
+    packed(returned)
+    return returned
+
+
+def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
+    """An error as what the model reads: what happened, and no lines of ours."""
+    if isinstance(error, BadToolArguments):
+        content, outcome = str(error), "retried"
+    elif isinstance(error, PydanticSerializationError):
+        content, outcome = "the tool returned what JSON cannot say", "failed"
+    else:
+        content, outcome = f"{type(error).__name__}: {error}", "failed"
+    made: Any = ToolReturnPart
+    found: ToolReturnPart = made(part.tool_name, content, part.tool_call_id, outcome=outcome)
+    return found
+
+
+def interrupted(part: ToolCallPart) -> ToolReturnPart:
+    """What stands for the result of a call whose turn ended before it had one."""
+    content = "the turn ended before this call did"
+    return ToolReturnPart(part.tool_name, content, part.tool_call_id, outcome="interrupted")
+
+
+def packed(part: ToolReturnPart) -> str:
+    """As a text to keep; PydanticSerializationError if it cannot be said in JSON."""
+    return ModelMessagesTypeAdapter.dump_json([ModelRequest(parts=[part])]).decode()
+
+
+def unpacked(text: str) -> Any:
+    """What was packed."""
+    return ModelMessagesTypeAdapter.validate_json(text)[0].parts[0]

@@ -1,0 +1,300 @@
+"""Driving turns: a response of the model, then its tool calls, then the next response.
+
+Each response and each result of a tool is a commit, durable before the next thing begins. A turn
+that was cut off, by a crash or a sleep, goes on from its rows: what is there is not done again.
+A tool call that had begun and has no result is made again, under the same `current().id`.
+
+One task drives one branch, in a call of its own, so that nothing of the caller who happened to
+begin it (deadline, transaction) holds for it. A timer that ticks while turns are open finds those
+that nobody drives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai import direct
+from pydantic_ai import messages as m
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.tools import ToolDefinition
+
+from actors.call import CURRENT
+from actors.deadline import deadline
+from facets.agents import calling
+from facets.agents.events import Event, TextDelta, ToolFinished, ToolStarted
+from facets.agents.spending import charge, check
+from facets.agents.turns import Turn
+
+if TYPE_CHECKING:
+    from facets.agents.agent import Agent
+    from facets.agents.tool import Tool
+
+WAKE = 10.0
+"""Seconds between looks at turns that nobody drives: those of a process that died."""
+TIMER = "facets.agents"
+
+
+Heard = Event | BaseException | None
+"""What a listener gets: an event, why there will be no more, or the end of the turn."""
+
+
+class Driver:
+    """What drives the turns of one agent, while it is awake."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._driving: dict[str, asyncio.Task[None]] = {}
+        """The task of each branch that has one, which drives its first open turn."""
+        self._ends: dict[str, asyncio.Future[None]] = {}
+        """Of turns that somebody waits for."""
+        self._listeners: dict[str, list[asyncio.Queue[Heard]]] = {}
+        self._tools: dict[str, Tool] | None = None
+
+    # -- beginning and ending ---------------------------------------------------------------
+
+    def wake(self) -> None:
+        """See that every open turn is driven, and goes on being so after a crash."""
+        turns = self._agent._turns
+        branches, unreported = turns.branches(), turns.unreported()
+        if branches or unreported:
+            self._agent.timers.every(WAKE, self._agent._wake, name=TIMER)
+        else:
+            self._agent.timers.cancel(TIMER)
+        for branch in branches:
+            if branch not in self._driving:
+                self._driving[branch] = self._detached(self._drive(branch))
+
+    def _detached(self, work: Any) -> asyncio.Task[None]:
+        context = copy_context()
+        call = self._agent._active().new_call("turn")
+        context.run(CURRENT.set, call)
+        task: asyncio.Task[None] = context.run(asyncio.get_running_loop().create_task, work)
+        task.add_done_callback(self._stopped)
+        return task
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """What fails here is not the turn but what keeps it, a full disk: nobody goes on now."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        for future in self._ends.values():
+            if not future.done():
+                future.set_exception(error)
+        self._ends.clear()
+        for queue in self._listeners.values():
+            for one in queue:
+                one.put_nowait(error)
+        self._listeners.clear()
+
+    def cancel(self, turn: Turn, why: str = "cancelled") -> None:
+        """End a turn that is not over; what it has done stays."""
+        first = turn.status == "running"
+        self.end(turn, "aborted", error=why)
+        task = self._driving.get(turn.branch)
+        if first and task is not None:
+            task.cancel()
+
+    def end(self, turn: Turn, status: str, **outcome: Any) -> None:
+        """The turn is over, as of this step; those who wait hear of it."""
+        turns = self._agent._turns
+        newest = turns.get(turn.id)
+        if newest.head is not None:
+            response = self._agent.session.get(newest.head).message
+            if isinstance(response, m.ModelResponse) and response.tool_calls:
+                self._answer(newest, response)
+        turns.update(turn.id, status=status, **outcome)
+        ended = self._ends.pop(turn.id, None)
+        if ended is not None and not ended.done():
+            ended.set_result(None)
+        for queue in self._listeners.pop(turn.id, ()):
+            queue.put_nowait(None)
+
+    async def ended(self, id: str) -> Turn:
+        """The turn, once it is over."""
+        while not (turn := self._agent._turns.get(id)).over:
+            self.wake()
+            future = self._ends.get(id)
+            if future is None:
+                future = self._ends[id] = asyncio.get_running_loop().create_future()
+            await asyncio.shield(future)
+        return turn
+
+    def listen(self, id: str) -> asyncio.Queue[Heard]:
+        """What happens in a turn that is not over."""
+        queue: asyncio.Queue[Heard] = asyncio.Queue()
+        self._listeners.setdefault(id, []).append(queue)
+        return queue
+
+    def tell(self, turn: str, event: Event) -> None:
+        """To all who listen to the turn."""
+        for queue in self._listeners.get(turn, ()):
+            queue.put_nowait(event)
+
+    # -- one branch, one turn -----------------------------------------------------------------
+
+    async def _drive(self, branch: str) -> None:
+        agent = self._agent
+        turn = agent._turns.open(branch)[0]
+        try:
+            await self._turn(turn)
+        except asyncio.CancelledError:
+            if agent._active().broken is not None or not agent._turns.get(turn.id).over:
+                raise  # not by `cancel`: what is left goes on when the agent wakes again
+            task = asyncio.current_task()
+            assert task is not None  # noqa: S101 - this runs in one
+            task.uncancel()
+        finally:
+            self._driving.pop(branch, None)
+        self.wake()
+        await self.report()
+
+    async def _turn(self, turn: Turn) -> None:
+        agent = self._agent
+        now = agent._active().node.host.clock.now()
+        if turn.begun is None:
+            request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
+            head = agent.session.append(request, id=f"{turn.id}:0", branch=turn.branch)
+            turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
+        try:
+            left = agent.limits.seconds - (now - (turn.begun or now))
+            with deadline(max(left, 0.0)):
+                while not turn.over:
+                    turn = await self._step(turn)
+        except Exception as error:
+            if agent._active().broken is not None:
+                raise
+            if not agent._turns.get(turn.id).over:
+                self.end(turn, "error", error=f"{type(error).__name__}: {error}")
+
+    async def _step(self, turn: Turn) -> Turn:
+        newest = self._agent.session.get(turn.head or "").message
+        if isinstance(newest, m.ModelResponse):
+            return await self._call_tools(turn, newest)
+        return await self._respond(turn)
+
+    async def _durable(self) -> None:
+        """What was committed is on disk, or wherever the actor's durability says."""
+        active = self._agent._active()
+        active.end_step()
+        await active.node.host.gate.passed(active.dependency, active.remote)
+
+    # -- a response ----------------------------------------------------------------------------
+
+    async def _respond(self, turn: Turn) -> Turn:
+        agent = self._agent
+        check(agent, turn)
+        history = agent.session.history(turn.branch, until=turn.head)
+        await self._durable()
+        response = await self._ask(turn, history)
+        head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
+        turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
+        turn, over = charge(agent, turn, response)
+        if not response.tool_calls:
+            self.end(turn, "completed", output=response.text or "")
+        elif over is not None:
+            raise over
+        return agent._turns.get(turn.id)
+
+    async def _ask(self, turn: Turn, history: list[m.ModelMessage]) -> m.ModelResponse:
+        parameters = ModelRequestParameters(
+            function_tools=[
+                ToolDefinition(
+                    name=one.name,
+                    description=one.description,
+                    parameters_json_schema=dict(one.schema),
+                )
+                for one in self.tools().values()
+            ]
+        )
+        model = self._agent.model
+        if turn.id not in self._listeners:
+            return await direct.model_request(model, history, model_request_parameters=parameters)
+        async with direct.model_request_stream(
+            model, history, model_request_parameters=parameters
+        ) as stream:
+            async for event in stream:
+                if text := _text(event):
+                    self.tell(turn.id, TextDelta(turn.id, text))
+            return stream.get()
+
+    # -- tool calls ------------------------------------------------------------------------------
+
+    def tools(self) -> dict[str, Tool]:
+        """All that the model is shown, by name."""
+        if self._tools is None:
+            self._tools = self._agent._collect()
+        return self._tools
+
+    async def _call_tools(self, turn: Turn, response: m.ModelResponse) -> Turn:
+        agent = self._agent
+        kept = agent._turns.kept(turn)
+        todo = [(at, one) for at, one in enumerate(response.tool_calls) if at not in kept]
+        await self._durable()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for at, part in todo:
+                    group.create_task(self._one(turn, at, part))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None  # the first that ends the turn has ended all
+        return self._answer(turn, response)
+
+    def _answer(self, turn: Turn, response: m.ModelResponse) -> Turn:
+        """The results of its calls as one message; a model refuses calls that have none."""
+        agent = self._agent
+        kept = agent._turns.kept(turn)
+        parts = [
+            calling.unpacked(kept[at]) if at in kept else calling.interrupted(part)
+            for at, part in enumerate(response.tool_calls)
+        ]
+        head = agent.session.append(
+            m.ModelRequest(parts=parts, instructions=agent.instructions),
+            id=f"{turn.id}:{turn.steps}:results",
+            branch=turn.branch,
+        )
+        agent._turns.clear(turn)
+        return agent._turns.update(turn.id, head=head)
+
+    async def _one(self, turn: Turn, at: int, part: m.ToolCallPart) -> None:
+        id = f"{turn.id}:{turn.steps}:{at}"
+        calling.RUNNING.set(calling.ToolRun(id, turn.id, part.tool_name))
+        self.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
+        try:
+            # A task of its own, so that a tool that fails undoes its last step, and the result of
+            # one that does not is kept with that step.
+            result = await asyncio.create_task(self._call_and_keep(turn, at, part))
+        except calling.FATAL:
+            raise
+        except Exception as error:
+            if self._agent._active().broken is not None:
+                raise
+            result = calling.told(part, error)
+            self._agent._turns.keep(turn, at, calling.packed(result))
+        await self._durable()
+        self.tell(
+            turn.id,
+            ToolFinished(turn.id, id, part.tool_name, result.outcome, result.model_response_str()),
+        )
+
+    async def _call_and_keep(self, turn: Turn, at: int, part: m.ToolCallPart) -> m.ToolReturnPart:
+        result = await calling.call_tool(self.tools(), part)
+        self._agent._turns.keep(turn, at, calling.packed(result))
+        return result
+
+    # -- reports -----------------------------------------------------------------------------------
+
+    async def report(self) -> None:
+        """Tell the parent of turns that it wants to hear of; at least once."""
+        turns = self._agent._turns
+        for turn in turns.unreported():
+            await self._agent.parent.report(turn.report, turn.status, turn.output, turn.error)
+            turns.update(turn.id, report=None)
+
+
+def _text(event: Any) -> str:
+    if isinstance(event, m.PartStartEvent) and isinstance(event.part, m.TextPart):
+        return event.part.content
+    if isinstance(event, m.PartDeltaEvent) and isinstance(event.delta, m.TextPartDelta):
+        return event.delta.content_delta
+    return ""

@@ -1,0 +1,28 @@
+"""The tables of an agent, in its own database."""
+
+from __future__ import annotations
+
+SCHEMA = (
+    """create table agent_messages(
+        seq integer primary key, id text not null unique, parent text, kind text not null,
+        body text not null, said text not null, at real not null)""",
+    "create table agent_branches(name text primary key, head text) without rowid",
+    """create table agent_overlays(
+        seq integer primary key, first text not null, last text not null, summary text not null)""",
+    "create virtual table agent_search using fts5(said, content='agent_messages', "
+    "content_rowid='seq')",
+    """create table agent_turns(
+        seq integer primary key, id text not null unique, branch text not null,
+        prompt text not null, status text not null, head text, begun real,
+        steps integer not null default 0, tokens integer not null default 0,
+        cost real not null default 0, output text, error text, report text)""",
+    "create index agent_turns_open on agent_turns(branch, seq) "
+    "where status in ('pending', 'running')",
+    """create table agent_results(
+        turn text not null, step integer not null, place integer not null, body text not null,
+        primary key (turn, step, place)) without rowid""",
+    """create table agent_runs(
+        id text primary key, kind text not null, name text not null, status text not null,
+        output text, error text) without rowid""",
+)
+"""One migration each; those of a subclass come after them."""

@@ -1,0 +1,133 @@
+"""Tools: functions that a model may call, each with a JSON schema of its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_type_hints, overload
+
+from facets.agents.errors import BadToolArguments, BadToolDefinition
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "_facets_tool"
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call: what it is shown, and what is run."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+    """JSON schema of the arguments: an object."""
+    call: Callable[..., Awaitable[Any]]
+    """Takes the arguments by name. `BadToolArguments` if they are not what the schema says, as far
+    as that is checked: nothing has run then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What `@tool` says of a function."""
+
+    name: str | None
+    description: str | None
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(*, name: str | None = None, description: str | None = None) -> Callable[[F], F]: ...
+def tool(
+    function: Any = None, /, *, name: str | None = None, description: str | None = None
+) -> Any:
+    """Mark a method of an agent, or a function, as a tool: `@tool` or `@tool(name=...)`.
+
+    The function stays as it is. Its name and docstring are what a model is shown, unless said
+    otherwise; its annotations are the schema of its arguments, by which they are checked and
+    converted. `typing.Annotated[int, pydantic.Field(description=...)]` describes one of them.
+    """
+
+    def mark(function: Any) -> Any:
+        setattr(function, _MARK, _Mark(name, description))
+        return function
+
+    return mark if function is None else mark(function)
+
+
+def is_tool(function: object) -> bool:
+    """Whether `@tool` marks it."""
+    return isinstance(getattr(function, _MARK, None), _Mark)
+
+
+def tool_of(function: Callable[..., Any]) -> Tool:
+    """The tool that a function is, marked or not; a bound method without its `self`.
+
+    `BadToolDefinition` if its parameters cannot be given by name, or have no JSON schema.
+    """
+    mark: _Mark = getattr(function, _MARK, _Mark(None, None))
+    name = mark.name or str(getattr(function, "__name__", ""))
+    if not name.isidentifier():
+        raise BadToolDefinition(f"{function!r} has no name that a model could call it by")
+    schema, check = _arguments(name, function)
+
+    async def call(**arguments: Any) -> Any:
+        found = function(**check(arguments))
+        return await found if inspect.isawaitable(found) else found
+
+    return Tool(name, mark.description or inspect.getdoc(function) or "", schema, call)
+
+
+def _arguments(
+    name: str, function: Callable[..., Any]
+) -> tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]:
+    """The schema of the arguments, and what checks and converts them."""
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic.errors import PydanticUserError
+
+    try:
+        adapter = TypeAdapter[Any](_shape(name, function))
+        schema = adapter.json_schema()
+    except (PydanticUserError, NameError, TypeError) as error:
+        raise BadToolDefinition(
+            f"the parameters of tool {name!r} have no JSON schema: {error}", name=name
+        ) from error
+
+    def check(arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            checked: dict[str, Any] = adapter.validate_python(arguments)
+        except ValidationError as error:
+            raise BadToolArguments(_told(name, error), name=name) from error
+        return checked
+
+    return schema, check
+
+
+def _shape(name: str, function: Callable[..., Any]) -> Any:
+    """The parameters as a typed dict, whose keys are free, unlike the attributes of a model."""
+    from typing import NotRequired
+
+    from pydantic import ConfigDict
+    from typing_extensions import TypedDict
+
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    extra: Literal["allow", "forbid"] = "forbid"
+    for one in inspect.signature(function).parameters.values():
+        hint = hints.get(one.name, Any)
+        if one.kind is one.VAR_KEYWORD:
+            extra = "allow"
+        elif one.kind in (one.POSITIONAL_ONLY, one.VAR_POSITIONAL):
+            raise TypeError(f"{one.name!r} cannot be given by name")
+        else:
+            fields[one.name] = hint if one.default is one.empty else NotRequired[hint]
+    make: Any = TypedDict  # made of names and types that only the function knows
+    shape = make(name, fields)
+    shape.__pydantic_config__ = ConfigDict(extra=extra)
+    return shape
+
+
+def _told(name: str, error: Any) -> str:
+    """What was wrong, for a model to read: no values that it did not send, no links."""
+    found = [f"{'.'.join(map(str, one['loc'])) or name}: {one['msg']}" for one in error.errors()]
+    return f"wrong arguments of {name}: " + "; ".join(found)

@@ -1,0 +1,153 @@
+"""Turns as rows: what was asked of an agent, how far it came, what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from facets.agents.errors import NoSuchTurn, TurnAborted, TurnDiffers, TurnFailed, TurnSkipped
+
+if TYPE_CHECKING:
+    from facets.actor import Actor
+
+Status = Literal["pending", "running", "completed", "error", "aborted", "skipped"]
+OPEN = ("pending", "running")
+_SELECT = (
+    "select id, branch, prompt, status, head, begun, steps, tokens, cost, output, error, report "
+    "from agent_turns "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One prompt and what became of it."""
+
+    id: str
+    branch: str
+    prompt: str
+    status: Status
+    """`skipped` if it was dropped for another one; `aborted` if it was cancelled."""
+    head: str | None = None
+    """Its newest message; None before it begins."""
+    begun: float | None = None
+    """Seconds since 1970 of its first step."""
+    steps: int = 0
+    """Responses of the model."""
+    tokens: int = 0
+    cost: float = 0.0
+    """US dollars, as far as prices are known."""
+    output: str | None = None
+    """The model's last words, once it is completed."""
+    error: str | None = None
+    report: str | None = None
+    """Id of the run that its parent wants to hear of."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status not in OPEN
+
+    def result(self) -> str:
+        """The output; `TurnFailed` in all that is not completed."""
+        if self.status == "completed":
+            return self.output or ""
+        kinds = {"aborted": TurnAborted, "skipped": TurnSkipped}
+        raise kinds.get(self.status, TurnFailed)(
+            f"turn {self.id!r}: {self.error or self.status}", turn=self.id, status=self.status
+        )
+
+
+class Turns:
+    """The table of turns. Changes belong to the current step."""
+
+    __slots__ = ("_actor",)
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def add(self, id: str, branch: str, prompt: str, status: Status, report: str | None) -> bool:
+        """A new turn; False if there is one of this id. `TurnDiffers` if that is another one."""
+        found = self.find(id)
+        if found is not None:
+            if (found.branch, found.prompt) != (branch, prompt):
+                raise TurnDiffers(f"turn {id!r} has another prompt, or branch", turn=id)
+            return False
+        self._sql(
+            "insert into agent_turns(id, branch, prompt, status, report) values (?, ?, ?, ?, ?)",
+            id,
+            branch,
+            prompt,
+            status,
+            report,
+        )
+        return True
+
+    def find(self, id: str) -> Turn | None:
+        """The turn of this id."""
+        return _turn(self._sql(_SELECT + "where id = ?", id).first())
+
+    def get(self, id: str) -> Turn:
+        """The turn of this id; `NoSuchTurn`."""
+        found = self.find(id)
+        if found is None:
+            raise NoSuchTurn(f"there is no turn {id!r}", turn=id)
+        return found
+
+    def newest(self, limit: int) -> list[Turn]:
+        """The newest first."""
+        rows = self._sql(_SELECT + "order by seq desc limit ?", limit)
+        return [Turn(*row) for row in rows]
+
+    def open(self, branch: str) -> list[Turn]:
+        """Those that are not over, in the order in which they came."""
+        rows = self._sql(
+            _SELECT + "where branch = ? and status in ('pending', 'running') order by seq",
+            branch,
+        )
+        return [Turn(*row) for row in rows]
+
+    def branches(self) -> list[str]:
+        """Branches that have open turns."""
+        rows = self._sql(
+            "select distinct branch from agent_turns where status in ('pending', 'running')"
+        )
+        return [row.branch for row in rows]
+
+    def unreported(self) -> list[Turn]:
+        """Those that are over, and of which the parent has not heard."""
+        rows = self._sql(
+            _SELECT + "where report is not null and status not in ('pending', 'running')"
+        )
+        return [Turn(*row) for row in rows]
+
+    def update(self, id: str, **changes: Any) -> Turn:
+        """Change columns of an open turn; as it is then."""
+        names = ", ".join(f"{name} = ?" for name in changes)
+        self._sql(f"update agent_turns set {names} where id = ?", *changes.values(), id)  # noqa: S608 - names are ours
+        return self.get(id)
+
+    # -- results of tool calls, until the step they belong to is over ----------------------
+
+    def keep(self, turn: Turn, place: int, body: str) -> None:
+        """The result of a call of the newest response."""
+        self._sql("insert into agent_results values (?, ?, ?, ?)", turn.id, turn.steps, place, body)
+
+    def kept(self, turn: Turn) -> dict[int, str]:
+        """Those results, by the place of the call in the response."""
+        rows = self._sql(
+            "select place, body from agent_results where turn = ? and step = ?",
+            turn.id,
+            turn.steps,
+        )
+        return {row.place: row.body for row in rows}
+
+    def clear(self, turn: Turn) -> None:
+        """They are part of a message now."""
+        self._sql("delete from agent_results where turn = ?", turn.id)
+
+    def _sql(self, query: str, *args: Any) -> Any:
+        return self._actor.sql.unsafe(query, *args)
+
+
+def _turn(row: Any) -> Turn | None:
+    return None if row is None else Turn(*row)

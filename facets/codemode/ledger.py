@@ -1,0 +1,277 @@
+"""What code mode keeps in the database of its actor: executions, their calls, snippets.
+
+One row for each call, written before the tool runs. A call whose outcome is in its row is never
+made again; a row that says `executing` while nothing runs is of a call that the process died in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from actors.call import CURRENT
+from actors.transaction import refuse
+from facets.codemode.errors import NoSuchExecution, ToolFailed
+from storage.errors import SqlError
+
+if TYPE_CHECKING:
+    from facets import Actor, Row
+
+Status = Literal["running", "paused", "completed", "error", "rolled_back"]
+State = Literal[
+    "executing", "applied", "error", "denied", "pending", "approved", "rejected", "abandoned",
+    "reverting", "reverted",
+]  # fmt: skip
+VALUE = 8 << 20
+"""Bytes of one result that is kept; a larger one is the failure of its call."""
+_TABLES = (
+    """create table if not exists codemode_executions(id integer primary key, code text not null,
+        input blob not null, status text not null, result blob, error text not null default '',
+        printed text not null default '', passes integer not null default 0, time real not null)""",
+    """create table if not exists codemode_calls(id integer primary key,
+        execution integer not null, path text not null, arguments blob not null,
+        digest text not null, occurrence integer not null, state text not null, result blob,
+        error blob, ended integer, time real not null, unsure integer not null default 0,
+        unique(execution, digest, occurrence))""",
+    """create table if not exists codemode_snippets(name text not null, version integer not null,
+        code text not null, description text not null, time real not null,
+        primary key(name, version))""",
+)
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_decode = msgspec.msgpack.decode
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call that code made, as it is kept."""
+
+    id: int
+    execution: int
+    path: str
+    arguments: dict[str, Any]
+    state: State
+    result: Any
+    error: tuple[str, str] | None
+    """The builtin that was raised inside, and its message."""
+    unsure: bool
+    """It is asked for because a process died in it, and nobody knows whether it ran."""
+    key: tuple[str, int]
+    """The digest of path and arguments, and which of the equal calls it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Code that was saved. `input` is its argument."""
+
+    name: str
+    version: int
+    code: str
+    description: str
+
+
+class Ledger:
+    """The rows of one actor."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def sql(self, query: str, *args: Any) -> Any:
+        """A statement on the tables, which are made by the first.
+
+        They are made where they are missing, and not once in a life: the step that made them may
+        have been undone.
+        """
+        try:
+            return self._actor.sql.unsafe(query, *args)
+        except SqlError as error:
+            if "no such table" not in error.message:
+                raise
+        for table in _TABLES:
+            self._actor.sql.unsafe(table)
+        return self._actor.sql.unsafe(query, *args)
+
+    async def durable(self) -> None:
+        """Return once all that was written here is on the disk: something is about to leave.
+
+        EffectInTransaction inside a transaction of several actors, which may yet undo it.
+        """
+        call = CURRENT.get()
+        if call is not None:
+            refuse(call, "a call of a tool")
+        await asyncio.sleep(0)  # which ends the step
+        home = self._actor._active()
+        await home.node.host.gate.passed(home.dependency, home.remote)
+
+    # -- executions -----------------------------------------------------------------------------
+
+    def start(self, code: str, value: Any) -> int:
+        """A new execution, running."""
+        query = """insert into codemode_executions(code, input, status, time)
+            values (?, ?, 'running', ?) returning id"""
+        return int(self.sql(query, code, _encode(value), time.time()).value())
+
+    def execution(self, number: int) -> Row:
+        """The row of one; NoSuchExecution."""
+        row: Row | None = self.sql("select * from codemode_executions where id = ?", number).first()
+        if row is None:
+            raise NoSuchExecution(f"there is no execution {number}", id=number)
+        return row
+
+    def executions(self, status: Status | None, limit: int) -> list[int]:
+        """Ids, newest first."""
+        query = """select id from codemode_executions where ?1 is null or status = ?1
+            order by id desc limit ?2"""
+        return [row.id for row in self.sql(query, status, limit)]
+
+    def again(self, number: int) -> int:
+        """It runs once more; which time that is, from 1."""
+        query = """update codemode_executions set status = 'running', passes = passes + 1
+            where id = ? returning passes"""
+        return int(self.sql(query, number).value())
+
+    def end(
+        self, number: int, status: Status, *, result: Any = None, error: str = "", printed: str = ""
+    ) -> None:
+        """How a pass ended."""
+        query = """update codemode_executions set status = ?, result = ?, error = ?, printed = ?
+            where id = ?"""
+        self.sql(query, status, _encode(result), error, printed, number)
+
+    def forget(self, number: int) -> None:
+        """Delete an execution and its calls."""
+        self.sql("delete from codemode_calls where execution = ?", number)
+        self.sql("delete from codemode_executions where id = ?", number)
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    def add(
+        self, number: int, path: str, arguments: dict[str, Any], key: tuple[str, int], state: State
+    ) -> CallRecord:
+        """A call that is about to be made, or asked for."""
+        query = """insert into codemode_calls(execution, path, arguments, digest, occurrence,
+            state, time) values (?, ?, ?, ?, ?, ?, ?) returning id"""
+        packed = _encode(arguments)
+        added = self.sql(query, number, path, packed, *key, state, time.time()).value()
+        return CallRecord(added, number, path, arguments, state, None, None, False, key)
+
+    def state(self, call: CallRecord, state: State, *, unsure: bool = False) -> None:
+        """It is in another state."""
+        call.state, call.unsure = state, unsure
+        query = "update codemode_calls set state = ?, unsure = ? where id = ?"
+        self.sql(query, state, unsure, call.id)
+
+    def ended(
+        self, call: CallRecord, *, result: Any = None, error: tuple[str, str] | None = None
+    ) -> None:
+        """What came of it. ToolFailed, and nothing written, if it cannot be kept."""
+        packed = pack(result, call.path)
+        state: State = "applied" if error is None else "error"
+        query = """update codemode_calls set state = ?, result = ?, error = ?, unsure = 0,
+            ended = (select coalesce(max(ended), 0) + 1 from codemode_calls) where id = ?"""
+        self.sql(query, state, packed, _encode(error), call.id)
+        call.state, call.result, call.error, call.unsure = state, result, error, False
+
+    def calls(self, number: int) -> list[CallRecord]:
+        """Those of an execution, in the order in which they were made."""
+        query = "select * from codemode_calls where execution = ? order by id"
+        return [_record(row) for row in self.sql(query, number)]
+
+    def revertible(self, number: int) -> list[CallRecord]:
+        """Those that ran, the one that ended last first."""
+        query = """select * from codemode_calls where execution = ? and
+            state in ('applied', 'reverting') order by ended desc"""
+        return [_record(row) for row in self.sql(query, number)]
+
+    def call(self, number: int) -> CallRecord:
+        """One call; NoSuchExecution."""
+        row = self.sql("select * from codemode_calls where id = ?", number).first()
+        if row is None:
+            raise NoSuchExecution(f"there is no call {number}", id=number)
+        return _record(row)
+
+    def pending(self) -> list[CallRecord]:
+        """Those that wait for approval, oldest first."""
+        query = """select c.* from codemode_calls c join codemode_executions e
+            on c.execution = e.id where c.state = 'pending' and e.status in ('running', 'paused')
+            order by c.id"""
+        return [_record(row) for row in self.sql(query)]
+
+    def decide(self, call: CallRecord, state: State, reason: str) -> None:
+        """It was approved or rejected; the reason is for the code."""
+        self.state(call, state)
+        error = _encode(["PermissionError", reason]) if reason else None
+        self.sql("update codemode_calls set error = ? where id = ?", error, call.id)
+
+    def waiting_since(self, moment: float) -> list[CallRecord]:
+        """Those that wait for approval and were made before this time."""
+        query = "select id from codemode_calls where state = 'pending' and time < ? order by id"
+        old = {row.id for row in self.sql(query, moment)}
+        return [call for call in self.pending() if call.id in old]
+
+    # -- snippets -------------------------------------------------------------------------------
+
+    def save(self, name: str, code: str, description: str) -> Snippet:
+        """A version of a snippet; the newest if it is the same."""
+        newest = self.snippet(name, None)
+        if newest and (newest.code, newest.description) == (code, description):
+            return newest
+        made = Snippet(name, newest.version + 1 if newest else 1, code, description)
+        query = "insert into codemode_snippets values (?, ?, ?, ?, ?)"
+        self.sql(query, name, made.version, code, description, time.time())
+        return made
+
+    def snippet(self, name: str, version: int | None) -> Snippet | None:
+        """One version, or the newest."""
+        query = """select name, version, code, description from codemode_snippets
+            where name = ?1 and (?2 is null or version = ?2) order by version desc limit 1"""
+        row = self.sql(query, name, version).first()
+        return None if row is None else Snippet(*row)
+
+    def snippets(self) -> list[Snippet]:
+        """The newest version of each, by name."""
+        query = """select name, max(version), code, description from codemode_snippets
+            group by name order by name"""
+        return [Snippet(*row) for row in self.sql(query)]
+
+    def unsave(self, name: str) -> bool:
+        """Delete all versions; whether there were any."""
+        query = "delete from codemode_snippets where name = ? returning 1"
+        return bool(self.sql(query, name).all())
+
+
+def digest(path: str, arguments: dict[str, Any]) -> str:
+    """What stands for a call: equal for equal arguments, in whatever order they were given."""
+    return hashlib.sha256(_encode([path, arguments])).hexdigest()
+
+
+def pack(result: Any, path: str) -> bytes:
+    """A result as it is kept; ToolFailed if it is no plain data, or too large."""
+    try:
+        packed = _encode(result)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ToolFailed(f"{path} gave what is no plain data: {error}", path=path) from error
+    if len(packed) > VALUE:
+        raise ToolFailed(
+            f"{path} gave {len(packed)} bytes, of which {VALUE} can be kept", path=path,
+            hint="ask for a part of it",
+        )  # fmt: skip
+    return packed
+
+
+def unpack(content: bytes | None) -> Any:
+    """What was kept."""
+    return None if content is None else _decode(content)
+
+
+def _record(row: Row) -> CallRecord:
+    error = unpack(row.error)
+    return CallRecord(
+        row.id, row.execution, row.path, unpack(row.arguments), row.state, unpack(row.result),
+        None if error is None else (error[0], error[1]), bool(row.unsure),
+        (row.digest, row.occurrence),
+    )  # fmt: skip

@@ -1,0 +1,173 @@
+"""Sub-agents: got, listed, ended; called as tools; cancelled and reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from facets import Quota
+from facets.agents import Agent, Progressed, Turn, as_tool, tool
+from facets.errors import NoSuchTurn, TurnFailed
+from facets.testing import MemoryRuntime
+from tests.agents.test_turns import DOORS, Clerk, call, script
+
+
+class Diver(Agent):
+    """Dives for an answer.
+
+    More that is not for the model."""
+
+    model = script([call("dive")], "an octopus has three hearts")
+
+    @tool
+    async def dive(self) -> str:
+        """Dive."""
+        await self.progress("under water", 0.5)
+        return "deep"
+
+
+class Sleeper(Agent):
+    model = script([call("doze")], "awake")
+
+    @tool
+    async def doze(self) -> str:
+        """Wait at the door."""
+        DOORS.setdefault("arrived", asyncio.Event()).set()
+        await DOORS.setdefault("door", asyncio.Event()).wait()
+        return "rested"
+
+
+class Failing(Agent):
+    model = script([call("again")])
+
+
+class Lead(Agent):
+    model = script([call("diver", {"prompt": "hearts?"})], "three")
+    tools = (as_tool(Diver), as_tool(Failing), as_tool(Sleeper))
+
+    async def below(self) -> list[tuple[str, str]]:
+        return self.agents.list()
+
+    async def ask(self, name: str) -> str:
+        return await self.agents.get(Diver, name).run("hearts?")
+
+    async def both(self) -> list[Any]:
+        await self.agents.get(Diver, "x").run("hearts?")
+        await self.agents.get(Clerk, "x").run("note ink")
+        listed = self.agents.list(), self.agents.list(Clerk), self.agents.exists(Diver, "x")
+        self.agents.delete(Diver, "x")
+        return [*listed, self.agents.exists(Diver, "x"), self.agents.list()]
+
+    async def told(self) -> list[str]:
+        return [
+            part.model_response_str()
+            for one in self.session.history()
+            for part in one.parts
+            if part.part_kind == "tool-return"
+        ]
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[MemoryRuntime]:
+    DOORS.clear()
+    async with MemoryRuntime() as runtime:
+        yield runtime
+
+
+async def test_sub_agents_are_told_apart_by_kind_and_name(runtime: MemoryRuntime) -> None:
+    both = [("Clerk", "x"), ("Diver", "x")]
+    lead = runtime.get(Lead, "a")
+    assert await lead.both() == [both, both[:1], True, False, both[:1]]
+
+
+async def test_an_agent_is_a_tool_whose_result_says_how_its_run_ended(
+    runtime: MemoryRuntime,
+) -> None:
+    lead = runtime.get(Lead, "a")
+    events = [one async for one in lead.stream("how many hearts?")]
+    (progress,) = [one for one in events if isinstance(one, Progressed)]
+    assert (progress.message, progress.fraction) == ("under water", 0.5)
+    (told,) = await lead.told()
+    assert '"status":"completed"' in told
+    assert "three hearts" in told
+    assert as_tool(Diver).description == "Dives for an answer."
+
+
+async def test_a_run_that_fails_is_an_error_that_the_parents_turn_survives(
+    runtime: MemoryRuntime,
+) -> None:
+    class Sad(Lead):
+        model = script([call("failing", {"prompt": "go"})], "so be it")
+
+    sad = runtime.get(Sad, "a")
+    assert await sad.run("try") == "so be it"
+    (told,) = await sad.told()
+    assert '"status":"error"' in told
+    assert "OverBudget" in told
+
+
+async def test_cancelling_a_turn_cancels_the_runs_it_waits_for(runtime: MemoryRuntime) -> None:
+    class Waiting(Lead):
+        model = script([call("sleeper", {"prompt": "sleep"})], "never")
+
+        async def runs(self) -> list[Turn]:
+            found = [self.agents.get(Sleeper, name) for _, name in self.agents.list()]
+            return [one for child in found for one in await child.history_of_turns()]
+
+    waiting = runtime.get(Waiting, "a")
+    await waiting.submit("go", id="1")
+    await DOORS.setdefault("arrived", asyncio.Event()).wait()
+    assert await waiting.cancel("1")
+    assert (await waiting.wait("1")).status == "aborted"
+    (run,) = await waiting.runs()
+    assert (await run_over(waiting)).status == "aborted", run
+
+
+async def run_over(waiting: Any) -> Turn:
+    while not (found := await waiting.runs())[0].over:
+        await asyncio.sleep(0)
+    return found[0]
+
+
+class Detached(Lead):
+    model = script([call("diver", {"prompt": "hearts?"})], "it runs", "thank you")
+    tools = (as_tool(Diver, detached=True),)
+
+
+async def test_a_detached_run_reports_back_as_a_turn_of_the_parent(runtime: MemoryRuntime) -> None:
+    lead = runtime.get(Detached, "a")
+    await lead.submit("ask", id="1")
+    assert (await lead.wait("1")).output == "it runs"
+    while True:
+        try:
+            turn = await lead.wait("report:1:1:0")
+            break
+        except NoSuchTurn:
+            await asyncio.sleep(0)
+    assert "three hearts" in turn.prompt
+    assert turn.output == "thank you"
+
+
+async def test_what_sub_agents_spend_is_under_the_quota_of_the_tree() -> None:
+    async with MemoryRuntime(quota=Quota(meters={"tokens": 100})) as runtime:
+        lead = runtime.get(Lead, "a")
+        for name in ("1", "2", "3"):
+            await lead.ask(name)  # 30 tokens each
+        with pytest.raises(TurnFailed, match="MeterQuota"):
+            await lead.ask("4")  # 15 of the 10 that are left
+        with pytest.raises(TurnFailed, match="OverBudget"):
+            await lead.ask("5")
+
+
+async def test_a_thousand_sub_agents_run_at_the_same_time(runtime: MemoryRuntime) -> None:
+    class Crowd(Agent):
+        model = "unused"
+
+        async def ask(self, count: int) -> int:
+            asked = [self.agents.get(Diver, str(n)).run("hearts?") for n in range(count)]
+            return len(set(map(str, await asyncio.gather(*asked)))) + len(self.agents.list())
+
+    assert await runtime.get(Crowd, "a").ask(1000) == 1001
