@@ -16,7 +16,7 @@ from typing import Any
 
 from actors.ray.context import CallContext, arrived
 from actors.ray.errors import DiskAway, HostLost, NotOwner
-from actors.ray.order import Sender
+from actors.ray.order import Position, Sender
 from actors.ray.outbox import PATIENCE, Message
 from actors.ray.parcels import Data, Loan, pack_value, parcels
 from actors.ray.peer import Peer
@@ -57,6 +57,8 @@ class Link:
         self.token = ""
         """The newest incarnation that answered; what an older one says does not count."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: dict[asyncio.Future[Any], Exception] = {}
+        """Requests that are given up, and why."""
 
     @property
     def handle(self) -> Any:
@@ -131,7 +133,21 @@ class Link:
 
     def _flush(self) -> None:
         queue, self._queue = self._queue, []
-        self._run(self._exchange(queue))
+        position = self._order.begin()
+        asked = None if self._handle is None else self._ask(queue, position)
+        self._run(self._exchange(queue, position, asked))
+
+    def _ask(self, queue: list[Message], position: Position) -> asyncio.Future[Any]:
+        """Send a request now, and not a turn of the loop later."""
+        try:
+            request: Any = (self._caller, position, queue)
+            if not parcels(queue):  # else Ray must see what it carries
+                request = pickle.dumps(request, protocol=5)
+            return _future(self.handle.exchange.remote(request))
+        except Exception as error:  # it is that of the request
+            failed: asyncio.Future[Any] = self._loop.create_future()
+            failed.set_exception(error)
+            return failed
 
     def _run(self, coroutine: Any) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine, context=Context())
@@ -139,21 +155,20 @@ class Link:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _exchange(self, queue: list[Message]) -> None:
+    async def _exchange(
+        self, queue: list[Message], position: Position, asked: asyncio.Future[Any] | None
+    ) -> None:
         calls = {one[1] for one in queue if one[0] in ("call", "stream")}
-        position = self._order.begin()
         try:
-            if self._handle is None:
-                self._handle = await self._seek()
-            request: Any = (self._caller, position, queue)
-            if not parcels(queue):  # else Ray must see what it carries
-                request = pickle.dumps(request, protocol=5)
-            answer = await self._asked(self.handle.exchange.remote(request))
+            if asked is None:
+                self._handle = self._handle or await self._seek()
+                asked = self._ask(queue, position)
+            answer = await self._asked(asked)
             token, messages = load(answer) if type(answer) is bytes else answer
         except Exception as error:
             self._lost(calls, error)
             if self._order.lost(position):
-                self._run(self._exchange([]))
+                self._run(self._exchange([], self._order.begin(), None))
             return
         self._order.end()
         if not self._is_newest(token):
@@ -173,7 +188,7 @@ class Link:
                 asked = next(reversed(self._unsure.values()), self.token)
                 got = self._got if asked == self.token else 0
                 request = self.handle.collect.remote(self._caller, asked, got)
-                token, first, messages = await self._asked(request)
+                token, first, messages = await self._asked(_future(request))
                 if self._is_newest(token):
                     self._collected(first, messages)
                 gone = {one for one, took in self._unsure.items() if took != self.token}
@@ -184,22 +199,38 @@ class Link:
         finally:
             self._collecting = False
 
-    async def _asked(self, request: Any) -> Any:
+    async def _asked(self, asked: asyncio.Future[Any]) -> Any:
         """The answer to a request, for which a host that lives may take long: it may be filling
         an empty disk. One without a pulse is stopped or stuck, which Ray does not see: it is
         ended, and Ray starts it again."""
-        handle = self.handle
-        asked = asyncio.wrap_future(request.future())
-        asked.add_done_callback(_heard)  # also if nobody waits for it any more
-        while not (await asyncio.wait([asked], timeout=SILENCE))[0]:
-            try:
+        doubt = self._loop.call_later(SILENCE, self._doubt, asked)
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            failure = self._failed.pop(asked, None)
+            if failure is None:
+                raise
+            raise failure from None
+        finally:
+            doubt.cancel()
+
+    def _doubt(self, asked: asyncio.Future[Any]) -> None:
+        self._run(self._feel(asked, self.handle))
+
+    async def _feel(self, asked: asyncio.Future[Any], handle: Any) -> None:
+        """Feel the pulse of a host from time to time, until it answers or has none."""
+        try:
+            while not asked.done():
                 await asyncio.wait_for(handle.pulse.remote(), PULSE)
-            except TimeoutError:
+                await asyncio.wait([asked], timeout=SILENCE)
+        except Exception as failure:
+            if isinstance(failure, TimeoutError):
                 import ray
 
                 ray.kill(handle, no_restart=False)
-                raise
-        return asked.result()
+            if not asked.done():
+                self._failed[asked] = failure
+                asked.cancel()
 
     def _collected(self, first: int, messages: list[Message]) -> None:
         if self._got and first > self._got:  # the host had given this side up
@@ -331,6 +362,13 @@ class _Call:
             self._waiter = self._loop.create_future()
             await self._waiter
         return self._replies.pop(0)
+
+
+def _future(request: Any) -> asyncio.Future[Any]:
+    """What Ray will answer."""
+    asked = asyncio.wrap_future(request.future())
+    asked.add_done_callback(_heard)  # also if nobody waits for it any more
+    return asked
 
 
 def _heard(asked: asyncio.Future[Any]) -> None:

@@ -182,7 +182,9 @@ class Batch:
     async def replies(self) -> list[Message]:
         """What is done when all is, or soon after the first."""
         if self._open:
-            await asyncio.wait([self._over], timeout=PATIENCE)
+            until = self._loop.call_later(PATIENCE, self.end)
+            await self._over
+            until.cancel()
         if self._timer is not None:
             self._timer.cancel()
         self._outbox.leave(self._open)
