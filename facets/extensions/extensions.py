@@ -164,6 +164,18 @@ class Extensions:
         self.records.disable(name, "")
         self.records.happened(name, "", "enabled")
 
+    async def remove(self, name: str) -> None:
+        """End it and delete its data. Its versions and events stay; none can be rolled back to,
+        and a new version begins with nothing."""
+        async with self._lock(name):
+            running = self.records.active(name)
+            if running is None:
+                raise NoSuchExtension(f"no extension {name!r} is active", name=name)
+            self.records.removed(name)
+            self._move(running, "retired", "removed")
+            self._starts.pop(name, None)
+            self.actor.facets.delete(facet_of(name))
+
     # -- looking ----------------------------------------------------------------------------
 
     def list(self) -> list[Proposal]:
@@ -184,7 +196,7 @@ class Extensions:
 
     def tools(self) -> Sequence[Tool]:
         """The tools of what runs now, to be asked for before each step of a turn; a tool is called
-        `extension_tool`."""
+        `extension__tool`."""
         from facets.extensions.tools import tools_of
 
         return tools_of(self)
@@ -212,6 +224,13 @@ class Extensions:
     def stub(self, proposal: Proposal) -> Any:
         """The facet of what runs; it starts if it does not run."""
         return self.actor.facets.get(facet_of(proposal.name), self._start(proposal))
+
+    def due(self, facet: str) -> None:
+        """For the actor's `on_facet_due`: says what runs in a facet whose timer is due, if that is
+        an extension's."""
+        for proposal in self.list():
+            if facet == facet_of(proposal.name) and not self.records.disabled(proposal.name):
+                self.stub(proposal)
 
     async def struck(self, proposal: Proposal, what: str, why: str) -> None:
         """Count a failure in a row, and switch it off at the last. That is kept, whatever the

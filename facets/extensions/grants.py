@@ -12,6 +12,7 @@ from storage.views import FileView, KvView
 
 if TYPE_CHECKING:
     from facets.actor import Actor
+    from facets.egress.audit import Sink
     from facets.egress.egress import Egress
 
 Mode = Literal["r", "rw"]
@@ -33,6 +34,8 @@ class Grants:
     messages: Any = None
     offers: Mapping[str, Any] = field(default_factory=dict)
     rule: Callable[[str], Rule] = Rule
+    audit: Sink | None = None
+    """Is told every request that an extension tries, as in `Egress`."""
 
     def missing(self, permissions: Permissions) -> list[str]:
         """What is asked for and not here."""
@@ -66,7 +69,7 @@ class Grants:
             return None
         from facets.egress.egress import Egress
 
-        return Egress([self.rule(host) for host in permissions.network])
+        return Egress([self.rule(host) for host in permissions.network], audit=self.audit)
 
 
 def harmless(env: Mapping[str, Any], permissions: Permissions) -> dict[str, Any]:

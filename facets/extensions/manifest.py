@@ -12,7 +12,8 @@ from facets.egress.rules import Rule
 from facets.extensions.errors import BadManifest
 
 Level = Literal["none", "read", "read-write"]
-Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,39}$")]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z](_?[a-z0-9])*$", max_length=40)]
+"""Single underscores, within: `extension__tool` names one tool of one extension."""
 _Text = Annotated[str, msgspec.Meta(max_length=2000)]
 _TAKEN = frozenset({"on_start", "on_stop", "on_facet_broken", "on_facet_due", "on_quota"})
 

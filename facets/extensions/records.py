@@ -138,6 +138,12 @@ class Records:
         self._sql("update extension_versions set activated = 0 where name = ? and version = ?",
                   proposal.name, proposal.version)  # fmt: skip
 
+    def removed(self, name: str) -> None:
+        """Nothing of it is to be rolled back to, or made again."""
+        self._sql("update extension_versions set activated = 0 where name = ?", name)
+        self._sql("delete from extension_standing where name = ?", name)
+        self._sql("delete from extension_calls where name = ?", name)
+
     def before(self, name: str) -> Proposal | None:
         """What ran before what runs."""
         row = self._sql(

@@ -114,7 +114,7 @@ def _tool(extensions: Extensions, proposal: Proposal, spec: ToolSpec) -> Tool:
     async def call(**arguments: Any) -> Any:
         return await extensions.call(proposal.name, spec.name, **arguments)
 
-    return Tool(f"{proposal.name}_{spec.name}", spec.description, spec.parameters, call)
+    return Tool(f"{proposal.name}__{spec.name}", spec.description, spec.parameters, call)
 
 
 def _shown(proposal: Proposal) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _shown(proposal: Proposal) -> dict[str, Any]:
         "permissions": msgspec.to_builtins(manifest.permissions),
         "changes": [str(change) for change in proposal.changes],
         "unused": list(proposal.unused),
-        "tools": [f"{manifest.name}_{tool.name}" for tool in manifest.tools],
+        "tools": [f"{manifest.name}__{tool.name}" for tool in manifest.tools],
     }
 
 

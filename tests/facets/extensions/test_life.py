@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.testing import EPOCH, VirtualClock
 from facets import Actor, LocalRuntime
 from facets.extensions import Extensions, Grants, Proposal, ask, no_wider
 from facets.extensions.errors import BadManifest, NoSuchExtension, NotPending, VersionTaken
@@ -44,6 +45,9 @@ OPTIONS: dict[str, Any] = {}
 class Lead(Actor):
     async def on_start(self) -> None:
         self.extensions = Extensions(self, **OPTIONS)
+
+    async def on_facet_due(self, name: str) -> None:
+        self.extensions.due(name)
 
     async def do(self, story: str) -> Any:
         return await STORIES[story](self)
@@ -83,7 +87,7 @@ async def test_what_is_approved_runs_with_data_of_its_own_and_survives_a_restart
     async with LocalRuntime(state) as runtime:
         assert await run(runtime, first, consent=approve) == ["active", "test_counts", 1, False]
     async with LocalRuntime(state) as runtime:
-        assert await run(runtime, again) == ["counter_count", 2, "1"]
+        assert await run(runtime, again) == ["counter__count", 2, "1"]
 
 
 async def test_without_a_policy_somebody_decides_and_sees_what_changes(
@@ -271,3 +275,48 @@ async def test_a_rollback_to_a_version_that_never_wrote_leaves_nothing(
         assert await ours.call("counter", "count", word="x") == 1
 
     await run(runtime, story, consent=approve)
+
+
+async def test_what_is_removed_leaves_its_history_and_no_data(runtime: LocalRuntime) -> None:
+    async def story(lead: Lead) -> None:
+        ours = lead.extensions
+        await ours.propose(MANIFEST, COUNTER)
+        await ours.propose(upgraded("2"), COUNTER + "\n")
+        await ours.call("counter", "count", word="x")
+        await ours.remove("counter")
+        assert (ours.list(), ours.tools(), lead.facets.list()) == ([], [], [])
+        for use in (ours.rollback("counter"), ours.remove("counter")):
+            with pytest.raises(NoSuchExtension):
+                await use
+        assert ours.history("counter")[-1].what == "removed"
+        await ours.propose(upgraded("3"), COUNTER)
+        assert await ours.call("counter", "count", word="x") == 1
+
+    await run(runtime, story, consent=approve)
+
+
+async def test_a_timer_of_an_extension_wakes_it_in_the_next_life(state: Path) -> None:
+    timed = """
+from facets import Actor
+
+class Extension(Actor):
+    async def later(self): self.timers.after(60, self.ring)
+    async def ring(self): self.kv["rung"] = True
+    async def rung(self): return self.kv.get("rung", False)
+"""
+    manifest = MANIFEST | {"tools": [{"name": "later"}, {"name": "rung"}]}
+
+    async def setup(lead: Lead) -> None:
+        assert (await lead.extensions.propose(manifest, timed)).problems == ()
+        await lead.extensions.call("counter", "later")
+
+    async def rung(lead: Lead) -> Any:
+        return await lead.extensions.call("counter", "rung")
+
+    async with LocalRuntime(state, clock=VirtualClock()) as runtime:
+        await run(runtime, setup, consent=approve)
+    clock = VirtualClock(now=EPOCH + 61)
+    async with LocalRuntime(state, clock=clock) as runtime:
+        runtime.register(Lead)
+        await clock.run(1)
+        assert await run(runtime, rung)
