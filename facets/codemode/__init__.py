@@ -8,6 +8,7 @@ policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        stubs     declarations in Python and TypeScript
 operation   one tool, and what offers tools  schema    JSON Schema, read
 functions, openapi, mcp, files               the connectors
+offered     the two tools as a model sees them
 tokens      estimates and cutting            errors    one tree
 """
 

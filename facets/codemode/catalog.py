@@ -14,9 +14,12 @@ from facets.codemode.operation import Operation
 _WEIGHTS = {"name": 12.0, "method": 10.0, "connector": 8.0, "description": 5.0}
 """What a word counts by where it stands. The order is that of how deliberately it was put there."""
 PREFIX = 0.5
-"""What a word counts that only begins like the one asked for."""
+"""What a word counts that only begins like the one asked for, or the other way round: `repo` and
+`repository`."""
 LEAST = 3
 """Letters of a word that may stand for a longer one."""
+LENGTH = 0.1
+"""By how much each word of a tool's name lowers it: who says more means another."""
 _VERBS = {
     "get": ("get", "list", "read", "fetch", "show", "find"),
     "post": ("create", "add", "new", "post"),
@@ -86,13 +89,12 @@ class Catalog:
             for path, score in self._scored(word).items():
                 scores[path] += score  # type: ignore[assignment]
                 matched[path] += 1
-        ranked = sorted(
-            scores, key=lambda path: (-scores[path] * matched[path], self._lengths[path], path)
-        )
-        return [
-            Found(self.operations[path], round(scores[path] * matched[path] / len(asked), 3))
-            for path in ranked[:limit]
-        ]
+        final = {
+            path: score * matched[path] / len(asked) / (1 + LENGTH * self._lengths[path])
+            for path, score in scores.items()
+        }
+        ranked = sorted(final, key=lambda path: (-final[path], path))
+        return [Found(self.operations[path], round(final[path], 3)) for path in ranked[:limit]]
 
     def _scored(self, word: str) -> dict[str, float]:
         """By path, what one word counts for it."""
@@ -107,7 +109,11 @@ class Catalog:
     def _like(self, word: str) -> Sequence[tuple[str, dict[str, float]]]:
         if len(word) < LEAST:
             return [(word, self._weights[word])] if word in self._weights else []
-        return [(k, v) for k, v in self._weights.items() if k.startswith(word)]
+        return [
+            (known, where)
+            for known, where in self._weights.items()
+            if known.startswith(word) or (len(known) > LEAST and word.startswith(known))
+        ]
 
 
 def words(text: str) -> list[str]:

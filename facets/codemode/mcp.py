@@ -78,14 +78,19 @@ class McpConnector:
     def _operation(self, name: str, tool: Any) -> Operation:
         path = f"{self.name}.{name}"
 
+        returns = Schema(_object(tool.output_schema))
+        inner = returns.properties
+        wrapped = [*inner] == ["result"]  # as servers do with a result that is no object
+
         async def call(arguments: dict[str, Any]) -> Any:
             answer = await self._asked(path, lambda client: client.call_tool(tool.name, arguments))
-            return _result(answer, path)
+            found = _result(answer, path)
+            return found.get("result") if wrapped and isinstance(found, dict) else found
 
         return Operation(
             connector=self.name, name=name, call=call,
             parameters=Schema(_object(tool.input_schema)),
-            returns=Schema(_object(tool.output_schema)),
+            returns=inner["result"] if wrapped else returns,
             description=(tool.description or tool.title or "")[:DESCRIPTION],
             repeatable=tool.name in self._repeatable,
         )  # fmt: skip
@@ -102,7 +107,7 @@ class McpConnector:
             text = f"{path}: no answer in {self._timeout:g} seconds"
             raise ToolFailed(text, path=path) from error
         except Exception as error:
-            if self._line is not None and self._line.over:
+            if _lost(error) or self._line is None or self._line.over:
                 await self.close()
             raise ToolFailed(f"{path}: {type(error).__name__}: {error}", path=path) from error
 
@@ -147,6 +152,17 @@ class _Line:
             self._task.cancel()
 
 
+def _lost(error: Exception) -> bool:
+    """Whether it is of the connection, and not of one call."""
+    from anyio import BrokenResourceError, ClosedResourceError
+    from mcp import MCPError
+    from mcp.types import CONNECTION_CLOSED
+
+    if isinstance(error, MCPError):
+        return error.code == CONNECTION_CLOSED
+    return isinstance(error, (BrokenResourceError, ClosedResourceError, OSError))
+
+
 def _object(schema: Any) -> Mapping[str, Any]:
     return schema if isinstance(schema, Mapping) else {}
 
@@ -157,8 +173,7 @@ def _result(answer: Any, path: str) -> Any:
     if answer.is_error:
         raise ToolFailed(f"{path}: {' '.join(texts)[:4_000] or 'failed'}", path=path)
     if answer.structured_content is not None:
-        found = answer.structured_content
-        return found["result"] if set(found) == {"result"} else found
+        return answer.structured_content
     if len(answer.content) == len(texts) == 1:
         return texts[0]
     return [one.model_dump(mode="json", exclude_none=True) for one in answer.content]

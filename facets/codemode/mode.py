@@ -6,12 +6,14 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from facets.capabilities.marked import capability
+from facets.codemode import offered
 from facets.codemode.catalog import Catalog
 from facets.codemode.errors import NoSuchExecution, RollbackFailed
 from facets.codemode.ledger import CallRecord, Ledger, Snippet, Status, unpack
@@ -31,15 +33,6 @@ if TYPE_CHECKING:
 _INSIDE = Path(__file__).with_name("inside.py").read_text()
 _FRAME = re.compile(r'^  File "(?!main\.py").*\n(?:    .*\n)*', re.MULTILINE)
 """What a traceback says of one line that is not of `inside.py`."""
-_SEARCH_TOOL = """Find tools by words. One line for each: how code calls it, what it gives."""
-_EXECUTE_TOOL = """Run Python that calls tools, in a sandbox that reaches nothing else.
-
-The code is the body of an async function: `return` a result, or end with an expression. Call what
-`search` found: `await connector.tool(name=value)`; several at once with `asyncio.gather`.
-`await codemode.describe("connector.tool")` declares one in full, `await codemode.search("words")`
-finds others, `await codemode.step("name", fn)` keeps what must not be worked out again, and
-`await codemode.run("snippet", input)` runs saved code. A call may have to wait for an approval:
-the code then goes on later, on its own."""
 SEARCH = 1_500
 """Tokens of what one search gives."""
 
@@ -101,7 +94,7 @@ class CodeMode:
         self._ledger = Ledger(actor)
         self._own = OwnTools(self)
         self._catalog: Catalog | None = None
-        self._locks: dict[int, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     # -- the two tools --------------------------------------------------------------------------
 
@@ -170,11 +163,12 @@ class CodeMode:
         async def execute(code: str) -> str:
             return self.told(await self.execute(code))
 
+        calls: dict[str, Callable[..., Awaitable[Any]]] = {
+            "search": self.search,
+            "execute": execute,
+        }
         return [
-            Tool(
-                "search", _SEARCH_TOOL, _arguments(query="What to look for, in words"), self.search
-            ),
-            Tool("execute", _EXECUTE_TOOL, _arguments(code="Python"), execute),
+            Tool(name, text, schema, calls[name]) for name, (text, schema) in offered.TOOLS.items()
         ]
 
     # -- executions -----------------------------------------------------------------------------
@@ -339,14 +333,6 @@ class CodeMode:
     ) -> None:
         text = "" if error is None else explain(error)
         self._ledger.end(number, status, result=result, error=text, printed=printed)
-
-
-def _arguments(**texts: str) -> dict[str, Any]:
-    properties = {key: {"type": "string", "description": text} for key, text in texts.items()}
-    return {
-        "type": "object", "properties": properties, "required": [*texts],
-        "additionalProperties": False,
-    }  # fmt: skip
 
 
 def explain(error: BaseException) -> str:

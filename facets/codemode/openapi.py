@@ -68,8 +68,9 @@ class OpenApiConnector:
 
     def _add(self, method: str, path: str, found: Mapping[str, Any], shared: Any) -> None:
         given = found.get("operationId")
-        name = identifier(given if isinstance(given, str) else f"{method.lower()}_{path}")
-        name = distinct(name, self._operations)
+        if not isinstance(given, str):
+            given = f"{method.lower()} {path.strip('/')}"
+        name = distinct(identifier(given), self._operations)
         shape = _Shape(self._document, path, found, shared)
 
         async def call(arguments: dict[str, Any]) -> Any:

@@ -104,7 +104,7 @@ class Declared:
     def _record(self, schema: Schema, name: str) -> str:
         name = _camel(schema.name or name)
         known = self._records.get(name)
-        if known is not None and known.value is not schema.value:
+        if known is not None and known.value != schema.value:
             return self._words.record
         if known is None and self._room <= 0:
             return self._words.record

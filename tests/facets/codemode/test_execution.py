@@ -402,3 +402,23 @@ async def test_a_rule_that_raises_opens_nothing(
     done = await run(runtime, story)
     assert "a rule could not be read (KeyError('currency'))" in done.error
     assert world.did == []
+
+
+async def test_an_agent_gets_two_tools_that_find_and_run(runtime: MemoryRuntime) -> None:
+    async def story(code: CodeMode) -> Any:
+        search, execute = code.tools()
+        found = await search.call(query="pay an amount")
+        return (
+            found,
+            await execute.call(code="await bank.pay('b', 500)"),
+            (await execute.call(code="await numbers.double(2)")),
+        )
+
+    found, asked, done = await run(runtime, story)
+    assert found.splitlines()[0] == (
+        "await bank.pay(who: str, amount: int) -> str  # Pay somebody an amount."
+    )
+    assert asked == (
+        'status: paused\ncall 1 waits for approval: bank.pay {"amount": 500, "who": "b"}'
+    )
+    assert done == "status: completed\nresult:\n4"
