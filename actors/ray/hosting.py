@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pickle
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from inspect import isawaitable
@@ -16,12 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
-from actors.logs import OUTSIDE, log_lines
+from actors.logs import log_lines
 from actors.ray.board import Board
 from actors.ray.classes import Classes
-from actors.ray.context import CallContext, arrived
 from actors.ray.directory import Directory
 from actors.ray.ending import end_process, reach
 from actors.ray.entering import enter
@@ -31,29 +27,18 @@ from actors.ray.health import Presence, presence
 from actors.ray.here import HERE
 from actors.ray.lending import Lending
 from actors.ray.metrics import Metrics
-from actors.ray.order import Position
 from actors.ray.outbox import Message, Outbox
 from actors.ray.ownership import Ownership
-from actors.ray.parcels import Data, Loan, Parcel, pack_value, parcels
+from actors.ray.serving import Serving
 from actors.ray.shipping import ClassStore, Shipment
 from actors.ray.sighting import Sighting
 from actors.ray.sockets import Command, Open, Proxies
 from actors.ray.verbs import OWN, diff_here, for_host
-from actors.ray.wire import Target, dump_error, exports, load
+from actors.ray.wire import Target, exports
 from actors.readings import Readings, read
 from storage.objects import FolderStore, ObjectStore, open_store
 
-AHEAD = 16
-"""Items of a stream that a host makes before the caller took one."""
-
 _log = logging.getLogger("facets.host")
-GONE = 60.0
-"""Seconds without a request after which a caller is gone: its calls are cancelled."""
-FORGOTTEN = 3600.0
-"""Seconds for which replies are kept for a caller that is silent: its loop may have been held up,
-by a long cell of a notebook for example, and it still waits."""
-
-
 RETIRE = 5.0
 """Seconds in which callers must fetch their last replies from a host that has left."""
 
@@ -104,10 +89,7 @@ class Hosting:
         self._ownership = Ownership(name, plan.shared(), directory, Sighting(root / name))
         self._handover: Handover
         self._opening: asyncio.Task[None] | None = None
-        self._outboxes: dict[str, Outbox] = {}
-        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._room: dict[tuple[str, int], asyncio.Semaphore] = {}
-        """How many items each stream may still make."""
+        self._serving = Serving(self._ownership, self._classes, self._method)
         self._lending: Lending
         self._proxies: Proxies
         self._presence: Presence
@@ -127,47 +109,13 @@ class Hosting:
         unless they carry parcels.
         """
         await self._opened()
-        caller, position, messages = load(request) if type(request) is bytes else request
-        outbox = self._outbox(caller)
-        batch = outbox.batch([one[1] for one in messages if one[0] in ("call", "stream")])
-        brought = () if type(request) is bytes else parcels(messages)
-        if outbox.order.begins(position) and not brought:
-            self._take_all(caller, outbox, position, messages)
-        else:
-            taking = self._take_later(caller, outbox, position, messages, brought)
-            outbox.keep(asyncio.ensure_future(taking))
-        answer = self._ownership.token, await batch.replies()
-        return answer if parcels(answer[1]) else pickle.dumps(answer, protocol=5)
-
-    async def _take_later(
-        self,
-        caller: str,
-        outbox: Outbox,
-        position: Position,
-        messages: list[Message],
-        brought: Sequence[Parcel],
-    ) -> None:
-        await outbox.order.turn(position)
-        for parcel in brought:
-            await parcel.arrive()
-        self._take_all(caller, outbox, position, messages)
-
-    def _take_all(
-        self, caller: str, outbox: Outbox, position: Position, messages: list[Message]
-    ) -> None:
-        for message in messages:
-            self._take(caller, outbox, message)
-        outbox.order.taken(position)
+        return await self._serving.exchange(request)
 
     async def collect(self, caller: str, token: str, got: int) -> tuple[str, int, list[Message]]:
         """What became ready since the caller `got` so many; waits until there is something, or
         tells that `token`, who took the calls, is no more."""
         await self._opened()
-        if token != self._ownership.token:
-            return self._ownership.token, 0, []
-        if caller not in self._outboxes:
-            raise RuntimeClosed("the host has forgotten a caller that was silent for long")
-        return token, *await self._outbox(caller).collect(got)
+        return await self._serving.collect(caller, token, got)
 
     async def names(self, kind: str) -> list[str]:
         """Names of actors of a kind that have state here."""
@@ -258,7 +206,7 @@ class Hosting:
         """Let callers have what was answered, and close: nothing is owned here any more."""
         loop = asyncio.get_running_loop()
         until = loop.time() + RETIRE
-        while loop.time() < until and (self._running or any(map(len, self._outboxes.values()))):
+        while loop.time() < until and self._serving.owes:
             await asyncio.sleep(0.01)
         await self.close()
 
@@ -327,108 +275,4 @@ class Hosting:
         self._proxies = Proxies(self._runtime.host)
         self._lending = Lending(self._plan.runtime, self._ownership.token, self._runtime.host)
         exports.append(self._lending.export)
-        self._sweep()
-
-    def _sweep(self) -> None:
-        """Forget callers that are gone, from time to time."""
-        loop = asyncio.get_running_loop()
-        for caller, outbox in list(self._outboxes.items()):
-            silent = loop.time() - outbox.heard
-            if silent > GONE and (calls := self._under_way(caller)):
-                _log.warning("a caller is gone, its calls are cancelled", extra={"caller": caller})
-                outbox.gone()
-                for task in calls:
-                    task.cancel()
-            elif silent > (FORGOTTEN if len(outbox) else GONE):
-                del self._outboxes[caller]
-                outbox.gone()
-        loop.call_later(GONE, self._sweep)
-
-    def _under_way(self, caller: str) -> list[asyncio.Task[None]]:
-        return [task for key, task in self._running.items() if key[0] == caller]
-
-    def _outbox(self, caller: str) -> Outbox:
-        found = self._outboxes.get(caller)
-        if found is None:
-            found = self._outboxes[caller] = Outbox(asyncio.get_running_loop())
-        return found
-
-    def _take(self, caller: str, outbox: Outbox, message: Message) -> None:
-        verb, number = message[0], message[1]
-        key = caller, number
-        if verb == "cancel":
-            if key in self._running:
-                self._running[key].cancel()
-        elif verb == "more":
-            if key in self._room:
-                self._room[key].release()
-        elif verb in ("answer", "drop"):
-            outbox.hear(message)
-        else:
-            if type(message[4]) is Loan:
-                outbox.peer.take(message[4])
-            work = self._answer if verb == "call" else self._stream
-            OUTSIDE.set(f"{caller[:8]}-{number}")  # the task keeps it
-            begin = partial(work, outbox, key, *message[2:])
-            serve = partial(self._ownership.serve, outbox, number, message[2])
-            task = asyncio.ensure_future(serve(begin) if message[2][0] else begin())
-            self._running[key] = task
-            task.add_done_callback(partial(self._done, key))
-
-    def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
-        del self._running[key]
-        self._room.pop(key, None)
-        if not task.cancelled() and task.exception() is not None:
-            said = {"message": "a reply could not be made", "exception": task.exception()}
-            task.get_loop().call_exception_handler(said)
-
-    async def _answer(
-        self,
-        outbox: Outbox,
-        key: tuple[str, int],
-        target: Target,
-        method: str,
-        data: Data,
-        context: CallContext | None,
-    ) -> None:
-        try:
-            with arrived(context):
-                if target[0]:
-                    await self._classes.need(target[0])
-                args, kwargs = outbox.peer.load(data)
-                result = await self._method(outbox, target, method)(*args, **kwargs)
-                outbox.post(("done", key[1], pack_value(result, "the result")))
-        except asyncio.CancelledError:
-            outbox.post(("failed", key[1], dump_error(RuntimeClosed("the call was cancelled"))))
-            raise
-        except Exception as error:
-            told = {"target": f"{target[0]}:{target[1]}", "called": method, "raised": repr(error)}
-            _log.debug("a call failed", extra=told)
-            outbox.post(("failed", key[1], dump_error(error)))
-
-    async def _stream(
-        self,
-        outbox: Outbox,
-        key: tuple[str, int],
-        target: Target,
-        method: str,
-        data: Data,
-        context: CallContext | None,
-    ) -> None:
-        room = self._room[key] = asyncio.Semaphore(AHEAD)
-        try:
-            with arrived(context):
-                if target[0]:
-                    await self._classes.need(target[0])
-                args, kwargs = outbox.peer.load(data)
-                made = self._method(outbox, target, method)(*args, **kwargs)
-                async with aclosing(aiter(made)) as items:
-                    async for item in items:
-                        outbox.post(("item", key[1], pack_value(item, "the item")), last=False)
-                        await room.acquire()
-            outbox.post(("end", key[1]))
-        except asyncio.CancelledError:
-            outbox.post(("failed", key[1], dump_error(RuntimeClosed("the stream was cancelled"))))
-            raise
-        except Exception as error:
-            outbox.post(("failed", key[1], dump_error(error)))
+        self._serving.sweep()

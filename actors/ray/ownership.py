@@ -7,6 +7,7 @@ it waits; if the bucket is another host's it is refused, unseen, and its caller 
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -43,6 +44,8 @@ class Ownership:
         """Called when the host may own other buckets than before."""
         self.on_superseded: Callable[[Superseded], object] | None = None
         self._held: dict[int, asyncio.Future[None]] = {}
+        self._lines: dict[int, _Line] = {}
+        """Of requests that wait, by bucket."""
         self._looking: asyncio.Task[Directory] | None = None
 
     async def enter(self) -> None:
@@ -79,6 +82,9 @@ class Ownership:
         """The bucket, in which a request is under way from now on, until `over`; None if it has
         to wait (`admitted`)."""
         one = bucket(kind, name)
+        return None if one in self._lines else self._enter(one)
+
+    def _enter(self, one: int) -> int | None:
         if one in self._held or self.directory.owner_of(one) != self.host:
             return None
         self.under_way[one] += 1
@@ -87,16 +93,31 @@ class Ownership:
     async def admitted(self, kind: str, name: str) -> int:
         """The same, once it is known who owns the actor; `NotOwner` if that is another host."""
         one = bucket(kind, name)
-        while self.admit(kind, name) is None:
-            if one in self._held:
-                await asyncio.wait([self._held[one]])
-                continue
-            await self.look()
-            if one not in self._held and self.directory.owner_of(one) != self.host:
-                raise NotOwner(
-                    f"{self.host} does not own {kind}:{name}", version=self.directory.version
-                )
+        line = self._lines.get(one)
+        if line is None:
+            line = self._lines[one] = _Line()
+        line.length += 1
+        came = asyncio.get_running_loop().time()
+        try:
+            async with line.lock:  # in the order in which they came
+                while self._enter(one) is None:
+                    await self._settled(one, line, came, f"{kind}:{name}")
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self._lines[one]
         return one
+
+    async def _settled(self, one: int, line: _Line, came: float, actor: str) -> None:
+        """Return when a bucket may be this host's, and is not being handed over; `NotOwner`."""
+        if one in self._held:
+            await asyncio.wait([self._held[one]])
+            return
+        if line.looked <= came:  # else somebody has looked since
+            line.looked = asyncio.get_running_loop().time()
+            await self.look()
+        if one not in self._held and self.directory.owner_of(one) != self.host:
+            raise NotOwner(f"{self.host} does not own {actor}", version=self.directory.version)
 
     def over(self, one: int) -> None:
         """A request is not under way any more."""
@@ -237,6 +258,18 @@ class Ownership:
         if self.on_superseded is not None:
             self.on_superseded(error)
         return error
+
+
+class _Line:
+    """Requests for one bucket that wait: whoever comes later goes behind them."""
+
+    __slots__ = ("length", "lock", "looked")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.length = 0
+        self.looked = -math.inf
+        """When the newest look at the directory began."""
 
 
 def _less(counter: Counter[int], one: int) -> None:

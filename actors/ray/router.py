@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,6 +13,7 @@ from actors.ray.claims import Claims
 from actors.ray.context import CallContext
 from actors.ray.directory import Directory
 from actors.ray.errors import HostLost, NotOwner
+from actors.ray.lane import Lane
 from actors.ray.link import Link
 from actors.ray.parcels import Data
 from actors.ray.seeking import seek
@@ -42,6 +43,8 @@ class Router:
         self.runtime = runtime
         self._directory: Directory | None = None
         self._links: dict[str, Link] = {}
+        self._lanes: dict[tuple[str, str], Lane[Link]] = {}
+        """By kind and name, of actors that are being called."""
         self.claims: Claims | None = None
         """What this process calls with, if it opened the runtime."""
         self._learning: asyncio.Task[Directory] | None = None
@@ -91,36 +94,69 @@ class Router:
         self, target: Target, method: str, data: Data, context: CallContext | None
     ) -> Any:
         """Make a call, to the host that owns the actor; its result, or what it raised."""
-        while True:
-            link = await self.link(target[0], target[1])
-            try:
-                return await link.call(target, method, data, context)
-            except NotOwner as error:
-                await self.correct(link.host, error.version)
-            except HostLost:
-                if not await self._has_left(link):
-                    raise
+        with self._lane(target) as (lane, place):
+            while True:
+                link = await self._in_turn(target, lane, place)
+                try:
+                    return await link.call(target, method, data, context)
+                except NotOwner as error:
+                    lane.back(place)
+                    await self.correct(link.host, error.version)
+                except HostLost:
+                    lane.back(place)
+                    if not await self._has_left(link):
+                        raise
 
     async def stream(
         self, target: Target, method: str, data: Data, context: CallContext | None
     ) -> AsyncGenerator[Any, None]:
         """Make a call that streams, to the host that owns the actor; its items."""
+        with ExitStack() as until_it_begins:
+            lane, place = until_it_begins.enter_context(self._lane(target))
+            while True:
+                link = await self._in_turn(target, lane, place)
+                items = link.stream(target, method, data, context)
+                began = False
+                try:
+                    async for item in items:
+                        if not began:
+                            began = True
+                            until_it_begins.close()  # whoever takes the items may call the actor
+                        yield item
+                    return
+                except NotOwner as error:
+                    lane.back(place)
+                    await self.correct(link.host, error.version)
+                except HostLost:
+                    if began:
+                        raise
+                    lane.back(place)
+                    if not await self._has_left(link):
+                        raise
+                finally:
+                    await items.aclose()
+
+    @contextmanager
+    def _lane(self, target: Target) -> Iterator[tuple[Lane[Link], int]]:
+        """A call's place among those to its actor."""
+        key = target[0], target[1]
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane()
+        try:
+            with lane.place() as place:
+                yield lane, place
+        finally:
+            if not lane and self._lanes.get(key) is lane:
+                del self._lanes[key]
+
+    async def _in_turn(self, target: Target, lane: Lane[Link], place: int) -> Link:
+        """The link to the host that owns an actor, when it is a call's turn to be sent there."""
         while True:
             link = await self.link(target[0], target[1])
-            items = link.stream(target, method, data, context)
-            began = False
-            try:
-                async for item in items:
-                    began = True
-                    yield item
-                return
-            except NotOwner as error:
-                await self.correct(link.host, error.version)
-            except HostLost:
-                if began or not await self._has_left(link):
-                    raise
-            finally:
-                await items.aclose()
+            if lane.may(place, link):
+                return link
+            await lane.change(place)
 
     async def perform(self, kind: str, name: str, ask: Callable[[Any], Any]) -> Any:
         """Ask the host that owns an actor something that is no call; `ask` gets Ray's handle."""

@@ -336,9 +336,9 @@ async def test_what_a_silent_caller_lent_is_forgotten(runtime: RayRuntime, apart
 
     def forget(hosting: Any) -> None:
         def sweep() -> None:
-            for outbox in hosting._outboxes.values():
+            for outbox in hosting._serving._outboxes.values():
                 outbox.heard = -1e9
-            hosting._sweep()
+            hosting._serving.sweep()
 
         hosting._runtime._host.loop.call_soon_threadsafe(sweep)
 
