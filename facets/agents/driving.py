@@ -50,6 +50,7 @@ class Driver:
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
         self._listeners: dict[str, list[asyncio.Queue[Heard]]] = {}
+        self._reporting: asyncio.Task[None] | None = None
         self._tools: dict[str, Tool] | None = None
 
     # -- beginning and ending ---------------------------------------------------------------
@@ -64,14 +65,14 @@ class Driver:
             self._agent.timers.cancel(TIMER)
         for branch in branches:
             if branch not in self._driving:
-                self._driving[branch] = self._detached(self._drive(branch))
+                task = self._driving[branch] = self._detached(self._drive(branch))
+                task.add_done_callback(self._stopped)
 
     def _detached(self, work: Any) -> asyncio.Task[None]:
         context = copy_context()
         call = self._agent._active().new_call("turn")
         context.run(CURRENT.set, call)
         task: asyncio.Task[None] = context.run(asyncio.get_running_loop().create_task, work)
-        task.add_done_callback(self._stopped)
         return task
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
@@ -149,7 +150,10 @@ class Driver:
         finally:
             self._driving.pop(branch, None)
         self.wake()
-        await self.report()
+        if agent._turns.unreported():
+            # A parent that cannot be told is no concern of those who wait here; the timer tries
+            # again.
+            self._reporting = self._detached(self.report())
 
     async def _turn(self, turn: Turn) -> None:
         agent = self._agent
