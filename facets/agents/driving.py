@@ -136,11 +136,12 @@ class Driver:
 
     async def _drive(self, branch: str) -> None:
         agent = self._agent
-        turn = agent._turns.open(branch)[0]
+        turns = agent._turns.open(branch)[:1]
         try:
-            await self._turn(turn)
+            for turn in turns:  # none if it was cancelled, or undone, in the step that asked for it
+                await self._turn(turn)
         except asyncio.CancelledError:
-            if agent._active().broken is not None or not agent._turns.get(turn.id).over:
+            if agent._active().broken is not None or not agent._turns.get(turns[0].id).over:
                 raise  # not by `cancel`: what is left goes on when the agent wakes again
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - this runs in one
