@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from facets.extensions import extensions as module
 from facets.extensions.records import Records
 from facets.testing import Crashed, MemoryRuntime
 from tests.facets.extensions.test_life import COUNTER, MANIFEST, Lead, approve, run, upgraded
@@ -77,3 +78,39 @@ async def test_a_death_at_any_stage_of_an_upgrade_is_gone_on_from(
         assert (states, counted) in ((["active"], 2), (["retired", "active"], 1))
         assert there == ["extension counter"]
     gc.collect()  # what the death left is gone here, and not during some other test
+
+
+STARTS = """
+from facets import Actor
+
+class Extension(Actor):
+    async def on_start(self):
+        self.kv["starts"] = self.kv.get("starts", 0) + 1
+    async def count(self, word=""):
+        return self.kv["starts"]
+"""
+
+
+async def test_an_activation_begins_again_with_the_data_from_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act(lead: Lead) -> None:
+        await lead.extensions.propose(MANIFEST, STARTS.replace("+ 1", "+ 0"))
+        monkeypatch.setattr(module, "started", broken_off)
+        with pytest.raises(ConnectionAbortedError):
+            await lead.extensions.propose(upgraded("2"), STARTS)
+
+    async def broken_off(stub: Any) -> Any:
+        await started(stub)
+        raise ConnectionAbortedError
+
+    async def after(lead: Lead) -> list[Any]:
+        (resumed,) = await lead.extensions.resume()
+        return [resumed.state, await lead.extensions.call("counter", "count")]
+
+    started = module.started
+    async with MemoryRuntime() as runtime:
+        await run(runtime, act, consent=approve)
+        monkeypatch.undo()
+        await runtime.crash()
+        assert await run(runtime, after, consent=approve) == ["active", 1]
