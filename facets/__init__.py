@@ -1,6 +1,7 @@
 """Durable actors that own child actors, and sandboxes for code a model wrote.
 
     actor.py       the Actor that users subclass
+    agents/        durable agents: turns of a model, sessions, sub-agents
     children.py    self.facets: child actors in the same process
     codemode/      two tools for a model in the place of thousands: search, and code that uses them
     capabilities/  what code in a sandbox may call

@@ -50,6 +50,7 @@ class Driver:
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
         self._listeners: dict[str, list[asyncio.Queue[Heard]]] = {}
+        self._reporting: asyncio.Task[None] | None = None
         self._tools: dict[str, Tool] | None = None
 
     # -- beginning and ending ---------------------------------------------------------------
@@ -64,14 +65,14 @@ class Driver:
             self._agent.timers.cancel(TIMER)
         for branch in branches:
             if branch not in self._driving:
-                self._driving[branch] = self._detached(self._drive(branch))
+                task = self._driving[branch] = self._detached(self._drive(branch))
+                task.add_done_callback(self._stopped)
 
     def _detached(self, work: Any) -> asyncio.Task[None]:
         context = copy_context()
         call = self._agent._active().new_call("turn")
         context.run(CURRENT.set, call)
         task: asyncio.Task[None] = context.run(asyncio.get_running_loop().create_task, work)
-        task.add_done_callback(self._stopped)
         return task
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
@@ -136,11 +137,12 @@ class Driver:
 
     async def _drive(self, branch: str) -> None:
         agent = self._agent
-        turn = agent._turns.open(branch)[0]
+        turns = agent._turns.open(branch)[:1]
         try:
-            await self._turn(turn)
+            for turn in turns:  # none if it was cancelled, or undone, in the step that asked for it
+                await self._turn(turn)
         except asyncio.CancelledError:
-            if agent._active().broken is not None or not agent._turns.get(turn.id).over:
+            if agent._active().broken is not None or not agent._turns.get(turns[0].id).over:
                 raise  # not by `cancel`: what is left goes on when the agent wakes again
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - this runs in one
@@ -148,7 +150,10 @@ class Driver:
         finally:
             self._driving.pop(branch, None)
         self.wake()
-        await self.report()
+        if agent._turns.unreported():
+            # A parent that cannot be told is no concern of those who wait here; the timer tries
+            # again.
+            self._reporting = self._detached(self.report())
 
     async def _turn(self, turn: Turn) -> None:
         agent = self._agent

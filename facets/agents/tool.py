@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_type_hints, overload
 
 from facets.agents.errors import BadToolArguments, BadToolDefinition
@@ -69,7 +70,7 @@ def tool_of(function: Callable[..., Any]) -> Tool:
     name = mark.name or str(getattr(function, "__name__", ""))
     if not name.isidentifier():
         raise BadToolDefinition(f"{function!r} has no name that a model could call it by")
-    schema, check = _arguments(name, function)
+    schema, check = _arguments(name, _plain(function), inspect.ismethod(function))
 
     async def call(**arguments: Any) -> Any:
         found = function(**check(arguments))
@@ -78,15 +79,21 @@ def tool_of(function: Callable[..., Any]) -> Tool:
     return Tool(name, mark.description or inspect.getdoc(function) or "", schema, call)
 
 
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of a bound method, which all agents of a class share."""
+    return function.__func__ if inspect.ismethod(function) else function
+
+
+@lru_cache(maxsize=1024)
 def _arguments(
-    name: str, function: Callable[..., Any]
+    name: str, function: Callable[..., Any], bound: bool
 ) -> tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]:
-    """The schema of the arguments, and what checks and converts them."""
+    """The schema of the arguments, and what checks and converts them. Half a millisecond, once."""
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError
 
     try:
-        adapter = TypeAdapter[Any](_shape(name, function))
+        adapter = TypeAdapter[Any](_shape(name, function, bound))
         schema = adapter.json_schema()
     except (PydanticUserError, NameError, TypeError) as error:
         raise BadToolDefinition(
@@ -103,7 +110,7 @@ def _arguments(
     return schema, check
 
 
-def _shape(name: str, function: Callable[..., Any]) -> Any:
+def _shape(name: str, function: Callable[..., Any], bound: bool) -> Any:
     """The parameters as a typed dict, whose keys are free, unlike the attributes of a model."""
     from typing import NotRequired
 
@@ -113,7 +120,7 @@ def _shape(name: str, function: Callable[..., Any]) -> Any:
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     extra: Literal["allow", "forbid"] = "forbid"
-    for one in inspect.signature(function).parameters.values():
+    for one in [*inspect.signature(function).parameters.values()][bound:]:
         hint = hints.get(one.name, Any)
         if one.kind is one.VAR_KEYWORD:
             extra = "allow"

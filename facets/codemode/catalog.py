@@ -18,6 +18,9 @@ PREFIX = 0.5
 `repository`."""
 LEAST = 3
 """Letters of a word that may stand for a longer one."""
+QUERY = 400
+"""Characters of a query that are looked at. It may come from code in an isolate, and the search
+holds the host's loop."""
 LENGTH = 0.1
 """By how much each word of a tool's name lowers it: who says more means another."""
 _VERBS = {
@@ -73,7 +76,7 @@ class Catalog:
         if found is None:
             near = [one.operation.path for one in self.search(path, 3)]
             hint = f"there is {', '.join(near)}" if near else "`codemode.search` finds tools"
-            raise UnknownTool(f"there is no tool {path}", hint=hint, path=path)
+            raise UnknownTool(f"there is no tool {path[:100]}", hint=hint, path=path[:100])
         return found
 
     def search(self, query: str, limit: int = 10) -> list[Found]:
@@ -82,7 +85,7 @@ class Catalog:
         A word counts by where it stands, and the more the fewer tools have it; a tool with more
         of the words asked for goes before one with fewer.
         """
-        asked = list(dict.fromkeys(words(query)))
+        asked = list(dict.fromkeys(words(query[:QUERY])))
         scores: Counter[str] = Counter()
         matched: Counter[str] = Counter()
         for word in asked:

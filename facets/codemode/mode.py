@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 from facets.capabilities.marked import capability
 from facets.codemode import offered
 from facets.codemode.catalog import Catalog
-from facets.codemode.errors import NoSuchExecution, RollbackFailed
-from facets.codemode.ledger import CallRecord, Ledger, Snippet, Status, unpack
+from facets.codemode.errors import NoSuchExecution, RollbackFailed, ToolFailed
+from facets.codemode.ledger import CallRecord, Ledger, Snippet, Status, pack, unpack
 from facets.codemode.operation import Connector
 from facets.codemode.own import OwnTools
 from facets.codemode.passes import Pass
@@ -325,6 +325,11 @@ class CodeMode:
         run.abandon()
         if raised is not None or error is not None:
             self._finish(number, "error", None, error or raised, printed)
+            return
+        try:
+            pack(going.result(), "the code")
+        except ToolFailed as too_large:
+            self._finish(number, "error", None, too_large, printed)
         else:
             self._finish(number, "completed", going.result(), None, printed)
 

@@ -7,6 +7,11 @@ from typing import Any
 
 DEPTH = 24
 """References followed for one schema, and levels at which values are checked."""
+PARTS = 64
+"""Schemas of one `allOf`, those below it included."""
+CHECKS = 20_000
+"""Schemas that one value is held against. One whose choices lead back to itself has no end, and
+what is not looked at is for whoever runs the call to judge."""
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
     "array": (list, tuple), "object": (dict,), "null": (type(None),),
@@ -61,9 +66,14 @@ class Schema:
             names |= {n for n in _list(part.value.get("required")) if isinstance(n, str)}
         return frozenset(names)
 
-    def _parts(self, depth: int = 0) -> list[Schema]:
-        below = [self.at(one) for one in _list(self.value.get("allOf")) if depth < DEPTH]
-        return [self, *(part for one in below for part in one._parts(depth + 1))]
+    def _parts(self) -> list[Schema]:
+        """Itself and all of its `allOf`, each once."""
+        parts = [self]
+        for part in parts:
+            for one in map(self.at, _list(part.value.get("allOf"))[:PARTS]):
+                if len(parts) < PARTS and all(one.value is not known.value for known in parts):
+                    parts.append(one)
+        return parts
 
     @property
     def kinds(self) -> list[str]:
@@ -94,48 +104,57 @@ class Schema:
         found = self.value.get("description")
         return found if isinstance(found, str) else ""
 
-    def misfit(self, value: Any, where: str = "", depth: int = 0) -> str | None:
+    def misfit(self, value: Any) -> str | None:
         """What is wrong with a value, for who wrote it; None if nothing is.
 
         Types, enums, required names and unknown names are looked at, and no patterns or ranges:
         whoever runs the call checks those, and a pattern can take forever.
         """
-        if depth > DEPTH:
-            return None
-        choices = self.choices
-        if choices:
-            told = [one.misfit(value, where, depth + 1) for one in choices]
-            return None if None in told else told[0]
-        if self.enum and value not in self.enum:
-            return f"{where or 'it'} must be one of {self.enum[:20]!r}, not {_short(value)}"
-        if self.kinds and not any(_is(value, kind) for kind in self.kinds):
-            return f"{where or 'it'} must be {' or '.join(self.kinds)}, not {_short(value)}"
-        return self._inside(value, where, depth)
+        return _Check().of(self, value, "", 0)
 
-    def _inside(self, value: Any, where: str, depth: int) -> str | None:
+
+class _Check:
+    """One value held against one schema."""
+
+    def __init__(self) -> None:
+        self._left = CHECKS
+
+    def of(self, schema: Schema, value: Any, where: str, depth: int) -> str | None:
+        self._left -= 1
+        if depth > DEPTH or self._left < 0:
+            return None
+        choices = schema.choices
+        if choices:
+            told = [self.of(one, value, where, depth + 1) for one in choices]
+            return None if None in told else told[0]
+        if schema.enum and value not in schema.enum:
+            return f"{where or 'it'} must be one of {schema.enum[:20]!r}, not {_short(value)}"
+        if schema.kinds and not any(_is(value, kind) for kind in schema.kinds):
+            return f"{where or 'it'} must be {' or '.join(schema.kinds)}, not {_short(value)}"
         if isinstance(value, dict):
-            return self._members(value, where, depth)
-        if isinstance(value, (list, tuple)) and "items" in self.value:
-            items = self.at(self.value["items"])
-            told = (items.misfit(one, f"{where}[{i}]", depth + 1) for i, one in enumerate(value))
-            return next((text for text in told if text), None)
+            return self._members(schema, value, where, depth)
+        if isinstance(value, (list, tuple)) and "items" in schema.value:
+            items = schema.at(schema.value["items"])
+            each = (self.of(items, v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value))
+            return next(filter(None, each), None)
         return None
 
-    def _members(self, value: dict[Any, Any], where: str, depth: int) -> str | None:
-        known = self.properties
-        missing = [name for name in sorted(self.required) if name not in value]
+    def _members(self, schema: Schema, value: dict[Any, Any], where: str, depth: int) -> str | None:
+        known = schema.properties
+        prefix = f"{where}: " if where else ""
+        missing = [name for name in sorted(schema.required) if name not in value]
         if missing:
-            return f"{where + ': ' if where else ''}{', '.join(missing)} must be given"
+            return f"{prefix}{', '.join(missing)} must be given"
         unknown = [name for name in value if name not in known]
-        if unknown and self.value.get("additionalProperties") is False:
+        if unknown and schema.value.get("additionalProperties") is False:
             said = ", ".join(known) or "nothing"
-            return f"{where + ': ' if where else ''}{unknown[0]!r} is not known; there is {said}"
+            return f"{prefix}{_short(unknown[0])} is not known; there is {said}"
         told = (
-            known[name].misfit(one, f"{where}.{name}" if where else str(name), depth + 1)
+            self.of(known[name], one, f"{where}.{name}" if where else str(name), depth + 1)
             for name, one in value.items()
             if name in known
         )
-        return next((text for text in told if text), None)
+        return next(filter(None, told), None)
 
 
 def _pointed(root: Any, reference: str) -> Any:

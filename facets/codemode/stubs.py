@@ -23,6 +23,8 @@ RECORDS = 1_500
 """Tokens of records that one declaration may bring along."""
 FEW = 12
 """Values of an enum that are written out, and choices of a union."""
+TYPES = 2_000
+"""Types that one declaration looks at; a schema whose choices lead back to itself has no end."""
 DOC = 1_200
 """Characters of a description."""
 
@@ -67,12 +69,14 @@ class Declared:
         self.language = language
         self._words = _PYTHON if language == "python" else _TYPESCRIPT
         self._room = room
+        self._left = TYPES
         self._records: dict[str, Schema] = {}
         self._done: dict[str, str] = {}
 
     def type(self, schema: Schema, name: str, depth: int = 0) -> str:
         """The type of a value; a record that it has to declare is called `name` if nothing else."""
-        if depth > 8:
+        self._left -= 1
+        if depth > 8 or self._left < 0:
             return self._words.unknown
         if 0 < len(schema.enum) <= FEW and all(_plain(one) for one in schema.enum):
             return self._words.literal(schema.enum)

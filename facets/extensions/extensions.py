@@ -135,7 +135,8 @@ class Extensions:
         With `keep_data` it gets the data as it is now. Where the version before may do more than
         the running one, it needs consent again: it is returned `pending` unless the policy
         approves. Raises NoSuchExtension if there is none before, BookmarkGone if that moment is
-        older than the history; nothing has changed then.
+        older than the history; nothing has changed then. A crash between data and code leaves the
+        running version on the data of before: roll back again.
         """
         async with self._lock(name):
             running, before = self.records.active(name), self.records.before(name)

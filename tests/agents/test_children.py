@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from facets import Quota
 from facets.agents import Agent, Progressed, Turn, as_tool, tool
@@ -132,8 +134,17 @@ async def run_over(waiting: Any) -> Turn:
     return found[0]
 
 
+def delegate(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+    newest = messages[-1].parts[0]
+    if not isinstance(newest, UserPromptPart):
+        return ModelResponse(parts=[TextPart("it runs")])
+    if str(newest.content).startswith("The run"):
+        return ModelResponse(parts=[TextPart("thank you")])
+    return ModelResponse(parts=[call("diver", {"prompt": "hearts?"})])
+
+
 class Detached(Lead):
-    model = script([call("diver", {"prompt": "hearts?"})], "it runs", "thank you")
+    model = FunctionModel(delegate)
     tools = (as_tool(Diver, detached=True),)
 
 
@@ -171,3 +182,43 @@ async def test_a_thousand_sub_agents_run_at_the_same_time(runtime: MemoryRuntime
             return len(set(map(str, await asyncio.gather(*asked)))) + len(self.agents.list())
 
     assert await runtime.get(Crowd, "a").ask(1000) == 1001
+
+
+class Sending(Lead):
+    model = script([call("sleeper", {"prompt": "sleep"})], "over")
+
+
+async def test_a_sub_agent_that_is_ended_leaves_a_run_that_is_interrupted(
+    runtime: MemoryRuntime,
+) -> None:
+    class Ending(Sending):
+        async def end(self) -> None:
+            for kind, name in self.agents.list():
+                assert kind == "Sleeper"
+                self.agents.abort(Sleeper, name)
+
+    lead = runtime.get(Ending, "a")
+    await lead.submit("go", id="1")
+    await DOORS.setdefault("arrived", asyncio.Event()).wait()
+    await lead.end()
+    assert (await lead.wait("1")).output == "over"
+    (told,) = await lead.told()
+    assert '"status":"interrupted"' in told
+
+
+@pytest.mark.parametrize("cls", [Sending, Detached])
+async def test_a_crash_of_both_leaves_one_run_that_ends(
+    runtime: MemoryRuntime, cls: type[Agent]
+) -> None:
+    await runtime.get(cls, "a").submit("go", id="1")
+    for _ in range(40):
+        await asyncio.sleep(0)
+    await runtime.crash()
+    DOORS.setdefault("door", asyncio.Event()).set()
+    runtime.register(cls)
+    await runtime.clock.run(60)
+    lead = runtime.get(cls, "a")
+    assert (await lead.wait("1")).status == "completed"
+    assert len(await lead.below()) == 1
+    if cls is Detached:
+        assert (await lead.wait("report:1:1:0")).output == "thank you"

@@ -340,3 +340,25 @@ async def test_a_tool_knows_which_call_it_is(runtime: LocalRuntime) -> None:
     await knowing.wait("1")
     assert RAN == [("1:1:0", "1", "who")]
     assert current() is None
+
+
+async def test_a_turn_that_is_taken_back_in_the_step_that_asked_for_it_is_in_nobodys_way(
+    runtime: LocalRuntime,
+) -> None:
+    class Hasty(Clerk):
+        async def cancelled(self) -> None:
+            await self.submit("go", id="1")
+            await self.cancel("1")
+
+        async def undone(self) -> None:
+            await self.submit("go", id="2")
+            raise ValueError("no")
+
+    hasty = runtime.get(Hasty, "a")
+    await hasty.cancelled()
+    await asyncio.sleep(0)  # what was to drive it begins
+    with pytest.raises(ValueError, match="no"):
+        await hasty.undone()
+    await asyncio.sleep(0)
+    assert await hasty.run("go") == "noted"
+    assert [one.status for one in await hasty.history_of_turns()] == ["completed", "aborted"]

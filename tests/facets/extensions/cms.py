@@ -79,6 +79,9 @@ class Site(Actor):
         self.fs.mkdir("/public", exist_ok=True)
         self.fs.write_text(path, text)
 
+    async def size_of(self, path: str) -> int:
+        return len(self.fs.read(path))
+
     def _rule(self, host: str) -> Rule:
         try:
             return self.hosts[host]

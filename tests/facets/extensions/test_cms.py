@@ -250,3 +250,16 @@ async def test_a_test_brings_stand_ins_for_what_the_site_offers(site: Site) -> N
     await works(site)
     await installed(site, hostile("go", offers=["posts:read"]), honest)
     assert await site.use("hostile", "go", {}) == "the end"
+
+
+async def test_a_rehearsal_of_an_upgrade_changes_nothing_of_the_site(site: Site) -> None:
+    write = "await self.env['files'].append('/log', b'x'); await self.env['posts:write']('a', 'x')"
+    manifest = hostile("go", files="read-write", offers=["posts:write"])
+    await installed(site, manifest, source(go=write))
+    await site.publish("a", "text")
+    await site.use("hostile", "go", {})
+    assert await site.read("a") == "x"
+    await site.publish("a", "text")
+    await installed(site, manifest | {"version": "2"}, source(go=write) + "\n")
+    assert await site.read("a") == "text"
+    assert await site.size_of("/public/log") == 1
