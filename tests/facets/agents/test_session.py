@@ -19,7 +19,7 @@ from facets.errors import (
     SplitsToolCall,
 )
 from facets.testing import MemoryRuntime
-from tests.agents.test_turns import call
+from tests.facets.agents.test_turns import call
 
 WORK: list[Callable[[Session], Any]] = []
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from facets.agents import Agent, Turn, tool
 from facets.testing import MemoryRuntime, die_everywhere
-from tests.agents.test_turns import call, script
+from tests.facets.agents.test_turns import call, script
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OUTSIDE: dict[str, list[str]] = {}
 
 
@@ -79,7 +79,7 @@ async def test_a_process_killed_after_any_step_repeats_no_finished_effect(tmp_pa
     killed = 0
     for at in range(1, 20, 2):
         root, log = tmp_path / str(at), tmp_path / f"{at}.txt"
-        code = [sys.executable, "-m", "tests.agents.killed_worker", str(root), str(log), str(at)]
+        code = [sys.executable, "-m", "tests.facets.agents.killed_worker", str(root), str(log), str(at)]
         first = await asyncio.to_thread(subprocess.run, code, cwd=ROOT, check=False)
         if first.returncode == 0:
             break

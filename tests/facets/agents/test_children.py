@@ -14,7 +14,7 @@ from facets import Quota
 from facets.agents import Agent, Progressed, Turn, as_tool, tool
 from facets.errors import NoSuchTurn, TurnFailed
 from facets.testing import MemoryRuntime
-from tests.agents.test_turns import DOORS, Clerk, call, script
+from tests.facets.agents.test_turns import DOORS, Clerk, call, script
 
 
 class Diver(Agent):

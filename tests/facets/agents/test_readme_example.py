@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_agent_of_the_readme_answers_once_however_often_it_is_run(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from facets import LocalRuntime
 from facets.agents import tool
 from facets.agents.driving import Driver
-from tests.agents.test_crashes import Payer as Inner
+from tests.facets.agents.test_crashes import Payer as Inner
 
 
 def note(what: str) -> None:
