@@ -79,7 +79,14 @@ async def test_a_process_killed_after_any_step_repeats_no_finished_effect(tmp_pa
     killed = 0
     for at in range(1, 20, 2):
         root, log = tmp_path / str(at), tmp_path / f"{at}.txt"
-        code = [sys.executable, "-m", "tests.facets.agents.killed_worker", str(root), str(log), str(at)]
+        code = [
+            sys.executable,
+            "-m",
+            "tests.facets.agents.killed_worker",
+            str(root),
+            str(log),
+            str(at),
+        ]
         first = await asyncio.to_thread(subprocess.run, code, cwd=ROOT, check=False)
         if first.returncode == 0:
             break
