@@ -14,6 +14,8 @@ from storage.testing import Fault, FaultyDisk, Killed, Outcome
 if TYPE_CHECKING:
     from facets.testing.memory import MemoryRuntime
 
+LOOK = 0.005
+"""Seconds between two looks at whether the process is dead."""
 Handler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
 Story = Callable[["MemoryRuntime"], Awaitable[object]]
 
@@ -79,17 +81,24 @@ async def _die_at(fault: Fault, setup: Story, act: Story, check: Story) -> bool:
     try:
         await setup(runtime)
         disk.add(fault)
-        try:
-            await act(runtime)
-        except BaseException:
-            if not disk.dead:
-                raise
+        acting = asyncio.ensure_future(_all_of(act, runtime))
+        while not (acting.done() or disk.dead):
+            await asyncio.wait([acting], timeout=LOOK)
+        if not disk.dead:
+            acting.result()
         await runtime.crash()
+        # Whatever died in a callback, or on a thread, leaves somebody waiting for an answer.
+        acting.cancel()
+        await asyncio.gather(acting, return_exceptions=True)
         await check(runtime)
     finally:
         await runtime.close()
         loop.set_exception_handler(usual)
     return disk.dead
+
+
+async def _all_of(act: Story, runtime: MemoryRuntime) -> None:
+    await act(runtime)
 
 
 def _quiet(usual: Handler | None) -> Handler:

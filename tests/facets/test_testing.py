@@ -7,7 +7,7 @@ import fcntl
 import gc
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -171,6 +171,24 @@ async def test_wherever_it_dies_a_clone_is_there_as_a_whole_or_not_at_all() -> N
     deaths = await die_everywhere(setup, act, check, every=3)
     assert deaths > 5
     assert found == {("a", "b"), ("a", "b", "c")}
+
+
+async def test_who_waits_for_an_answer_of_the_dead_waits_no_longer() -> None:
+    """What dies in a callback of the loop, or on a thread, answers nobody."""
+
+    async def setup(runtime: MemoryRuntime) -> None:
+        await runtime.get(Purse, "x").pay(1)
+
+    async def act(runtime: MemoryRuntime) -> None:
+        with suppress(BaseException):
+            await runtime.get(Purse, "x").pay(1)
+            return
+        await asyncio.Event().wait()
+
+    async def check(runtime: MemoryRuntime) -> None:
+        assert await runtime.get(Purse, "x").has() in (1, 2)
+
+    assert await die_everywhere(setup, act, check) > 0
 
 
 async def test_a_check_that_fails_after_a_death_fails_the_test() -> None:
