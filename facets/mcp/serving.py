@@ -40,9 +40,10 @@ def server(
     of an `Agent` it is `run` alone. Docstrings and annotations are what a model sees. A result is
     the field `result` of the structured content, and text.
 
-    A reply is durable before it leaves. A client that cancels a call or goes away cancels it, as
-    any caller does; steps that were committed are kept. A call that takes longer than `timeout`
-    seconds is `DeadlineExceeded`. An async generator tells each item as progress, and its result
+    A reply is durable before it leaves. A client that cancels a call cancels the method, as any
+    caller does, and so does the end of its session; steps that were committed are kept. Over HTTP
+    before protocol 2026-07-28 a lost connection ends no session: give a `timeout`. A call that
+    takes longer than `timeout` seconds is `DeadlineExceeded`. An async generator tells each item as progress, and its result
     is the list of all. What a method raises is the tool's error, with its hint and fields as text;
     so are arguments that do not fit, and results of more than 1 MiB (`TooLarge`). A tool that is
     not there is an error of the protocol.

@@ -139,12 +139,12 @@ async def connected(runtime: MemoryRuntime, transport: str) -> AsyncIterator[Cli
     else:
         async with (
             serving(server.streamable_http_app()) as url,
-            Client(f"{url}/mcp") as client,
+            Client(f"{url}/mcp", mode="legacy" if transport == "older" else "auto") as client,
         ):
             yield client
 
 
-@pytest.fixture(params=["memory", "http"])
+@pytest.fixture(params=["memory", "http", "older"])
 async def client(request: pytest.FixtureRequest, runtime: MemoryRuntime) -> AsyncIterator[Client]:
     ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
     leave = asyncio.Event()
