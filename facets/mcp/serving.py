@@ -43,10 +43,12 @@ def server(
     A reply is durable before it leaves. A client that cancels a call cancels the method, as any
     caller does, and so does the end of its session; steps that were committed are kept. Over HTTP
     before protocol 2026-07-28 a lost connection ends no session: give a `timeout`. A call that
-    takes longer than `timeout` seconds is `DeadlineExceeded`. An async generator tells each item as progress, and its result
-    is the list of all. What a method raises is the tool's error, with its hint and fields as text;
-    so are arguments that do not fit, and results of more than 1 MiB (`TooLarge`). A tool that is
-    not there is an error of the protocol.
+    takes longer than `timeout` seconds is `DeadlineExceeded`.
+
+    An async generator tells each item as progress, and its result is the list of all. What a
+    method raises is the tool's error, with its hint and fields as text; so are arguments that do
+    not fit, and results of more than 1 MiB (`TooLarge`). A tool that is not there is an error of
+    the protocol.
 
     A runtime that is not open is opened when the server starts, and closed when it ends. Calls run
     on the event loop of the server. Who reaches the server may call: `streamable_http_app` takes

@@ -265,6 +265,20 @@ async def test_a_client_that_gives_up_cancels_the_method(
     assert await shop.waited() == 1
 
 
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_the_end_of_a_session_cancels_its_calls(runtime: MemoryRuntime, mode: Any) -> None:
+    shop = runtime.get(Shop, "one")
+    server = facets.mcp.server(runtime, ACTORS)
+    async with serving(server.streamable_http_app()) as url:
+        async with Client(f"{url}/mcp", mode=mode) as client:
+            call = asyncio.ensure_future(client.call_tool("shop_wait", {}))
+            assert await shop.waited() == 0
+        with pytest.raises(MCPError):
+            await call
+        while await shop.waited() == 0:
+            await asyncio.sleep(0)
+
+
 async def test_a_call_that_takes_longer_than_the_timeout_is_ended(
     runtime: MemoryRuntime,
 ) -> None:
