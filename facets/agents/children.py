@@ -7,6 +7,7 @@ import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from actors.call import CURRENT
 from actors.code import Start
 from facets.agents.calling import current
 from facets.agents.errors import NoSuchRun
@@ -63,7 +64,11 @@ SEPARATOR = "\x1f"
 
 
 def _place(cls: type[Agent], name: str) -> str:
-    return f"{cls.kind}{SEPARATOR}{name}"
+    return _at(cls.kind, name)
+
+
+def _at(kind: str, name: str) -> str:
+    return f"{kind}{SEPARATOR}{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,19 @@ class Runs:
             "select id, kind, name, status, output, error from agent_runs where id = ?", id
         ).first()
         return None if row is None else Run(*row)
+
+    def of_caller(self, id: str) -> Run | None:
+        """The same, if the actor whose call this is is the sub-agent that was given it.
+
+        Whoever reaches an agent, over HTTP too, may call its methods, and ids of runs can be
+        guessed: what counts is who calls, which no caller says of itself.
+        """
+        found, call = self.find(id), CURRENT.get()
+        if found is None or call is None or call.parent is None:
+            return None
+        caller = call.parent.activation.node
+        below = caller.parent is self._agent._active().node
+        return found if below and caller.name == _at(found.kind, found.name) else None
 
     def get(self, id: str) -> Run:
         """The run of this id; `NoSuchRun`."""
