@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from facets.actor import Actor
 from facets.agents.calling import current
-from facets.agents.children import Agents, Run, Runs, SubAgent
+from facets.agents.children import Agents, Run, Runs, SubAgent, caller
 from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
@@ -137,8 +137,12 @@ class Agent(Actor):
         """Ask for a turn, and do not wait: its id. Durable once this returns.
 
         Idempotent by `id`: a second call changes nothing, whatever became of the first;
-        `TurnDiffers` if it asks for something else. `report` is how a parent asks to be told.
+        `TurnDiffers` if it asks for something else. `report` is the run that a parent, and nobody
+        else, asks to be told of: `NoSuchRun`.
         """
+        parent = self._active().node.parent
+        if report is not None and (parent is None or caller() is not parent):
+            raise NoSuchRun(f"whoever calls has no run {report!r}", run=report)
         id = id or uuid4().hex
         before = self._turns.open(branch)
         dropped = self.concurrency == "drop" and bool(before)

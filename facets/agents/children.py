@@ -14,6 +14,7 @@ from facets.agents.errors import NoSuchRun
 from facets.agents.tool import Tool
 
 if TYPE_CHECKING:
+    from actors.node import Node
     from actors.quotas.quota import Quota
     from facets.agents.agent import Agent
 
@@ -57,6 +58,12 @@ class Agents:
     def delete(self, cls: type[Agent], name: str) -> None:
         """End it and wipe all that it holds, and all below it, in one commit."""
         self._agent.facets.delete(_place(cls, name))
+
+
+def caller() -> Node | None:
+    """Who called the method that runs; None if no actor of this host did."""
+    call = CURRENT.get()
+    return None if call is None or call.parent is None else call.parent.activation.node
 
 
 SEPARATOR = "\x1f"
@@ -122,12 +129,10 @@ class Runs:
         Whoever reaches an agent, over HTTP too, may call its methods, and ids of runs can be
         guessed: what counts is who calls, which no caller says of itself.
         """
-        found, call = self.find(id), CURRENT.get()
-        if found is None or call is None or call.parent is None:
+        found, who = self.find(id), caller()
+        if found is None or who is None or who.parent is not self._agent._active().node:
             return None
-        caller = call.parent.activation.node
-        below = caller.parent is self._agent._active().node
-        return found if below and caller.name == _at(found.kind, found.name) else None
+        return found if who.name == _at(found.kind, found.name) else None
 
     def get(self, id: str) -> Run:
         """The run of this id; `NoSuchRun`."""

@@ -249,6 +249,18 @@ async def test_only_the_sub_agent_of_a_run_can_report_on_it(runtime: MemoryRunti
             await asyncio.sleep(0)
 
 
+async def test_only_a_parent_asks_to_be_told_of_a_run(runtime: MemoryRuntime) -> None:
+    class Bad(Asleep):
+        async def facet(self, name: str) -> Any:
+            return self.agents.get(Imp, name)
+
+    lead: Any = runtime.get(Bad, "a")
+    for agent in (lead, await lead.facet("imp")):
+        with pytest.raises(NoSuchRun):
+            await agent.submit("ask", id="1", report="1:1:0")
+        assert await agent.history_of_turns() == []
+
+
 @pytest.mark.parametrize("method", ["on_progress", "on_run_finished", "progress"])
 async def test_what_an_agent_calls_on_itself_is_not_open_to_callers(
     runtime: MemoryRuntime, method: str
