@@ -11,6 +11,7 @@
     extensions/    code that proposes itself: manifest, check, consent, activation, rollback
     egress/        the only way out of a sandbox: requests that rules allow
     serve/         actors over HTTP
+    mcp/           actors as tools of an MCP server
     errors.py      one tree of errors, drawn at its top
     testing/       for tests: a runtime in memory, crashes, what every runtime must do
     demo.py        the main job, told step by step
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from facets import extensions as extensions
     from facets import images as images
     from facets import logs as logs
+    from facets import mcp as mcp
     from facets import packages as packages
     from facets import serve as serve
     from facets import testing as testing
@@ -117,6 +119,7 @@ __all__ = [
     "images",
     "limited",
     "logs",
+    "mcp",
     "packages",
     "remaining",
     "replay",
@@ -146,7 +149,7 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("codemode", "extensions", "images", "logs", "packages", "serve", "testing")
+_MODULES = ("codemode", "extensions", "images", "logs", "mcp", "packages", "serve", "testing")
 
 
 def __getattr__(name: str) -> Any:

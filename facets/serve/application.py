@@ -9,7 +9,6 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from actors.actor import Actor
-from actors.errors import RuntimeClosed
 from facets.serve.answering import Answering
 from facets.serve.asking import Authenticate
 from facets.serve.limits import ServeLimits
@@ -51,24 +50,9 @@ def app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        mine = not _is_open(exposed)
-        if mine:
-            await runtime.open()
-            exposed.check_open()
-        try:
+        async with exposed.opened():
             yield
-        finally:
-            if mine:
-                await runtime.close()
 
     made = Starlette(lifespan=lifespan)
     made.router.default = either  # routes match decoded paths, where a name's slash is a slash
     return made
-
-
-def _is_open(exposed: Exposed) -> bool:
-    try:
-        exposed.check_open()
-    except RuntimeClosed:
-        return False
-    return True

@@ -43,11 +43,12 @@ def _plain(value: Any) -> Any:
         return _rows(value)
     if isinstance(value, PurePath):
         return str(value)
-    if hasattr(value, "model_dump"):  # pydantic
+    cls = type(value)  # a stub has every name, and asking it for one is a call
+    if hasattr(cls, "model_dump"):  # pydantic
         return value.model_dump(mode="json")
-    if hasattr(value, "tolist"):  # numpy
+    if hasattr(cls, "tolist"):  # numpy
         return value.tolist()
-    raise NotEncodable(f"the result holds a {type(value).__qualname__}, which JSON cannot say")
+    raise NotEncodable(f"the result holds a {cls.__qualname__}, which JSON cannot say")
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain, decimal_format="string")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from actors.actor import Actor
 from actors.contract import HOOKS
+from actors.errors import RuntimeClosed
 from actors.local import LocalRuntime
 from actors.sockets.events import Event
 from actors.stub import Stub
@@ -57,6 +59,26 @@ class Exposed:
             self.runtime.register(cls)
         if isinstance(self.runtime, LocalRuntime):
             self.runtime.host.check_open()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open the runtime for the block, unless it is open; then it is left so."""
+        mine = not self._is_open()
+        if mine:
+            await self.runtime.open()
+            self.check_open()
+        try:
+            yield
+        finally:
+            if mine:
+                await self.runtime.close()
+
+    def _is_open(self) -> bool:
+        try:
+            self.check_open()
+        except RuntimeClosed:
+            return False
+        return True
 
     def cls(self, kind: str) -> type[Actor]:
         """The class of a kind."""

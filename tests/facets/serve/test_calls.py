@@ -174,6 +174,11 @@ async def test_a_result_that_json_cannot_say_is_an_error(client: httpx.AsyncClie
     assert (answer.status_code, answer.json()["error"]["type"]) == (500, "NotEncodable")
 
 
+async def test_a_stub_in_a_result_is_an_error_and_is_not_called(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/actors/Tally/a/facet", json=["x"])
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "NotEncodable")
+
+
 async def test_a_body_over_the_limit_is_413_said_or_not(runtime: LocalRuntime) -> None:
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(10):

@@ -1,0 +1,25 @@
+"""Actors and agents over MCP: their methods are the tools of a server of the `mcp` package.
+
+    serving.py   the server, and stdio
+    tools.py     one method as a tool: schemas, calls, results, failures
+
+Needs the extra `mcp`. Servers of others are used by `facets.codemode.McpConnector`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facets.mcp.serving import server as server
+    from facets.mcp.serving import stdio as stdio
+
+__all__ = ["server", "stdio"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'facets.mcp' has no attribute {name!r}")
+    from facets.mcp import serving
+
+    return getattr(serving, name)
