@@ -286,4 +286,6 @@ async def test_a_crash_of_both_leaves_one_run_that_ends(
     assert (await lead.wait("1")).status == "completed"
     assert len(await lead.below()) == 1
     if cls is Detached:
+        while not any(turn.id == "report:1:1:0" for turn in await lead.history_of_turns()):
+            await runtime.clock.run(10)
         assert (await lead.wait("report:1:1:0")).output == "thank you"
