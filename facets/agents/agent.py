@@ -22,6 +22,8 @@ from facets.agents.turns import Turn, Turns
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
+    from facets.extensions import Extensions
+
 
 class Agent(Actor):
     """A durable actor that a model drives.
@@ -58,6 +60,11 @@ class Agent(Actor):
     tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
     """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
     limits: ClassVar[TurnLimits] = TurnLimits()
+    extensions: Extensions | None = None
+    """What the model may write for itself; made in `on_start`: `self.extensions = Extensions(self)`
+    and `await self.extensions.resume()`. Each step of a turn has the tools of what is active then,
+    and `model_tools`, so what a tool call activates can be used in the next step. A tool of the
+    agent's own comes before one of an extension with the same name."""
     concurrency: ClassVar[Literal["queue", "latest", "drop"]] = "queue"
     """What becomes of a turn that is submitted while another one of its branch is not over: it
     waits; it takes the place of all of them; or it is dropped."""
@@ -95,7 +102,10 @@ class Agent(Actor):
         )
 
     async def on_facet_due(self, name: str) -> None:
-        """A sub-agent that `tools` names has turns to go on with: it is started as they do."""
+        """A sub-agent that `tools` names has turns to go on with, or an extension a timer that is
+        due: it is started."""
+        if self.extensions is not None:
+            self.extensions.due(name)
         for one in self.tools:
             if isinstance(one, SubAgent):
                 one.start(self, name)
@@ -232,3 +242,11 @@ class Agent(Actor):
                 raise BadToolDefinition(f"two tools are called {made.name!r}", name=made.name)
             found[made.name] = made
         return found
+
+    def _extended(self) -> dict[str, Tool]:
+        """What extensions add to that now."""
+        if self.extensions is None:
+            return {}
+        from facets.extensions import model_tools
+
+        return {one.name: one for one in (*self.extensions.tools(), *model_tools(self.extensions))}

@@ -227,10 +227,10 @@ class Driver:
     # -- tool calls ------------------------------------------------------------------------------
 
     def tools(self) -> dict[str, Tool]:
-        """All that the model is shown, by name."""
+        """All that the model is shown now, by name: its own before what extensions add."""
         if self._tools is None:
             self._tools = self._agent._collect()
-        return self._tools
+        return {**self._agent._extended(), **self._tools}
 
     async def _call_tools(self, turn: Turn, response: m.ModelResponse) -> Turn:
         agent = self._agent
