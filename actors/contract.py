@@ -75,17 +75,19 @@ class Contract:
 
 
 def contract_of(cls: type, base: type) -> Contract:
-    """The contract of a class; nothing that `base` defines is part of it."""
+    """The contract of a class; nothing that `base` defines is part of it, nor what `_inner` of the
+    class names: async methods that only its own code calls, wherever they are overridden."""
     cached = cls.__dict__.get("_contract")
     if isinstance(cached, Contract):
         return cached
+    inner: frozenset[str] = getattr(cls, "_inner", frozenset())
     methods: dict[str, Kind] = {}
     closed: dict[str, str] = {}
     hooks = frozenset(name for name in HOOKS if getattr(cls, name) is not getattr(base, name, None))
     for name in dir(cls):
         if name.startswith("_") or name in HOOKS:
             continue
-        if hasattr(base, name):
+        if hasattr(base, name) or name in inner:
             closed[name] = "belongs to the actor itself"
             continue
         member = inspect.getattr_static(cls, name)

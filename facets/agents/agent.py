@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from facets.actor import Actor
 from facets.agents.calling import current
-from facets.agents.children import Agents, Run, Runs, SubAgent
+from facets.agents.children import Agents, Run, Runs, SubAgent, caller
 from facets.agents.driving import Driver
-from facets.agents.errors import BadToolDefinition
+from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
 from facets.agents.limits import TurnLimits
 from facets.agents.schema import SCHEMA
@@ -68,6 +68,7 @@ class Agent(Actor):
     concurrency: ClassVar[Literal["queue", "latest", "drop"]] = "queue"
     """What becomes of a turn that is submitted while another one of its branch is not over: it
     waits; it takes the place of all of them; or it is dropped."""
+    _inner = frozenset({"on_progress", "on_run_finished", "progress"})
     _made: Driver | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -146,8 +147,12 @@ class Agent(Actor):
         """Ask for a turn, and do not wait: its id. Durable once this returns.
 
         Idempotent by `id`: a second call changes nothing, whatever became of the first;
-        `TurnDiffers` if it asks for something else. `report` is how a parent asks to be told.
+        `TurnDiffers` if it asks for something else. `report` is the run that a parent, and nobody
+        else, asks to be told of: `NoSuchRun`.
         """
+        parent = self._active().node.parent
+        if report is not None and (parent is None or caller() is not parent):
+            raise NoSuchRun(f"whoever calls has no run {report!r}", run=report)
         id = id or uuid4().hex
         before = self._turns.open(branch)
         dropped = self.concurrency == "drop" and bool(before)
@@ -189,15 +194,21 @@ class Agent(Actor):
             await self.parent.progressed(running.turn, message, fraction)
 
     async def progressed(self, run: str, message: str, fraction: float | None) -> None:
-        """A sub-agent tells its parent how far it is."""
-        found = Runs(self).find(run)
+        """A sub-agent tells its parent how far it is. Nobody hears it of another one's run."""
+        found = Runs(self).of_caller(run)
         if found is not None:
             self._driver.tell(found.turn, Progressed(run, message, fraction))
             await self.on_progress(found, message, fraction)
 
     async def report(self, run: str, status: str, output: str | None, error: str | None) -> None:
-        """A sub-agent tells its parent that a detached run is over. Again means nothing new."""
-        found = Runs(self).finish(run, status, output, error)
+        """A sub-agent tells its parent that a detached run is over. Again means nothing new.
+
+        `NoSuchRun` for whoever calls and is not the sub-agent that was given it.
+        """
+        runs = Runs(self)
+        if runs.of_caller(run) is None:
+            raise NoSuchRun(f"whoever calls has no run {run!r}", run=run)
+        found = runs.finish(run, status, output, error)
         if found is not None:
             await self.on_run_finished(found)
 

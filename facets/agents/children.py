@@ -7,12 +7,14 @@ import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from actors.call import CURRENT
 from actors.code import Start
 from facets.agents.calling import current
 from facets.agents.errors import NoSuchRun
 from facets.agents.tool import Tool
 
 if TYPE_CHECKING:
+    from actors.node import Node
     from actors.quotas.quota import Quota
     from facets.agents.agent import Agent
 
@@ -58,12 +60,22 @@ class Agents:
         self._agent.facets.delete(_place(cls, name))
 
 
+def caller() -> Node | None:
+    """Who called the method that runs; None if no actor of this host did."""
+    call = CURRENT.get()
+    return None if call is None or call.parent is None else call.parent.activation.node
+
+
 SEPARATOR = "\x1f"
 """Between kind and name in the name of a facet: neither a class nor, usually, a name has it."""
 
 
 def _place(cls: type[Agent], name: str) -> str:
-    return f"{cls.kind}{SEPARATOR}{name}"
+    return _at(cls.kind, name)
+
+
+def _at(kind: str, name: str) -> str:
+    return f"{kind}{SEPARATOR}{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,17 @@ class Runs:
             "select id, kind, name, status, output, error from agent_runs where id = ?", id
         ).first()
         return None if row is None else Run(*row)
+
+    def of_caller(self, id: str) -> Run | None:
+        """The same, if the actor whose call this is is the sub-agent that was given it.
+
+        Whoever reaches an agent, over HTTP too, may call its methods, and ids of runs can be
+        guessed: what counts is who calls, which no caller says of itself.
+        """
+        found, who = self.find(id), caller()
+        if found is None or who is None or who.parent is not self._agent._active().node:
+            return None
+        return found if who.name == _at(found.kind, found.name) else None
 
     def get(self, id: str) -> Run:
         """The run of this id; `NoSuchRun`."""

@@ -101,7 +101,7 @@ class SplitsToolCall(AgentError, ValueError):
 
 
 class NoSuchRun(AgentError, LookupError):
-    """No run of a sub-agent has this id. Field: `run`."""
+    """No run of a sub-agent has this id, or it is not that of whoever calls. Field: `run`."""
 
     run: str
 

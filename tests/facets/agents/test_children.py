@@ -11,8 +11,9 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, UserProm
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from facets import Quota
-from facets.agents import Agent, Progressed, Turn, as_tool, tool
-from facets.errors import NoSuchTurn, TurnFailed
+from facets.agents import Agent, Progressed, Run, Turn, as_tool, tool
+from facets.errors import NoSuchRun, NoSuchTurn, NotCallable, TurnFailed
+from facets.serve.shapes import shapes
 from facets.testing import MemoryRuntime
 from tests.facets.agents.test_turns import DOORS, Clerk, call, script
 
@@ -206,6 +207,70 @@ async def test_a_sub_agent_that_is_ended_leaves_a_run_that_is_interrupted(
     assert '"status":"interrupted"' in told
 
 
+class Imp(Agent):
+    model = "unused"
+
+    async def forge(self, run: str) -> None:
+        await self.parent.progressed(run, "forged", 1.0)
+        await self.parent.report(run, "completed", "forged", None)
+
+
+class Asleep(Lead):
+    model = script([call("sleeper", {"prompt": "sleep"})], "it runs", "thank you")
+    tools = (as_tool(Sleeper, detached=True),)
+
+    async def sibling_forges(self, run: str) -> None:
+        await self.agents.get(Imp, "imp").forge(run)
+
+    async def on_progress(self, run: Run, message: str, fraction: float | None) -> None:
+        self.kv["heard"] = message
+
+    async def heard(self) -> str | None:
+        return self.kv.get("heard")
+
+
+async def test_only_the_sub_agent_of_a_run_can_report_on_it(runtime: MemoryRuntime) -> None:
+    lead: Any = runtime.get(Asleep, "a")
+    await lead.submit("ask", id="1")
+    await DOORS.setdefault("arrived", asyncio.Event()).wait()
+    assert (await lead.wait("1")).output == "it runs"
+    with pytest.raises(NoSuchRun):
+        await lead.report("1:1:0", "completed", "forged", None)
+    with pytest.raises(NoSuchRun):
+        await lead.sibling_forges("1:1:0")
+    await lead.progressed("1:1:0", "forged", 1.0)
+    assert await lead.heard() is None
+    DOORS.setdefault("door", asyncio.Event()).set()
+    while True:
+        try:
+            assert "awake" in (await lead.wait("report:1:1:0")).prompt
+            break
+        except NoSuchTurn:
+            await asyncio.sleep(0)
+
+
+async def test_only_a_parent_asks_to_be_told_of_a_run(runtime: MemoryRuntime) -> None:
+    class Bad(Asleep):
+        async def facet(self, name: str) -> Any:
+            return self.agents.get(Imp, name)
+
+    lead: Any = runtime.get(Bad, "a")
+    for agent in (lead, await lead.facet("imp")):
+        with pytest.raises(NoSuchRun):
+            await agent.submit("ask", id="1", report="1:1:0")
+        assert await agent.history_of_turns() == []
+
+
+@pytest.mark.parametrize("method", ["on_progress", "on_run_finished", "progress"])
+async def test_what_an_agent_calls_on_itself_is_not_open_to_callers(
+    runtime: MemoryRuntime, method: str
+) -> None:
+    lead = runtime.get(Asleep, "a")  # which overrides one of them
+    with pytest.raises(NotCallable, match="belongs to the actor itself"):
+        await getattr(lead, method)(None)
+    assert method not in shapes(Asleep)
+
+
 @pytest.mark.parametrize("cls", [Sending, Detached])
 async def test_a_crash_of_both_leaves_one_run_that_ends(
     runtime: MemoryRuntime, cls: type[Agent]
@@ -221,4 +286,6 @@ async def test_a_crash_of_both_leaves_one_run_that_ends(
     assert (await lead.wait("1")).status == "completed"
     assert len(await lead.below()) == 1
     if cls is Detached:
+        while not any(turn.id == "report:1:1:0" for turn in await lead.history_of_turns()):
+            await runtime.clock.run(10)
         assert (await lead.wait("report:1:1:0")).output == "thank you"
