@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
-from facets import diff_command, ray_commands, state_commands
+from facets import diff_command, examples_command, ray_commands, state_commands
 from facets.demo.process import run_and_kill
 from facets.demo.story import Job, second_act
 from facets.errors import FacetsError
@@ -35,6 +35,7 @@ app.command()(state_commands.tree)
 app.command()(state_commands.rename)
 app.command()(diff_command.diff)
 app.command("import")(state_commands.import_)
+app.command()(examples_command.example)
 app.add_typer(ray_commands.app, name="ray")
 
 
