@@ -54,10 +54,8 @@ async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> Non
         # A task of its own, so that a tool that fails undoes its last step, and the result of
         # one that does not is kept with that step.
         await asyncio.create_task(_call_and_keep(driver, turn, at, part))
-    except calling.FATAL:
-        raise
     except Exception as error:
-        if driver.agent._active().broken is not None:
+        if driver.agent._active().broken is not None or calling.ends_turn(error):
             raise
         _keep(driver, turn, at, calling.told(part, error))
     await driver.durable()

@@ -136,7 +136,7 @@ async def test_a_client_that_comes_back_after_a_crash_anywhere_has_each_event_on
 
     async def setup(runtime: MemoryRuntime) -> None:
         seen.clear()
-        await runtime.get(Reporter, "a").history_of_turns()
+        await runtime.get(Reporter, "a").turns()
 
     async def act(runtime: MemoryRuntime) -> None:
         async for one in runtime.get(Reporter, "a").stream("report", id="1"):
