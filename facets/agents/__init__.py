@@ -2,7 +2,9 @@
 
 agent.py     the Agent that users subclass: run, stream, submit, wait, cancel
 turns.py     turns as rows: what is asked for, what became of it
-driving.py   one turn, step by step
+driving.py   which turns run, and who hears of them
+asking.py    one request to the model
+answering.py the tool calls of one response
 calling.py   one tool call
 spending.py  tokens and money
 session.py   the messages, as a tree

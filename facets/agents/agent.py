@@ -16,8 +16,8 @@ from facets.agents.events import Event, Progressed
 from facets.agents.limits import TurnLimits
 from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
-from facets.agents.tool import Tool, is_tool, tool_of
-from facets.agents.turns import Turn, Turns
+from facets.agents.tool import Tool, check_names, is_tool, tool_of
+from facets.agents.turns import Status, Turn, Turns
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -73,6 +73,7 @@ class Agent(Actor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        check_names(cls, Agent)
         own = cls.__dict__.get("migrations")
         if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
             cls.migrations = (*SCHEMA, *own)
@@ -180,9 +181,17 @@ class Agent(Actor):
         """The turn as it is now; `NoSuchTurn`."""
         return self._turns.get(id)
 
-    async def history_of_turns(self, limit: int = 100) -> list[Turn]:
-        """The newest turns, the newest first."""
-        return self._turns.newest(limit)
+    async def turns(
+        self,
+        *,
+        status: Status | None = None,
+        branch: str | None = None,
+        before: str | None = None,
+        limit: int = 100,
+    ) -> list[Turn]:
+        """The newest turns, the newest first: those of a status, of a branch, older than the turn
+        `before`, by which the next ones are found; `NoSuchTurn` for that one."""
+        return self._turns.find_all(status, branch, before, limit)
 
     # -- between agents -----------------------------------------------------------------------
 
