@@ -96,7 +96,7 @@ class Lead(Agent):
             if done.result != 4:
                 raise RuntimeError(str(done))
 
-    async def turns(self, n: int) -> None:
+    async def later_turns(self, n: int) -> None:
         for _ in range(n):
             await self.agents.get(Payer, "one").run("Pay 1")
 
@@ -153,7 +153,7 @@ ROWS = (
     AgentRow("call to a live sub-agent", "call_sub_agent", 500, together, ("tmpfs",)),
     AgentRow("new sub-agent, first durable write", "new_sub_agents", 20),
     AgentRow("100 new sub-agents at once, each", "crowd_of_sub_agents", 100, together),
-    AgentRow("turn with a tool call, durable", "turns", 10),
+    AgentRow("turn with a tool call, durable", "later_turns", 10, theirs="turns"),
     AgentRow("first turn of a new sub-agent", "first_turns", 10),
     AgentRow("code mode: 3 calls in order, logged", "execute_some", 10, theirs="execute"),
 )
