@@ -13,8 +13,8 @@ actor or its host ended: the next one runs. A second call while the first is und
 it. The same key with another method or other arguments is `KeyReused`; what cannot be kept
 (stubs, streams, what cannot be pickled) is `NotStorable`, and the step that returns it is undone.
 
-Kept for 24 hours by the clock of the host, and 10,000 of an actor: the oldest go first. Of code in a
-sandbox, whose storage is bounded, the newest 64 are kept, and no more than 256 KiB besides the newest.
+Kept for 24 hours by the clock of the host, and 10,000 of an actor: the oldest go first. Of code in
+a sandbox the newest 64 are kept, and no more than 256 KiB besides the newest.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import pickle
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import ActorError
 from storage.errors import FacetsError, NotStorable
@@ -43,7 +43,8 @@ _ROUND = 16
 _NEWEST = "select number, at, length(outcome) from _facets_outcomes order by number desc limit ?"
 
 
-class Few(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Few:
     """So many outcomes and, besides the newest, so many bytes."""
 
     count: int

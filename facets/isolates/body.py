@@ -189,7 +189,8 @@ class IsolateBody:
             if op == "meters":
                 return self._meters.operate(*args)
             if op == "outcome":
-                return self._outcome(*args)
+                self._outcome(*args)
+                return None
             if op == "timers":
                 return self._timers.operate(*args)
             return _OPERATIONS[op](self._activation.database, *args)
