@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from facets.agents.tool import Tool, tool_of
+from facets.agents.tool import Tool, tool, tool_of
 
 if TYPE_CHECKING:
     from facets.actor import Actor
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from facets.sandbox.sandbox import Sandbox
 
 _SHOWN = 16 << 10
+_AROUND = 30.0
+"""Seconds for files in and out, besides the command."""
 
 
 def tools(sandbox: Sandbox, actor: Actor, root: str) -> list[Tool]:
     """`run_command`."""
 
+    @tool(seconds=sandbox.limits.wall + _AROUND)
     async def run_command(
         command: list[str], cwd: str = "", stdin: str = "", seconds: float | None = None
     ) -> dict[str, Any]:
