@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
-from facets import diff_command, ray_commands, state_commands
+from facets import diff_command, examples_command, ray_commands, state_commands
 from facets.demo.process import run_and_kill
 from facets.demo.story import Job, second_act
 from facets.errors import FacetsError
@@ -35,6 +35,7 @@ app.command()(state_commands.tree)
 app.command()(state_commands.rename)
 app.command()(diff_command.diff)
 app.command("import")(state_commands.import_)
+app.command()(examples_command.example)
 app.add_typer(ray_commands.app, name="ray")
 
 
@@ -83,7 +84,8 @@ def bench(
     """Measure this machine: medians with spread, each as a ratio to its reference.
 
     With --peer, the same work is done by others in the same rounds: workerd ($FACETS_WORKERD, or
-    installed by npm), a Python process, pydantic-monty and quickjs-rs; what is absent is skipped.
+    installed by npm), on it Cloudflare's SDKs for agents (npm), a Python process,
+    pydantic-monty and quickjs-rs; what is absent is skipped.
     """
     sys.path.insert(0, str(_checkout()))
     from tests.benchmarks.harness import OWN, PEERS, RAY, run_all, table

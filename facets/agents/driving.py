@@ -1,4 +1,5 @@
-"""Driving turns: a response of the model, then its tool calls, then the next response.
+"""Driving turns: a response of the model (`asking`), then its tool calls (`answering`), then the
+next response.
 
 Each response and each result of a tool is a commit, durable before the next thing begins. A turn
 that was cut off, by a crash or a sleep, goes on from its rows: what is there is not done again.
@@ -15,16 +16,12 @@ import asyncio
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from pydantic_ai import direct
 from pydantic_ai import messages as m
-from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.tools import ToolDefinition
 
 from actors.call import CURRENT
 from actors.deadline import deadline
-from facets.agents import calling
-from facets.agents.events import Event, TextDelta, ToolFinished, ToolStarted
-from facets.agents.spending import charge, check
+from facets.agents import answering, asking
+from facets.agents.log import Log
 from facets.agents.turns import Turn
 
 if TYPE_CHECKING:
@@ -36,20 +33,16 @@ WAKE = 10.0
 TIMER = "facets.agents"
 
 
-Heard = Event | BaseException | None
-"""What a listener gets: an event, why there will be no more, or the end of the turn."""
-
-
 class Driver:
     """What drives the turns of one agent, while it is awake."""
 
     def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+        self.agent = agent
         self._driving: dict[str, asyncio.Task[None]] = {}
         """The task of each branch that has one, which drives its first open turn."""
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
-        self._listeners: dict[str, list[asyncio.Queue[Heard]]] = {}
+        self.log = Log(agent)
         self._reporting: asyncio.Task[None] | None = None
         self._tools: dict[str, Tool] | None = None
 
@@ -57,12 +50,12 @@ class Driver:
 
     def wake(self) -> None:
         """See that every open turn is driven, and goes on being so after a crash."""
-        turns = self._agent._turns
+        turns = self.agent._turns
         branches, unreported = turns.branches(), turns.unreported()
         if branches or unreported:
-            self._agent.timers.every(WAKE, self._agent._wake, name=TIMER)
+            self.agent.timers.every(WAKE, self.agent._wake, name=TIMER)
         else:
-            self._agent.timers.cancel(TIMER)
+            self.agent.timers.cancel(TIMER)
         for branch in branches:
             if branch not in self._driving:
                 task = self._driving[branch] = self._detached(self._drive(branch))
@@ -70,7 +63,7 @@ class Driver:
 
     def _detached(self, work: Any) -> asyncio.Task[None]:
         context = copy_context()
-        call = self._agent._active().new_call("turn")
+        call = self.agent._active().new_call("turn")
         context.run(CURRENT.set, call)
         task: asyncio.Task[None] = context.run(asyncio.get_running_loop().create_task, work)
         return task
@@ -84,10 +77,7 @@ class Driver:
             if not future.done():
                 future.set_exception(error)
         self._ends.clear()
-        for queue in self._listeners.values():
-            for one in queue:
-                one.put_nowait(error)
-        self._listeners.clear()
+        self.log.fail(error)
 
     def cancel(self, turn: Turn, why: str = "cancelled") -> None:
         """End a turn that is not over; what it has done stays."""
@@ -99,22 +89,21 @@ class Driver:
 
     def end(self, turn: Turn, status: str, **outcome: Any) -> None:
         """The turn is over, as of this step; those who wait hear of it."""
-        turns = self._agent._turns
+        turns = self.agent._turns
         newest = turns.get(turn.id)
         if newest.head is not None:
-            response = self._agent.session.get(newest.head).message
+            response = self.agent.session.get(newest.head).message
             if isinstance(response, m.ModelResponse) and response.tool_calls:
-                self._answer(newest, response)
+                answering.close(self.agent, newest, response)
         turns.update(turn.id, status=status, **outcome)
         ended = self._ends.pop(turn.id, None)
         if ended is not None and not ended.done():
             ended.set_result(None)
-        for queue in self._listeners.pop(turn.id, ()):
-            queue.put_nowait(None)
+        self.log.end(turn.id)
 
     async def ended(self, id: str) -> Turn:
         """The turn, once it is over."""
-        while not (turn := self._agent._turns.get(id)).over:
+        while not (turn := self.agent._turns.get(id)).over:
             self.wake()
             future = self._ends.get(id)
             if future is None:
@@ -122,21 +111,10 @@ class Driver:
             await asyncio.shield(future)
         return turn
 
-    def listen(self, id: str) -> asyncio.Queue[Heard]:
-        """What happens in a turn that is not over."""
-        queue: asyncio.Queue[Heard] = asyncio.Queue()
-        self._listeners.setdefault(id, []).append(queue)
-        return queue
-
-    def tell(self, turn: str, event: Event) -> None:
-        """To all who listen to the turn."""
-        for queue in self._listeners.get(turn, ()):
-            queue.put_nowait(event)
-
     # -- one branch, one turn -----------------------------------------------------------------
 
     async def _drive(self, branch: str) -> None:
-        agent = self._agent
+        agent = self.agent
         turns = agent._turns.open(branch)[:1]
         try:
             for turn in turns:  # none if it was cancelled, or undone, in the step that asked for it
@@ -156,8 +134,9 @@ class Driver:
             self._reporting = self._detached(self.report())
 
     async def _turn(self, turn: Turn) -> None:
-        agent = self._agent
+        agent = self.agent
         now = agent._active().node.host.clock.now()
+        self.log.begin(turn)
         if turn.begun is None:
             request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
             head = agent.session.append(request, id=f"{turn.id}:0", branch=turn.branch)
@@ -174,132 +153,28 @@ class Driver:
                 self.end(turn, "error", error=f"{type(error).__name__}: {error}")
 
     async def _step(self, turn: Turn) -> Turn:
-        newest = self._agent.session.get(turn.head or "").message
+        newest = self.agent.session.get(turn.head or "").message
         if isinstance(newest, m.ModelResponse):
-            return await self._call_tools(turn, newest)
-        return await self._respond(turn)
+            return await answering.answer(self, turn, newest)
+        return await asking.respond(self, turn)
 
-    async def _durable(self) -> None:
+    async def durable(self) -> None:
         """What was committed is on disk, or wherever the actor's durability says."""
-        active = self._agent._active()
+        active = self.agent._active()
         active.end_step()
         await active.node.host.gate.passed(active.dependency, active.remote)
-
-    # -- a response ----------------------------------------------------------------------------
-
-    async def _respond(self, turn: Turn) -> Turn:
-        agent = self._agent
-        check(agent, turn)
-        history = agent.session.history(turn.branch, until=turn.head)
-        await self._durable()
-        response = await self._ask(turn, history)
-        head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
-        turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
-        turn, over = charge(agent, turn, response)
-        if not response.tool_calls:
-            self.end(turn, "completed", output=response.text or "")
-        elif over is not None:
-            raise over
-        return agent._turns.get(turn.id)
-
-    async def _ask(self, turn: Turn, history: list[m.ModelMessage]) -> m.ModelResponse:
-        parameters = ModelRequestParameters(
-            function_tools=[
-                ToolDefinition(
-                    name=one.name,
-                    description=one.description,
-                    parameters_json_schema=dict(one.schema),
-                )
-                for one in self.tools().values()
-            ]
-        )
-        model = self._agent.model
-        if turn.id not in self._listeners:
-            return await direct.model_request(model, history, model_request_parameters=parameters)
-        async with direct.model_request_stream(
-            model, history, model_request_parameters=parameters
-        ) as stream:
-            async for event in stream:
-                if text := _text(event):
-                    self.tell(turn.id, TextDelta(turn.id, text))
-            return stream.get()
-
-    # -- tool calls ------------------------------------------------------------------------------
 
     def tools(self) -> dict[str, Tool]:
         """All that the model is shown now, by name: its own before what extensions add."""
         if self._tools is None:
-            self._tools = self._agent._collect()
-        return {**self._agent._extended(), **self._tools}
-
-    async def _call_tools(self, turn: Turn, response: m.ModelResponse) -> Turn:
-        agent = self._agent
-        kept = agent._turns.kept(turn)
-        todo = [(at, one) for at, one in enumerate(response.tool_calls) if at not in kept]
-        await self._durable()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for at, part in todo:
-                    group.create_task(self._one(turn, at, part))
-        except BaseExceptionGroup as several:
-            raise several.exceptions[0] from None  # the first that ends the turn has ended all
-        return self._answer(turn, response)
-
-    def _answer(self, turn: Turn, response: m.ModelResponse) -> Turn:
-        """The results of its calls as one message; a model refuses calls that have none."""
-        agent = self._agent
-        kept = agent._turns.kept(turn)
-        parts = [
-            calling.unpacked(kept[at]) if at in kept else calling.interrupted(part)
-            for at, part in enumerate(response.tool_calls)
-        ]
-        head = agent.session.append(
-            m.ModelRequest(parts=parts, instructions=agent.instructions),
-            id=f"{turn.id}:{turn.steps}:results",
-            branch=turn.branch,
-        )
-        agent._turns.clear(turn)
-        return agent._turns.update(turn.id, head=head)
-
-    async def _one(self, turn: Turn, at: int, part: m.ToolCallPart) -> None:
-        id = f"{turn.id}:{turn.steps}:{at}"
-        calling.RUNNING.set(calling.ToolRun(id, turn.id, part.tool_name))
-        self.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
-        try:
-            # A task of its own, so that a tool that fails undoes its last step, and the result of
-            # one that does not is kept with that step.
-            result = await asyncio.create_task(self._call_and_keep(turn, at, part))
-        except calling.FATAL:
-            raise
-        except Exception as error:
-            if self._agent._active().broken is not None:
-                raise
-            result = calling.told(part, error)
-            self._agent._turns.keep(turn, at, calling.packed(result))
-        await self._durable()
-        self.tell(
-            turn.id,
-            ToolFinished(turn.id, id, part.tool_name, result.outcome, result.model_response_str()),
-        )
-
-    async def _call_and_keep(self, turn: Turn, at: int, part: m.ToolCallPart) -> m.ToolReturnPart:
-        result = await calling.call_tool(self.tools(), part)
-        self._agent._turns.keep(turn, at, calling.packed(result))
-        return result
+            self._tools = self.agent._collect()
+        return {**self.agent._extended(), **self._tools}
 
     # -- reports -----------------------------------------------------------------------------------
 
     async def report(self) -> None:
         """Tell the parent of turns that it wants to hear of; at least once."""
-        turns = self._agent._turns
+        turns = self.agent._turns
         for turn in turns.unreported():
-            await self._agent.parent.report(turn.report, turn.status, turn.output, turn.error)
+            await self.agent.parent.report(turn.report, turn.status, turn.output, turn.error)
             turns.update(turn.id, report=None)
-
-
-def _text(event: Any) -> str:
-    if isinstance(event, m.PartStartEvent) and isinstance(event.part, m.TextPart):
-        return event.part.content
-    if isinstance(event, m.PartDeltaEvent) and isinstance(event.delta, m.TextPartDelta):
-        return event.delta.content_delta
-    return ""

@@ -28,7 +28,7 @@ class Payer(Inner):
 
 
 def kill_after(count: int) -> None:
-    durable, passed = Driver._durable, 0
+    durable, passed = Driver.durable, 0
 
     async def counted(self: Driver) -> None:
         nonlocal passed
@@ -37,7 +37,7 @@ def kill_after(count: int) -> None:
         if passed == count:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Driver._durable = counted  # type: ignore[method-assign]
+    Driver.durable = counted  # type: ignore[method-assign]
 
 
 async def main() -> None:

@@ -123,7 +123,7 @@ async def test_a_turn_that_a_crash_cut_off_has_the_tools_that_it_wrote(
 async def test_a_death_after_any_commit_of_such_a_turn_repeats_nothing_that_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    durable, passed, last = Driver._durable, 0, 0
+    durable, passed, last = Driver.durable, 0, 0
     reached = asyncio.Event()
 
     async def counted(self: Driver) -> None:
@@ -134,7 +134,7 @@ async def test_a_death_after_any_commit_of_such_a_turn_repeats_nothing_that_is_f
             reached.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr(Driver, "_durable", counted)
+    monkeypatch.setattr(Driver, "durable", counted)
     async with MemoryRuntime() as runtime:
         await runtime.get(Writer, "a").run("count ink")
     commits = passed

@@ -1,0 +1,1 @@
+"""Complete programs to read and to run: `facets example` lists them."""
