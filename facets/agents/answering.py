@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import messages as m
 
-from facets.agents import calling
-from facets.agents.events import ToolFinished, ToolStarted
+from facets.agents import approvals, calling
+from facets.agents.events import ApprovalAsked, ToolFinished, ToolStarted
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
-    """Make the calls that have no result yet, at the same time; the turn with their results."""
-    kept = driver.agent._turns.kept(turn)
+    """Make the calls that have no result yet, at the same time; the turn with their results, or
+    paused where some wait for approval."""
+    agent = driver.agent
+    kept = agent._turns.kept(turn).keys() | approvals.waiting(agent, turn)
     todo = [(at, one) for at, one in enumerate(response.tool_calls) if at not in kept]
     await driver.durable()
     try:
@@ -27,7 +29,9 @@ async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
                 group.create_task(_one(driver, turn, at, part))
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None  # the first that ends the turn has ended all
-    return close(driver.agent, turn, response)
+    if len(agent._turns.kept(turn)) < len(response.tool_calls):
+        return approvals.pause(agent, turn)
+    return close(agent, turn, response)
 
 
 def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
@@ -48,18 +52,22 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
 
 async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
     id = f"{turn.id}:{turn.steps}:{at}"
-    calling.RUNNING.set(calling.ToolRun(id, turn.id, part.tool_name))
+    run = calling.ToolRun(id, turn.id, part.tool_name)
+    calling.RUNNING.set(run)
     driver.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
     try:
         # A task of its own, so that a tool that fails undoes its last step, and the result of
         # one that does not is kept with that step.
-        result = await asyncio.create_task(_call_and_keep(driver, turn, at, part))
+        result = await asyncio.create_task(_call_and_keep(driver, turn, at, part, run))
     except Exception as error:
         if driver.agent._active().broken is not None or calling.ends_turn(error):
             raise
         result = calling.told(part, error)
         driver.agent._turns.keep(turn, at, calling.packed(result))
     await driver.durable()
+    if isinstance(result, dict):
+        driver.tell(turn.id, ApprovalAsked(turn.id, id, part.tool_name, result))
+        return
     driver.tell(
         turn.id,
         ToolFinished(turn.id, id, part.tool_name, result.outcome, result.model_response_str()),
@@ -67,8 +75,13 @@ async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> Non
 
 
 async def _call_and_keep(
-    driver: Driver, turn: Turn, at: int, part: m.ToolCallPart
-) -> m.ToolReturnPart:
-    result = await calling.call_tool(driver.tools(), part)
+    driver: Driver, turn: Turn, at: int, part: m.ToolCallPart, run: calling.ToolRun
+) -> m.ToolReturnPart | dict[str, Any]:
+    """The result; or the arguments of a call that waits for approval."""
+    tool, sent = calling.asked_for(driver.tools(), part)
+    arguments = approvals.passed(driver.agent, run, tool, sent)
+    if arguments is None:
+        return sent
+    result = await calling.call_tool(tool, part, arguments)
     driver.agent._turns.keep(turn, at, calling.packed(result))
     return result

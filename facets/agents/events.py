@@ -27,6 +27,17 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A tool call waits for `approve` or `reject`; it begins anew when it is decided."""
+
+    turn: str
+    call: str
+    """What to decide by: the id of the call."""
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
     """A tool call is over, and what it led to is kept."""
 
@@ -34,7 +45,8 @@ class ToolFinished:
     call: str
     name: str
     outcome: str
-    """`success`; `failed`; `retried` if it has not run, and the model is asked to call again."""
+    """`success`; `failed`; `denied` if it was not approved; `retried` if it has not run, and the
+    model is asked to call again."""
     content: str
     """What the model is told."""
 
@@ -48,4 +60,4 @@ class Progressed:
     fraction: float | None = None
 
 
-Event = TextDelta | ToolStarted | ToolFinished | Progressed
+Event = TextDelta | ToolStarted | ApprovalAsked | ToolFinished | Progressed
