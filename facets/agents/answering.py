@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_ai import messages as m
 
@@ -51,37 +51,33 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
 
 
 async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
-    id = f"{turn.id}:{turn.steps}:{at}"
-    run = calling.ToolRun(id, turn.id, part.tool_name)
+    run = calling.ToolRun(f"{turn.id}:{turn.steps}:{at}", turn.id, part.tool_name)
     calling.RUNNING.set(run)
-    driver.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
+    driver.log.tell(turn.id, ToolStarted(turn.id, run.id, part.tool_name, part.args))
     try:
         # A task of its own, so that a tool that fails undoes its last step, and the result of
         # one that does not is kept with that step.
-        result = await asyncio.create_task(_call_and_keep(driver, turn, at, part, run))
+        await asyncio.create_task(_call_and_keep(driver, turn, at, part, run))
     except Exception as error:
         if driver.agent._active().broken is not None or calling.ends_turn(error):
             raise
-        result = calling.told(part, error)
-        driver.agent._turns.keep(turn, at, calling.packed(result))
+        _keep(driver, turn, at, calling.told(part, error))
     await driver.durable()
-    if isinstance(result, dict):
-        driver.tell(turn.id, ApprovalAsked(turn.id, id, part.tool_name, result))
-        return
-    driver.tell(
-        turn.id,
-        ToolFinished(turn.id, id, part.tool_name, result.outcome, result.model_response_str()),
-    )
 
 
 async def _call_and_keep(
     driver: Driver, turn: Turn, at: int, part: m.ToolCallPart, run: calling.ToolRun
-) -> m.ToolReturnPart | dict[str, Any]:
-    """The result; or the arguments of a call that waits for approval."""
+) -> None:
     tool, sent = calling.asked_for(driver.tools(), part)
     arguments = approvals.passed(driver.agent, run, tool, sent)
     if arguments is None:
-        return sent
-    result = await calling.call_tool(tool, part, arguments)
+        driver.log.keep(turn.id, ApprovalAsked(turn.id, run.id, tool.name, sent))
+    else:
+        _keep(driver, turn, at, await calling.call_tool(tool, part, arguments))
+
+
+def _keep(driver: Driver, turn: Turn, at: int, result: m.ToolReturnPart) -> None:
+    """The result, with the event that says so, in the open step, which ends here."""
     driver.agent._turns.keep(turn, at, calling.packed(result))
-    return result
+    id, said = f"{turn.id}:{turn.steps}:{at}", result.model_response_str()
+    driver.log.keep(turn.id, ToolFinished(turn.id, id, result.tool_name, result.outcome, said))
