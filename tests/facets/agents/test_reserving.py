@@ -79,7 +79,7 @@ async def test_parallel_requests_whose_estimates_hold_never_exceed_the_quota_and
     runtime: MemoryRuntime,
 ) -> None:
     crowd = runtime.get(Crowd, "a")
-    ended = await crowd.ask(Frugal, 300)
+    ended = await crowd.ask(Frugal, 150)
     assert ended.count("completed") == len(SPENT) == 50_000 // 500
     assert set(ended) == {"completed", "error OverBudget"}
     assert sum(SPENT) == 50_000
@@ -90,8 +90,8 @@ async def test_parallel_requests_whose_estimates_hold_never_exceed_the_quota_and
 async def test_what_exceeds_a_quota_is_what_was_estimated_wrong_of_requests_in_flight(
     runtime: MemoryRuntime,
 ) -> None:
-    ended = await runtime.get(Crowd, "a").ask(Wasteful, 300)
-    assert len(SPENT) < 300
+    ended = await runtime.get(Crowd, "a").ask(Wasteful, 150)
+    assert len(SPENT) < 150
     assert set(ended) <= {"completed", "error OverBudget"}
     assert 50_000 < sum(SPENT) <= 50_000 + max(FLYING) * (3000 - MOST)
     assert max(FLYING) <= 50_000 // MOST
