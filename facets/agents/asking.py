@@ -24,7 +24,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     history = agent.session.history(turn.branch, until=turn.head)
     await driver.durable()
     response = await _ask(driver, turn, history)
-    head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
+    head = agent.session.go_on(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
     turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
     turn, over = charge(agent, turn, response)
     if not response.tool_calls:

@@ -24,5 +24,14 @@ SCHEMA = (
     """create table agent_runs(
         id text primary key, kind text not null, name text not null, status text not null,
         output text, error text) without rowid""",
+    # The mark of a row is that of no other one, an undone one of the same number included.
+    """alter table agent_messages add column mark integer not null default 0;
+    alter table agent_overlays add column mark integer not null default 0;
+    alter table agent_overlays add column before text;
+    alter table agent_overlays add column made integer not null default 0;
+    update agent_overlays set before = (select parent from agent_messages where id = first);
+    create index agent_overlays_last on agent_overlays(last, seq)""",
+    "create table agent_slices(message integer, place integer, body text not null, "
+    "primary key (message, place))",
 )
 """One migration each; those of a subclass come after them."""
