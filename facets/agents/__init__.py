@@ -11,6 +11,7 @@ session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
 tool.py      functions that a model may call
 events.py    what a stream yields
+log.py       events kept, for those who come late
 limits.py    what one turn may use
 schema.py    the tables
 errors.py    its branch of the tree of errors
@@ -32,18 +33,21 @@ if TYPE_CHECKING:
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
     from facets.agents.events import Event as Event
+    from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
+    from facets.agents.events import Restarted as Restarted
     from facets.agents.events import TextDelta as TextDelta
     from facets.agents.events import ToolFinished as ToolFinished
     from facets.agents.events import ToolStarted as ToolStarted
+    from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Event", "Progressed", "Run", "Session", "TextDelta", "Tool", "ToolFinished",
-    "ToolRun", "ToolStarted", "Turn", "TurnLimits", "as_tool", "current", "errors", "tool",
-    "tool_of",
+    "Agent", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
+    "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted", "Turn", "TurnLimits",
+    "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -53,10 +57,13 @@ _LAZY = {
     "Run": "children",
     "as_tool": "children",
     "Event": "events",
+    "Missed": "events",
+    "Restarted": "events",
     "Progressed": "events",
     "TextDelta": "events",
     "ToolFinished": "events",
     "ToolStarted": "events",
+    "EventLimits": "limits",
     "TurnLimits": "limits",
     "Session": "session",
     "Turn": "turns",

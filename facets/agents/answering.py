@@ -49,28 +49,24 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
 async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
     id = f"{turn.id}:{turn.steps}:{at}"
     calling.RUNNING.set(calling.ToolRun(id, turn.id, part.tool_name))
-    driver.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
+    driver.log.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
     try:
         # A task of its own, so that a tool that fails undoes its last step, and the result of
         # one that does not is kept with that step.
-        result = await asyncio.create_task(_call_and_keep(driver, turn, at, part))
-    except calling.FATAL:
-        raise
+        await asyncio.create_task(_call_and_keep(driver, turn, at, part))
     except Exception as error:
-        if driver.agent._active().broken is not None:
+        if driver.agent._active().broken is not None or calling.ends_turn(error):
             raise
-        result = calling.told(part, error)
-        driver.agent._turns.keep(turn, at, calling.packed(result))
+        _keep(driver, turn, at, calling.told(part, error))
     await driver.durable()
-    driver.tell(
-        turn.id,
-        ToolFinished(turn.id, id, part.tool_name, result.outcome, result.model_response_str()),
-    )
 
 
-async def _call_and_keep(
-    driver: Driver, turn: Turn, at: int, part: m.ToolCallPart
-) -> m.ToolReturnPart:
-    result = await calling.call_tool(driver.tools(), part)
+async def _call_and_keep(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
+    _keep(driver, turn, at, await calling.call_tool(driver.tools(), part))
+
+
+def _keep(driver: Driver, turn: Turn, at: int, result: m.ToolReturnPart) -> None:
+    """The result, with the event that says so, in the open step, which ends here."""
     driver.agent._turns.keep(turn, at, calling.packed(result))
-    return result
+    id, said = f"{turn.id}:{turn.steps}:{at}", result.model_response_str()
+    driver.log.keep(turn.id, ToolFinished(turn.id, id, result.tool_name, result.outcome, said))

@@ -24,6 +24,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     history = agent.session.history(turn.branch, until=turn.head)
     await driver.durable()
     response = await _ask(driver, turn, history)
+    driver.log.responded(turn.id, response.text)
     head = agent.session.go_on(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
     turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
     turn, over = charge(agent, turn, response)
@@ -31,20 +32,21 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
         driver.end(turn, "completed", output=response.text or "")
     elif over is not None:
         raise over
+    driver.log.keep(turn.id)
     return agent._turns.get(turn.id)
 
 
 async def _ask(driver: Driver, turn: Turn, history: list[m.ModelMessage]) -> m.ModelResponse:
     parameters = _parameters(driver)
     model = driver.agent.model
-    if not driver.listened(turn.id):
+    if not driver.log.followed(turn.id):
         return await direct.model_request(model, history, model_request_parameters=parameters)
     async with direct.model_request_stream(
         model, history, model_request_parameters=parameters
     ) as stream:
         async for event in stream:
             if text := _text(event):
-                driver.tell(turn.id, TextDelta(turn.id, text))
+                driver.log.tell(turn.id, TextDelta(turn.id, text))
         return stream.get()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic_ai.exceptions import ModelRetry
 from pydantic_ai.messages import (
     ModelMessagesTypeAdapter,
     ModelRequest,
@@ -14,6 +16,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_core import PydanticSerializationError
 
+from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
 from facets.agents.errors import BadToolArguments, OverBudget
@@ -23,8 +26,13 @@ if TYPE_CHECKING:
 
     from facets.agents.tool import Tool
 
-FATAL = (MeterQuota, OverBudget, DeadlineExceeded)
-"""What ends the turn, and is not for the model to read."""
+
+def ends_turn(error: Exception) -> bool:
+    """Whether it is not for the model to read: what ends the turn, time that is over only if it is
+    the turn's own."""
+    if isinstance(error, DeadlineExceeded):
+        return remaining() == 0.0
+    return isinstance(error, (MeterQuota, OverBudget))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +68,16 @@ async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturn
         raise BadToolArguments(
             f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
         ) from error
-    returned = ToolReturnPart(part.tool_name, await tool.call(**arguments), part.tool_call_id)
+    with nullcontext() if tool.seconds is None else deadline(tool.seconds):
+        result = await tool.call(**arguments)
+    returned = ToolReturnPart(part.tool_name, result, part.tool_call_id)
     packed(returned)
     return returned
 
 
 def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
     """An error as what the model reads: what happened, and no lines of ours."""
-    if isinstance(error, BadToolArguments):
+    if isinstance(error, (BadToolArguments, ModelRetry)):
         content, outcome = str(error), "retried"
     elif isinstance(error, PydanticSerializationError):
         content, outcome = "the tool returned what JSON cannot say", "failed"

@@ -182,7 +182,7 @@ class SubAgent:
                 raise RuntimeError(f"the tool {self.name!r} is for an agent's turn")
             return await self._run(parent, running.id, prompt)
 
-        return Tool(self.name, self.description, _PROMPT, call)
+        return Tool(self.name, self.description, _PROMPT, call, seconds=None)
 
     def start(self, parent: Agent, place: str) -> None:
         """Say what runs in that facet of the parent, if it is one of this class."""

@@ -21,7 +21,7 @@ from pydantic_ai import messages as m
 from actors.call import CURRENT
 from actors.deadline import deadline
 from facets.agents import answering, asking
-from facets.agents.events import Event
+from facets.agents.log import Log
 from facets.agents.turns import Turn
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ WAKE = 10.0
 TIMER = "facets.agents"
 
 
-Heard = Event | BaseException | None
-"""What a listener gets: an event, why there will be no more, or the end of the turn."""
-
-
 class Driver:
     """What drives the turns of one agent, while it is awake."""
 
@@ -46,7 +42,7 @@ class Driver:
         """The task of each branch that has one, which drives its first open turn."""
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
-        self._listeners: dict[str, list[asyncio.Queue[Heard]]] = {}
+        self.log = Log(agent)
         self._reporting: asyncio.Task[None] | None = None
         self._tools: dict[str, Tool] | None = None
 
@@ -81,10 +77,7 @@ class Driver:
             if not future.done():
                 future.set_exception(error)
         self._ends.clear()
-        for queue in self._listeners.values():
-            for one in queue:
-                one.put_nowait(error)
-        self._listeners.clear()
+        self.log.fail(error)
 
     def cancel(self, turn: Turn, why: str = "cancelled") -> None:
         """End a turn that is not over; what it has done stays."""
@@ -106,8 +99,7 @@ class Driver:
         ended = self._ends.pop(turn.id, None)
         if ended is not None and not ended.done():
             ended.set_result(None)
-        for queue in self._listeners.pop(turn.id, ()):
-            queue.put_nowait(None)
+        self.log.end(turn.id)
 
     async def ended(self, id: str) -> Turn:
         """The turn, once it is over."""
@@ -118,21 +110,6 @@ class Driver:
                 future = self._ends[id] = asyncio.get_running_loop().create_future()
             await asyncio.shield(future)
         return turn
-
-    def listen(self, id: str) -> asyncio.Queue[Heard]:
-        """What happens in a turn that is not over."""
-        queue: asyncio.Queue[Heard] = asyncio.Queue()
-        self._listeners.setdefault(id, []).append(queue)
-        return queue
-
-    def listened(self, id: str) -> bool:
-        """Whether anybody wants to hear of the turn while it runs."""
-        return id in self._listeners
-
-    def tell(self, turn: str, event: Event) -> None:
-        """To all who listen to the turn."""
-        for queue in self._listeners.get(turn, ()):
-            queue.put_nowait(event)
 
     # -- one branch, one turn -----------------------------------------------------------------
 
@@ -159,6 +136,7 @@ class Driver:
     async def _turn(self, turn: Turn) -> None:
         agent = self.agent
         now = agent._active().node.host.clock.now()
+        self.log.begin(turn)
         if turn.begun is None:
             request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
             head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)

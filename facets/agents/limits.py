@@ -1,4 +1,4 @@
-"""What one turn may use."""
+"""What one turn may use, and what is kept of its events."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ class TurnLimits:
     """US dollars. A response whose price is not known ends the turn then."""
     seconds: float = 3600.0
     """From its first step, waiting for tools, and for a crashed process to come back, included."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLimits:
+    """What is kept of events, for those who come late: `agent.events(turn)` reads them.
+
+    What is dropped is not lost: the messages of the session stay.
+    """
+
+    bytes: int = 1 << 20
+    """Of one turn: the oldest are dropped beyond that."""
+    turns: int = 20
+    """Of so many turns, those that ended last, and of all that are not over."""

@@ -24,6 +24,10 @@ SCHEMA = (
     """create table agent_runs(
         id text primary key, kind text not null, name text not null, status text not null,
         output text, error text) without rowid""",
+    """create table agent_events(
+        turn text not null, first integer not null, last integer not null, body blob not null,
+        primary key (turn, first)) without rowid""",
+    "create table agent_told(seq integer primary key, turn text not null unique)",
     # The mark of a row is that of no other one, an undone one of the same number included.
     """alter table agent_messages add column mark integer not null default 0;
     alter table agent_overlays add column mark integer not null default 0;

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar, get_type_hints, overload
 from facets.agents.errors import BadToolArguments, BadToolDefinition
 
 F = TypeVar("F", bound=Callable[..., Any])
+SECONDS = 30.0
+"""What a call of a tool may take where nothing is said."""
 _MARK = "_facets_tool"
 
 
@@ -25,32 +27,46 @@ class Tool:
     call: Callable[..., Awaitable[Any]]
     """Takes the arguments by name. `BadToolArguments` if they are not what the schema says, as far
     as that is checked: nothing has run then."""
+    seconds: float | None = SECONDS
+    """What a call may take: then it is cancelled, its last step undone, and the model told. None
+    for as long as the turn may."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """What `@tool` says of a function."""
 
-    name: str | None
-    description: str | None
+    name: str | None = None
+    description: str | None = None
+    seconds: float | None = SECONDS
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, name: str | None = None, description: str | None = None) -> Callable[[F], F]: ...
 def tool(
-    function: Any = None, /, *, name: str | None = None, description: str | None = None
+    *, name: str | None = None, description: str | None = None, seconds: float | None = SECONDS
+) -> Callable[[F], F]: ...
+def tool(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    seconds: float | None = SECONDS,
 ) -> Any:
     """Mark a method of an agent, or a function, as a tool: `@tool` or `@tool(name=...)`.
 
     The function stays as it is. Its name and docstring are what a model is shown, unless said
     otherwise; its annotations are the schema of its arguments, by which they are checked and
     converted. `typing.Annotated[int, pydantic.Field(description=...)]` describes one of them.
+
+    `seconds` is what a call may take, None for as long as the turn may. It is cancelled at its next
+    await then, its last step is undone, and the model reads that it took too long.
     """
 
     def mark(function: Any) -> Any:
-        setattr(function, _MARK, _Mark(name, description))
+        setattr(function, _MARK, _Mark(name, description, seconds))
         return function
 
     return mark if function is None else mark(function)
@@ -61,12 +77,23 @@ def is_tool(function: object) -> bool:
     return isinstance(getattr(function, _MARK, None), _Mark)
 
 
+def check_names(cls: type, own: type) -> None:
+    """`BadToolDefinition` if `cls` marks as a tool what hides a method of `own`, as `run`."""
+    for name, member in vars(cls).items():
+        if is_tool(member) and hasattr(own, name):
+            raise BadToolDefinition(
+                f"{cls.__qualname__}.{name} would hide {own.__name__}.{name}",
+                hint=f"call the method something else: @tool(name={name!r}) keeps the tool's name",
+                name=name,
+            )
+
+
 def tool_of(function: Callable[..., Any]) -> Tool:
     """The tool that a function is, marked or not; a bound method without its `self`.
 
     `BadToolDefinition` if its parameters cannot be given by name, or have no JSON schema.
     """
-    mark: _Mark = getattr(function, _MARK, _Mark(None, None))
+    mark: _Mark = getattr(function, _MARK, _Mark())
     name = mark.name or str(getattr(function, "__name__", ""))
     if not name.isidentifier():
         raise BadToolDefinition(f"{function!r} has no name that a model could call it by")
@@ -76,7 +103,9 @@ def tool_of(function: Callable[..., Any]) -> Tool:
         found = function(**check(arguments))
         return await found if inspect.isawaitable(found) else found
 
-    return Tool(name, mark.description or inspect.getdoc(function) or "", schema, call)
+    return Tool(
+        name, mark.description or inspect.getdoc(function) or "", schema, call, mark.seconds
+    )
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:

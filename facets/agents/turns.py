@@ -93,9 +93,16 @@ class Turns:
             raise NoSuchTurn(f"there is no turn {id!r}", turn=id)
         return found
 
-    def newest(self, limit: int) -> list[Turn]:
-        """The newest first."""
-        rows = self._sql(_SELECT + "order by seq desc limit ?", limit)
+    def find_all(
+        self, status: Status | None, branch: str | None, before: str | None, limit: int
+    ) -> list[Turn]:
+        """The newest first, of those that are like this; `NoSuchTurn` for `before`."""
+        if before is not None:
+            self.get(before)
+        like = """where (?1 is null or status = ?1) and (?2 is null or branch = ?2)
+            and (?3 is null or seq < (select seq from agent_turns where id = ?3))
+            order by seq desc limit ?4"""
+        rows = self._sql(_SELECT + like, status, branch, before, limit)
         return [Turn(*row) for row in rows]
 
     def open(self, branch: str) -> list[Turn]:

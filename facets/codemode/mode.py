@@ -168,7 +168,8 @@ class CodeMode:
             "execute": execute,
         }
         return [
-            Tool(name, text, schema, calls[name]) for name, (text, schema) in offered.TOOLS.items()
+            Tool(name, text, schema, calls[name], seconds=None)
+            for name, (text, schema) in offered.TOOLS.items()
         ]
 
     # -- executions -----------------------------------------------------------------------------

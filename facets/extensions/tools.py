@@ -103,10 +103,10 @@ def model_tools(extensions: Extensions) -> list[Tool]:
 
     return [
         Tool("propose_extension", GUIDE, _object(manifest=_MANIFEST, source=_TEXT),
-             propose_extension),
+             propose_extension, seconds=None),
         Tool("list_extensions", "The extensions that are active.", _object(), list_extensions),
         Tool("rollback_extension", "Go back to the version before, and to its data.",
-             _object(name=_TEXT), rollback_extension),
+             _object(name=_TEXT), rollback_extension, seconds=None),
     ]  # fmt: skip
 
 
@@ -114,7 +114,9 @@ def _tool(extensions: Extensions, proposal: Proposal, spec: ToolSpec) -> Tool:
     async def call(**arguments: Any) -> Any:
         return await extensions.call(proposal.name, spec.name, **arguments)
 
-    return Tool(f"{proposal.name}__{spec.name}", spec.description, spec.parameters, call)
+    # What it may take is a limit of the extension's own.
+    name = f"{proposal.name}__{spec.name}"
+    return Tool(name, spec.description, spec.parameters, call, seconds=None)
 
 
 def _shown(proposal: Proposal) -> dict[str, Any]:

@@ -118,7 +118,7 @@ async def test_cancelling_a_turn_cancels_the_runs_it_waits_for(runtime: MemoryRu
 
         async def runs(self) -> list[Turn]:
             found = [self.agents.get(Sleeper, name) for _, name in self.agents.list()]
-            return [one for child in found for one in await child.history_of_turns()]
+            return [one for child in found for one in await child.turns()]
 
     waiting = runtime.get(Waiting, "a")
     await waiting.submit("go", id="1")
@@ -258,7 +258,7 @@ async def test_only_a_parent_asks_to_be_told_of_a_run(runtime: MemoryRuntime) ->
     for agent in (lead, await lead.facet("imp")):
         with pytest.raises(NoSuchRun):
             await agent.submit("ask", id="1", report="1:1:0")
-        assert await agent.history_of_turns() == []
+        assert await agent.turns() == []
 
 
 @pytest.mark.parametrize("method", ["on_progress", "on_run_finished", "progress"])
@@ -286,6 +286,6 @@ async def test_a_crash_of_both_leaves_one_run_that_ends(
     assert (await lead.wait("1")).status == "completed"
     assert len(await lead.below()) == 1
     if cls is Detached:
-        while not any(turn.id == "report:1:1:0" for turn in await lead.history_of_turns()):
+        while not any(turn.id == "report:1:1:0" for turn in await lead.turns()):
             await runtime.clock.run(10)
         assert (await lead.wait("report:1:1:0")).output == "thank you"

@@ -7,13 +7,23 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic_ai.exceptions import ModelRetry
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from actors import LocalRuntime
+from facets import deadline
 from facets.agents import Agent, TextDelta, ToolFinished, ToolStarted, TurnLimits, current, tool
-from facets.errors import TurnAborted, TurnDiffers, TurnFailed, TurnSkipped
+from facets.errors import (
+    BadToolDefinition,
+    NoSuchTurn,
+    ReservedName,
+    TurnAborted,
+    TurnDiffers,
+    TurnFailed,
+    TurnSkipped,
+)
 from facets.testing import MemoryRuntime
 
 RAN: list[Any] = []
@@ -100,7 +110,7 @@ async def test_a_turn_calls_tools_and_ends_with_the_last_words(runtime: LocalRun
     clerk = runtime.get(Clerk, "a")
     assert await clerk.run("note ink") == "noted"
     assert await clerk.notes() == ["ink"]
-    (turn,) = await clerk.history_of_turns()
+    (turn,) = await clerk.turns()
     assert (turn.status, turn.steps, turn.tokens) == ("completed", 2, 30)
 
 
@@ -205,6 +215,95 @@ async def test_a_turn_over_its_tokens_or_of_unknown_cost_is_stopped(
         await runtime.get(Loop, "a").run("go")
 
 
+async def test_a_tool_over_its_seconds_is_undone_and_told_and_the_turn_goes_on(
+    runtime: MemoryRuntime,
+) -> None:
+    class Patient(Clerk):
+        model = script([call("hang")], "too long")
+
+        @tool(seconds=5)
+        async def hang(self) -> None:
+            """Hang."""
+            self.sql("insert into notes values ('never')")
+            RAN.append("hang")
+            await asyncio.Event().wait()
+
+    clerk = runtime.get(Patient, "a")
+    await clerk.submit("go", id="1")
+    while not RAN:
+        await asyncio.sleep(0)
+    await runtime.clock.run(6)
+    assert (await clerk.wait("1")).output == "too long"
+    ((outcome, text),) = await clerk.results()
+    assert outcome == "failed"
+    assert "DeadlineExceeded" in text
+    assert "5 s" in text
+
+
+async def test_a_tool_whose_own_deadline_passes_fails_and_does_not_end_the_turn(
+    runtime: MemoryRuntime,
+) -> None:
+    class Strict(Clerk):
+        model = script([call("hang")], "too long")
+
+        @tool
+        async def hang(self) -> None:
+            """Hang."""
+            RAN.append("hang")
+            with deadline(1):
+                await asyncio.Event().wait()
+
+    clerk = runtime.get(Strict, "a")
+    await clerk.submit("go", id="1")
+    while not RAN:
+        await asyncio.sleep(0)
+    await runtime.clock.run(2)
+    assert (await clerk.wait("1")).output == "too long"
+
+
+async def test_a_tool_may_ask_to_be_called_again(runtime: LocalRuntime) -> None:
+    class Picky(Clerk):
+        model = script([call("again")], "done")
+
+        @tool
+        async def again(self) -> None:
+            """Ask again."""
+            raise ModelRetry("say please")
+
+    clerk = runtime.get(Picky, "a")
+    assert await clerk.run("go") == "done"
+    ((outcome, text),) = await clerk.results()
+    assert outcome == "retried"
+    assert "say please" in text
+    assert "ModelRetry" not in text
+
+
+@pytest.mark.parametrize("name", ["run", "submit", "session", "progress", "sql"])
+def test_a_tool_may_not_hide_what_every_agent_has(name: str) -> None:
+    def method(self: Any) -> None: ...
+
+    with pytest.raises((BadToolDefinition, ReservedName), match=name):
+        type("Hiding", (Agent,), {name: tool(method)})
+
+
+async def test_turns_are_found_by_status_and_branch_page_by_page(runtime: LocalRuntime) -> None:
+    clerk = runtime.get(Clerk, "a")
+    for n in range(4):
+        await clerk.submit("note ink", id=str(n), branch=("main", "other")[n % 2])
+        await clerk.wait(str(n))
+    await clerk.submit("note ink", id="4")
+    await clerk.cancel("4")
+
+    async def ids(**how: Any) -> list[str]:
+        return [turn.id for turn in await clerk.turns(**how)]
+
+    assert await ids() == ["4", "3", "2", "1", "0"]
+    assert await ids(status="completed", branch="main") == ["2", "0"]
+    assert await ids(limit=2, before="3") == ["2", "1"]
+    with pytest.raises(NoSuchTurn):
+        await clerk.turns(before="9")
+
+
 async def test_a_turn_over_its_seconds_is_stopped_while_a_tool_waits(
     runtime: MemoryRuntime,
 ) -> None:
@@ -302,7 +401,7 @@ async def test_cancelling_the_call_of_run_cancels_the_turn(runtime: LocalRuntime
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    (turn,) = await clerk.history_of_turns()
+    (turn,) = await clerk.turns()
     assert turn.status == "aborted"
 
 
@@ -361,4 +460,4 @@ async def test_a_turn_that_is_taken_back_in_the_step_that_asked_for_it_is_in_nob
         await hasty.undone()
     await asyncio.sleep(0)
     assert await hasty.run("go") == "noted"
-    assert [one.status for one in await hasty.history_of_turns()] == ["completed", "aborted"]
+    assert [one.status for one in await hasty.turns()] == ["completed", "aborted"]
