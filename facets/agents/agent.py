@@ -76,6 +76,7 @@ class Agent(Actor):
     """How long a tool call waits for approval; then it is rejected. None: as long as it takes."""
     _inner = frozenset({"on_progress", "on_run_finished", "progress"})
     _made: Driver | None = None
+    _said: Session | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -89,7 +90,9 @@ class Agent(Actor):
     @property
     def session(self) -> Session:
         """What was said: messages as a tree, with branches, compaction and search."""
-        return Session(self)
+        if self._said is None:
+            self._said = Session(self)
+        return self._said
 
     @property
     def agents(self) -> Agents:

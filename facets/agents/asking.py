@@ -42,7 +42,7 @@ def _keep(
     """The response as a message, and what it cost; why the turn may not go on, if it may not."""
     agent = driver.agent
     driver.log.responded(turn.id, response.text)
-    head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
+    head = agent.session.go_on(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
     turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
     return charge(agent, turn, response, held)
 
