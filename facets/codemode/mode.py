@@ -302,7 +302,7 @@ class CodeMode:
         self._ledger.again(number)
         run = Pass(number, self._ledger, catalog, self._rules)
         isolate = self._actor.isolates.load(
-            _INSIDE, limits=self._limits, deterministic=f"codemode {number}"
+            _INSIDE, limits=self._limits, deterministic=f"codemode {number}", recorded=False
         )
         entry = Entrypoint(isolate, "main", None, isolate.limits)
         names = [one.name for one in self._connectors]
