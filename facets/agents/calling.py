@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError
 from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
-from facets.agents.errors import BadToolArguments, OverBudget
+from facets.agents.errors import BadToolArguments, NotApproved, OverBudget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +54,8 @@ def current() -> ToolRun | None:
     return RUNNING.get()
 
 
-async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturnPart:
-    """What the tool returned. What it raises is raised, and undoes its last step."""
+def asked_for(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
+    """The tool that is called and its arguments, as they were sent; `BadToolArguments`."""
     tool = tools.get(part.tool_name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
@@ -63,11 +63,15 @@ async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturn
             f"there is no tool {part.tool_name!r}; there are: {known}", name=part.tool_name
         )
     try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
+        return tool, part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError) as error:
         raise BadToolArguments(
             f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
         ) from error
+
+
+async def call_tool(tool: Tool, part: ToolCallPart, arguments: dict[str, Any]) -> ToolReturnPart:
+    """What the tool returned. What it raises is raised, and undoes its last step."""
     with nullcontext() if tool.seconds is None else deadline(tool.seconds):
         result = await tool.call(**arguments)
     returned = ToolReturnPart(part.tool_name, result, part.tool_call_id)
@@ -79,6 +83,8 @@ def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
     """An error as what the model reads: what happened, and no lines of ours."""
     if isinstance(error, (BadToolArguments, ModelRetry)):
         content, outcome = str(error), "retried"
+    elif isinstance(error, NotApproved):
+        content, outcome = error.message, "denied"
     elif isinstance(error, PydanticSerializationError):
         content, outcome = "the tool returned what JSON cannot say", "failed"
     else:
