@@ -7,9 +7,11 @@ script      code that a model wrote          inside     what runs in the isolate
 snippets    code that was saved              examples   its tests
 ledger      what is kept in the actor's database
 policy      rules: Allow, Ask, Deny
-catalog     all tools, and the search        stubs     declarations in Python and TypeScript
-operation   one tool, and what offers tools  schema    JSON Schema, read
+catalog     all tools, and the search        words      as the search compares them
+operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript
+schema      JSON Schema, read
 functions, openapi, mcp, files               the connectors
+placing     arguments in a request           requests   requests to one service
 offered     the two tools as a model sees them
 telling     what a model is told             own        the tools of code mode itself
 tokens      estimates and cutting            errors    one tree
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from facets.codemode.policy import Allow as Allow
     from facets.codemode.policy import Ask as Ask
     from facets.codemode.policy import Deny as Deny
+    from facets.codemode.requests import HttpRequest as HttpRequest
     from facets.codemode.runs import Execution as Execution
     from facets.codemode.snippets import Answer as Answer
     from facets.codemode.snippets import Example as Example
@@ -50,6 +53,7 @@ __all__ = [
     "Execution",
     "FilesConnector",
     "FunctionConnector",
+    "HttpRequest",
     "McpConnector",
     "OpenApiConnector",
     "Operation",
@@ -69,6 +73,7 @@ _LAZY = {
     "Execution": "runs",
     "FilesConnector": "files",
     "FunctionConnector": "functions",
+    "HttpRequest": "requests",
     "McpConnector": "mcp",
     "OpenApiConnector": "openapi",
     "Operation": "operation",
