@@ -10,7 +10,7 @@ policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        words      as the search compares them
 operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript
 schema      JSON Schema, read
-functions, openapi, mcp, files               the connectors
+functions, actors, openapi, mcp, files       the connectors
 placing     arguments in a request           requests   requests to one service
 offered     the two tools as a model sees them
 telling     what a model is told             own        the tools of code mode itself
@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facets.codemode.actors import ActorConnector as ActorConnector
     from facets.codemode.catalog import Catalog as Catalog
     from facets.codemode.files import FilesConnector as FilesConnector
     from facets.codemode.functions import FunctionConnector as FunctionConnector
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from facets.codemode.openapi import OpenApiConnector as OpenApiConnector
     from facets.codemode.operation import Connector as Connector
     from facets.codemode.operation import Operation as Operation
+    from facets.codemode.operation import call_id as call_id
     from facets.codemode.policy import Allow as Allow
     from facets.codemode.policy import Ask as Ask
     from facets.codemode.policy import Deny as Deny
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from facets.codemode.snippets import Snippet as Snippet
 
 __all__ = [
+    "ActorConnector",
     "Allow",
     "Answer",
     "Ask",
@@ -58,9 +61,11 @@ __all__ = [
     "OpenApiConnector",
     "Operation",
     "Snippet",
+    "call_id",
 ]
 
 _LAZY = {
+    "ActorConnector": "actors",
     "Allow": "policy",
     "Answer": "snippets",
     "Ask": "policy",
@@ -78,6 +83,7 @@ _LAZY = {
     "OpenApiConnector": "openapi",
     "Operation": "operation",
     "Snippet": "snippets",
+    "call_id": "operation",
 }
 
 
