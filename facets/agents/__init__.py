@@ -6,6 +6,7 @@ driving.py   which turns run, and who hears of them
 asking.py    one request to the model
 answering.py the tool calls of one response
 calling.py   one tool call
+running.py   which one the running code belongs to
 spending.py  tokens and money
 session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
@@ -28,8 +29,6 @@ from facets.agents.tool import tool_of as tool_of
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
-    from facets.agents.calling import ToolRun as ToolRun
-    from facets.agents.calling import current as current
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
     from facets.agents.events import Event as Event
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from facets.agents.events import ToolStarted as ToolStarted
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.running import ToolRun as ToolRun
+    from facets.agents.running import current as current
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
@@ -52,8 +53,8 @@ __all__ = [
 
 _LAZY = {
     "Agent": "agent",
-    "ToolRun": "calling",
-    "current": "calling",
+    "ToolRun": "running",
+    "current": "running",
     "Run": "children",
     "as_tool": "children",
     "Event": "events",

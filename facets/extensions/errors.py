@@ -8,6 +8,7 @@
         ├── NoSuchExtension       nothing of that name, version or tool is there (LookupError)
         ├── NotPending            a proposal is not in the state that was expected
         ├── ExtensionDisabled     it was switched off, by its strikes or by its host
+        ├── ResultTooLong         a tool answers a model with more than it is shown
         └── ExtensionAltered      what is stored is not what was consented to
 
 You do not get one for a proposal that does not pass: it is returned, with its problems. What an
@@ -59,6 +60,13 @@ class ExtensionDisabled(ExtensionError):
 
     hint = "look at `history(name)`; `enable(name)` switches it on, an upgrade too"
     reason: str = ""
+
+
+class ResultTooLong(ExtensionError):
+    """What it did stays; the model reads this instead of its result. Field: `size`, in bytes."""
+
+    hint = "let it return less at a time, or a summary"
+    size: int = 0
 
 
 class ExtensionAltered(ExtensionError):

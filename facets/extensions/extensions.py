@@ -11,7 +11,7 @@ import msgspec
 
 from actors.code import Start
 from actors.quotas.quota import Quota
-from facets.extensions import hooks
+from facets.extensions import calling, hooks
 from facets.extensions.changes import changes
 from facets.extensions.errors import (
     ExtensionDisabled,
@@ -26,7 +26,6 @@ from facets.extensions.records import Event, Records
 from facets.extensions.rehearsal import check, rehearse, started, told, trial_start
 from facets.extensions.signing import Key, signer_of
 from facets.extensions.uses import CLASS, problems_of, unused_of, uses_of
-from facets.isolates.errors import IsolateDead
 from facets.isolates.limits import Limits
 from storage.errors import NoState
 
@@ -205,18 +204,13 @@ class Extensions:
     # -- using ------------------------------------------------------------------------------
 
     async def call(self, name: str, tool: str, /, **arguments: Any) -> Any:
-        """Call a tool of what runs. What it raises arrives here; a killed sandbox is a strike."""
-        proposal = self._ready(name)
-        if tool not in [one.name for one in proposal.manifest.tools]:
-            raise NoSuchExtension(f"{name} {proposal.version} has no tool {tool!r}", name=name)
-        stub = self.stub(proposal)
-        try:
-            result = await getattr(stub, tool)(**arguments)
-        except IsolateDead as error:
-            await self.struck(proposal, tool, told(error))
-            raise
-        self.records.called(name, tool, arguments, self.rehearsed)
-        return result
+        """Call a tool of what runs. What it raises arrives here; a killed sandbox is a strike.
+
+        `BadToolArguments` for arguments that are not what its schema says: nothing has run then. It
+        may take the seconds that its manifest says: `DeadlineExceeded`. With `idempotency_key=`,
+        what it stores and what it returns are one, as with any stub, if it may store anything.
+        """
+        return await calling.call(self, name, tool, arguments)
 
     async def emit(self, event: str, value: Any) -> Any:
         """The value after all hooks of this event, by priority; see `hooks.emit`."""
@@ -362,7 +356,8 @@ class Extensions:
     def _move(self, proposal: Proposal, state: str, what: str, detail: str = "") -> Proposal:
         return self.records.save(_but(proposal, state=state), what, detail)
 
-    def _ready(self, name: str) -> Proposal:
+    def ready(self, name: str) -> Proposal:
+        """What runs; NoSuchExtension or ExtensionDisabled if it is not to be called."""
         proposal = self.records.active(name)
         if proposal is None:
             raise NoSuchExtension(f"no extension {name!r} is active", name=name)
