@@ -50,13 +50,13 @@ def _sent(
     """The arguments with what the host adds. Without storage there is nothing to do only once."""
     sent = dict(given)
     if spec.call_id:
-        sent[spec.call_id] = _opaque(proposal, key) if key is not None else ""
+        sent[spec.call_id] = opaque(proposal, key) if key is not None else ""
     if key is not None and proposal.manifest.permissions.storage:
         sent[KEY] = key
     return sent
 
 
-def _opaque(proposal: Proposal, key: str) -> str:
-    """The id of a call as an extension sees it: ids of turns are what their caller says, and may
+def opaque(proposal: Proposal, key: str) -> str:
+    """An id of a turn or a call as an extension sees it: those of turns are what their caller says, and may
     say more than it is to know."""
     return hashlib.sha256(f"{proposal.name}\0{key}".encode()).hexdigest()[:32]

@@ -6,6 +6,7 @@
         ├── BadSignature          it is signed by nobody whose key is here (PermissionError)
         ├── VersionTaken          that version is there already, with other content (ValueError)
         ├── NoSuchExtension       nothing of that name, version or tool is there (LookupError)
+        ├── TooManyPending        too many proposals wait for a decision
         ├── NotPending            a proposal is not in the state that was expected
         ├── ExtensionDisabled     it was switched off, by its strikes or by its host
         ├── ResultTooLong         a tool answers a model with more than it is shown
@@ -47,6 +48,12 @@ class VersionTaken(ExtensionError, ValueError):
 
 class NoSuchExtension(ExtensionError, LookupError):
     """There is no extension, version or tool of that name that can be used."""
+
+
+class TooManyPending(ExtensionError):
+    """So many proposals wait for a decision that no other one is taken."""
+
+    hint = "approve or reject some of `pending()`"
 
 
 class NotPending(ExtensionError):

@@ -14,9 +14,11 @@ from actors.quotas.quota import Quota
 from facets.extensions import calling, hooks
 from facets.extensions.changes import changes
 from facets.extensions.errors import (
+    ExtensionAltered,
     ExtensionDisabled,
     NoSuchExtension,
     NotPending,
+    TooManyPending,
     VersionTaken,
 )
 from facets.extensions.grants import Grants
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 LIMITS = Limits(cpu=1.0, wall=10.0, calls=10_000, output=1 << 20, logs=64 << 10)
 SOURCE = 256 << 10
 """Bytes of source that are read at most."""
+PENDING = 32
+"""Proposals that may wait for a decision."""
 
 
 class Extensions:
@@ -90,7 +94,8 @@ class Extensions:
 
         It is returned in the state it got to: `active`, `pending`, or `refused`, `rejected` or
         `failed` with its `problems`. The same content again is the same proposal, and nothing
-        happens twice. Raises `BadManifest`, `VersionTaken` and `BadSignature`.
+        happens twice. Raises `BadManifest`, `VersionTaken`, `BadSignature` and `TooManyPending`.
+        The newest 100 that were refused, rejected or failed are kept.
         """
         proposal = Proposal(found := manifest_of(manifest), found.hash(source))
         async with self._lock(found.name):
@@ -104,6 +109,7 @@ class Extensions:
             if known is not None:
                 return await self._go_on(known)
             signer = signer_of(self.keys, proposal.hash, signature)
+            self._check_room(proposal)
             proposal = _but(proposal, signer=signer)
             self.records.save(proposal, "proposed", signer, source)
             return await self._go_on(proposal)
@@ -125,7 +131,7 @@ class Extensions:
         for proposal in self.records.proposals():
             if proposal.state in ("checking", "approved", "activating"):
                 async with self._lock(proposal.name):
-                    found.append(await self._go_on(self._known(proposal.name, proposal.version)))
+                    found.append(await self._resumed(proposal))
         return found
 
     async def rollback(self, name: str, *, keep_data: bool = False) -> Proposal:
@@ -236,6 +242,13 @@ class Extensions:
         await asyncio.sleep(0)  # ends the step: what raises after it does not undo this
 
     # -- the stages -------------------------------------------------------------------------
+
+    async def _resumed(self, proposal: Proposal) -> Proposal:
+        known = self._known(proposal.name, proposal.version)
+        try:
+            return await self._go_on(known)
+        except ExtensionAltered as error:  # nothing of it runs, and the actor starts all the same
+            return self._failed(known, (str(error),))
 
     async def _go_on(self, proposal: Proposal) -> Proposal:
         if proposal.state == "checking":
@@ -364,6 +377,16 @@ class Extensions:
         if reason := self.records.disabled(name):
             raise ExtensionDisabled(f"{name} is disabled: {reason}", name=name, reason=reason)
         return proposal
+
+    def _check_room(self, proposal: Proposal) -> None:
+        """Of what is not used only the newest are kept: whoever proposes may do so without end."""
+        if len(self.pending()) >= PENDING:
+            raise TooManyPending(
+                f"{PENDING} proposals wait for a decision",
+                name=proposal.name,
+                version=proposal.version,
+            )
+        self.records.forget_unused()
 
     def _known(self, name: str, version: str) -> Proposal:
         found = self.records.find(name, version)
