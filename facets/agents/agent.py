@@ -73,6 +73,7 @@ class Agent(Actor):
     waits; it takes the place of all of them; or it is dropped."""
     _inner = frozenset({"on_progress", "on_run_finished", "progress"})
     _made: Driver | None = None
+    _said: Session | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,7 +87,9 @@ class Agent(Actor):
     @property
     def session(self) -> Session:
         """What was said: messages as a tree, with branches, compaction and search."""
-        return Session(self)
+        if self._said is None:
+            self._said = Session(self)
+        return self._said
 
     @property
     def agents(self) -> Agents:

@@ -37,7 +37,7 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
         calling.unpacked(kept[at]) if at in kept else calling.interrupted(part)
         for at, part in enumerate(response.tool_calls)
     ]
-    head = agent.session.append(
+    head = agent.session.go_on(
         m.ModelRequest(parts=parts, instructions=agent.instructions),
         id=f"{turn.id}:{turn.steps}:results",
         branch=turn.branch,

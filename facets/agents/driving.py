@@ -139,7 +139,7 @@ class Driver:
         self.log.begin(turn)
         if turn.begun is None:
             request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
-            head = agent.session.append(request, id=f"{turn.id}:0", branch=turn.branch)
+            head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
             turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
         try:
             left = agent.limits.seconds - (now - (turn.begun or now))

@@ -11,6 +11,9 @@
         ├── NoSuchTurn            no turn has that id (LookupError)
         ├── NoSuchMessage         no message or branch has that name (LookupError)
         ├── MessageDiffers        the id is that of a message that says something else (ValueError)
+        ├── MessageTooLarge       a message has more than one may have (ValueError)
+        ├── BadMessages           what was to be imported is no list of messages (ValueError)
+        ├── BranchBusy            a turn of the branch is under way
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
@@ -83,6 +86,32 @@ class MessageDiffers(AgentError, ValueError):
 
     hint = "an id names one message for good; choose another"
     name: str
+
+
+class MessageTooLarge(AgentError, ValueError):
+    """The message is larger than one may be. Fields: `name`, its id; `size` and `limit`, in
+    characters of JSON."""
+
+    hint = "attach what is large, and say in the message where it is"
+    name: str
+    size: int
+    limit: int
+
+
+class BadMessages(AgentError, ValueError):
+    """It is not a JSON array of pydantic-ai's messages, or no model would take them: a result
+    without its call."""
+
+    hint = "export_messages, or pydantic-ai's ModelMessagesTypeAdapter, makes what can be imported"
+
+
+class BranchBusy(AgentError):
+    """A turn of this branch has begun and is not over: what was put between its messages could part
+    a call from its result. Fields: `branch`, `turn`."""
+
+    hint = "submit a prompt, which waits for the end, or append to a fork"
+    branch: str
+    turn: str
 
 
 class BranchTaken(AgentError, ValueError):

@@ -28,5 +28,14 @@ SCHEMA = (
         turn text not null, first integer not null, last integer not null, body blob not null,
         primary key (turn, first)) without rowid""",
     "create table agent_told(seq integer primary key, turn text not null unique)",
+    # The mark of a row is that of no other one, an undone one of the same number included.
+    """alter table agent_messages add column mark integer not null default 0;
+    alter table agent_overlays add column mark integer not null default 0;
+    alter table agent_overlays add column before text;
+    alter table agent_overlays add column made integer not null default 0;
+    update agent_overlays set before = (select parent from agent_messages where id = first);
+    create index agent_overlays_last on agent_overlays(last, seq)""",
+    "create table agent_slices(message integer, place integer, body text not null, "
+    "primary key (message, place))",
 )
 """One migration each; those of a subclass come after them."""
