@@ -7,6 +7,7 @@ asking.py    one request to the model
 answering.py the tool calls of one response
 calling.py   one tool call
 running.py   which one the running code belongs to
+approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
@@ -29,8 +30,10 @@ from facets.agents.tool import tool_of as tool_of
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
+    from facets.agents.approvals import Approval as Approval
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
@@ -46,13 +49,15 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
-    "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted", "Turn", "TurnLimits",
-    "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Event", "EventLimits", "Missed", "Progressed",
+    "Restarted", "Run", "Session", "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted",
+    "Turn", "TurnLimits", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
     "Agent": "agent",
+    "Approval": "approvals",
+    "ApprovalAsked": "events",
     "ToolRun": "running",
     "current": "running",
     "Run": "children",

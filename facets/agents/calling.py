@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
-from facets.agents.errors import BadToolArguments, OverBudget
+from facets.agents.errors import BadToolArguments, NotApproved, OverBudget
 from facets.agents.running import RUNNING as RUNNING
 from facets.agents.running import ToolRun as ToolRun
 from facets.agents.running import current as current
@@ -36,8 +36,8 @@ def ends_turn(error: Exception) -> bool:
     return isinstance(error, (MeterQuota, OverBudget))
 
 
-async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturnPart:
-    """What the tool returned. What it raises is raised, and undoes its last step."""
+def asked_for(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
+    """The tool that is called and its arguments, as they were sent; `BadToolArguments`."""
     tool = tools.get(part.tool_name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
@@ -45,11 +45,15 @@ async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturn
             f"there is no tool {part.tool_name!r}; there are: {known}", name=part.tool_name
         )
     try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
+        return tool, part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError) as error:
         raise BadToolArguments(
             f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
         ) from error
+
+
+async def call_tool(tool: Tool, part: ToolCallPart, arguments: dict[str, Any]) -> ToolReturnPart:
+    """What the tool returned. What it raises is raised, and undoes its last step."""
     with nullcontext() if tool.seconds is None else deadline(tool.seconds):
         result = await tool.call(**arguments)
     returned = ToolReturnPart(part.tool_name, result, part.tool_call_id)
@@ -61,6 +65,8 @@ def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
     """An error as what the model reads: what happened, and no lines of ours."""
     if isinstance(error, (BadToolArguments, ModelRetry)):
         content, outcome = str(error), "retried"
+    elif isinstance(error, NotApproved):
+        content, outcome = error.message, "denied"
     elif isinstance(error, PydanticSerializationError):
         content, outcome = "the tool returned what JSON cannot say", "failed"
     else:

@@ -52,6 +52,7 @@ async def look(lead: Lead) -> list[str]:
 async def died(setup: Story, act: Story, check: Story, *, every: int = 1) -> int:
     """Some deaths of each story; with FACETS_EVERY_DEATH=1 all of them, which takes minutes."""
     every = 1 if os.environ.get("FACETS_EVERY_DEATH") else every
+
     async def first(runtime: MemoryRuntime) -> None:
         await run(runtime, setup, consent=ask)
 
