@@ -57,6 +57,6 @@ def _sent(
 
 
 def opaque(proposal: Proposal, key: str) -> str:
-    """An id of a turn or a call as an extension sees it: those of turns are what their caller says, and may
-    say more than it is to know."""
+    """An id of a turn or a call as an extension sees it: those of turns are what their caller says,
+    and may say more than it is to know."""
     return hashlib.sha256(f"{proposal.name}\0{key}".encode()).hexdigest()[:32]
