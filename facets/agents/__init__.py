@@ -8,6 +8,13 @@ answering.py the tool calls of one response
 calling.py   one tool call
 spending.py  tokens and money
 session.py   the messages, as a tree
+history.py   what a model is shown of them
+messages.py  a message as rows
+blocks.py    context blocks, as a class declares them
+context.py   what they say, and the prompt that is made of it
+noting.py    the tools for them
+skills.py    texts that the model loads and unloads
+words.py     searches
 children.py  self.agents, and agents as tools of others
 tool.py      functions that a model may call
 events.py    what a stream yields
@@ -28,10 +35,16 @@ from facets.agents.tool import tool_of as tool_of
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
+    from facets.agents.blocks import ContextBlock as ContextBlock
+    from facets.agents.blocks import Readonly as Readonly
+    from facets.agents.blocks import Searchable as Searchable
+    from facets.agents.blocks import Skills as Skills
+    from facets.agents.blocks import Writable as Writable
     from facets.agents.calling import ToolRun as ToolRun
     from facets.agents.calling import current as current
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.context import Context as Context
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
@@ -45,13 +58,20 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
+    "Agent", "Context", "ContextBlock", "Readonly", "Searchable", "Skills", "Writable",
+    "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
     "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted", "Turn", "TurnLimits",
     "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
     "Agent": "agent",
+    "Context": "context",
+    "ContextBlock": "blocks",
+    "Readonly": "blocks",
+    "Searchable": "blocks",
+    "Skills": "blocks",
+    "Writable": "blocks",
     "ToolRun": "calling",
     "current": "calling",
     "Run": "children",

@@ -137,11 +137,9 @@ class Driver:
         agent = self.agent
         now = agent._active().node.host.clock.now()
         self.log.begin(turn)
-        if turn.begun is None:
-            request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
-            head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
-            turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
         try:
+            if turn.begun is None:
+                turn = await self._begin(turn, now)
             left = agent.limits.seconds - (now - (turn.begun or now))
             with deadline(max(left, 0.0)):
                 while not turn.over:
@@ -151,6 +149,16 @@ class Driver:
                 raise
             if not agent._turns.get(turn.id).over:
                 self.end(turn, "error", error=f"{type(error).__name__}: {error}")
+
+    async def _begin(self, turn: Turn, now: float) -> Turn:
+        agent = self.agent
+        await agent.blocks.begin(turn)
+        turn = agent._turns.get(turn.id)
+        if turn.over:  # it was cancelled while the blocks were read
+            return turn
+        request = m.ModelRequest.user_text_prompt(turn.prompt)
+        head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
+        return agent._turns.update(turn.id, status="running", begun=now, head=head)
 
     async def _step(self, turn: Turn) -> Turn:
         newest = self.agent.session.get(turn.head or "").message
