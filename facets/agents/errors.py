@@ -20,6 +20,10 @@
         ├── BlockTooLong          a text is longer than its block may be (ValueError)
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
+        ├── NoSuchApproval        no approval has that id (LookupError)
+        ├── ApprovalForbidden     what an agent runs would approve its own calls (PermissionError)
+        ├── NotApproved           a call was not approved; its model is told (PermissionError)
+        ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
         └── OverBudget            a turn would cross one of its limits
 
@@ -160,6 +164,35 @@ class SplitsToolCall(AgentError, ValueError):
 
     hint = "let the stretch begin and end between turns"
     name: str
+
+
+class NoSuchApproval(AgentError, LookupError):
+    """No tool call with this id has waited for approval. Field: `approval`."""
+
+    approval: str
+
+
+class ApprovalForbidden(AgentError, PermissionError):
+    """Whoever would decide is a tool, or an isolate, or an agent below: part of what is decided
+    about."""
+
+    hint = "decide in a call from outside of the agent, by somebody it does not speak for"
+
+
+class NotApproved(AgentError, PermissionError):
+    """The call was rejected, or nobody decided in time, or a rule denies it; it did not run. The
+    model is told, so you do not get this. Field: `approval`, its id."""
+
+    approval: str
+
+
+class ToolChanged(AgentError):
+    """The tool takes other arguments than when the call was asked for, or is gone, so nobody can
+    say what would run. Fields: `approval`, its id; `tool`, its name."""
+
+    hint = "reject the call, with a note for the model, which may make another one"
+    approval: str
+    tool: str
 
 
 class NoSuchRun(AgentError, LookupError):
