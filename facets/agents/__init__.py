@@ -6,6 +6,8 @@ driving.py   which turns run, and who hears of them
 asking.py    one request to the model
 answering.py the tool calls of one response
 calling.py   one tool call
+running.py   which one the running code belongs to
+approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
@@ -28,10 +30,10 @@ from facets.agents.tool import tool_of as tool_of
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
-    from facets.agents.calling import ToolRun as ToolRun
-    from facets.agents.calling import current as current
+    from facets.agents.approvals import Approval as Approval
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
@@ -41,19 +43,23 @@ if TYPE_CHECKING:
     from facets.agents.events import ToolStarted as ToolStarted
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.running import ToolRun as ToolRun
+    from facets.agents.running import current as current
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
-    "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted", "Turn", "TurnLimits",
-    "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Event", "EventLimits", "Missed", "Progressed",
+    "Restarted", "Run", "Session", "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted",
+    "Turn", "TurnLimits", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
     "Agent": "agent",
-    "ToolRun": "calling",
-    "current": "calling",
+    "Approval": "approvals",
+    "ApprovalAsked": "events",
+    "ToolRun": "running",
+    "current": "running",
     "Run": "children",
     "as_tool": "children",
     "Event": "events",

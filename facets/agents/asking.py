@@ -10,10 +10,12 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from facets.agents.events import TextDelta
+from facets.agents.reserving import reserved
 from facets.agents.spending import charge, check
 
 if TYPE_CHECKING:
     from facets.agents.driving import Driver
+    from facets.agents.reserving import Hold
     from facets.agents.turns import Turn
 
 
@@ -22,18 +24,27 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     agent = driver.agent
     check(agent, turn)
     history = agent.session.history(turn.branch, until=turn.head)
-    await driver.durable()
-    response = await _ask(driver, turn, history)
-    driver.log.responded(turn.id, response.text)
-    head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
-    turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
-    turn, over = charge(agent, turn, response)
+    async with reserved(driver, turn) as held:
+        await driver.durable()
+        response = await _ask(driver, turn, history)
+        turn, over = _keep(driver, turn, response, held)
     if not response.tool_calls:
         driver.end(turn, "completed", output=response.text or "")
     elif over is not None:
         raise over
     driver.log.keep(turn.id)
     return agent._turns.get(turn.id)
+
+
+def _keep(
+    driver: Driver, turn: Turn, response: m.ModelResponse, held: Hold
+) -> tuple[Turn, Exception | None]:
+    """The response as a message, and what it cost; why the turn may not go on, if it may not."""
+    agent = driver.agent
+    driver.log.responded(turn.id, response.text)
+    head = agent.session.go_on(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
+    turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
+    return charge(agent, turn, response, held)
 
 
 async def _ask(driver: Driver, turn: Turn, history: list[m.ModelMessage]) -> m.ModelResponse:

@@ -11,8 +11,8 @@ class TurnLimits:
 
     What a whole tree of agents may spend together is a quota of the meters "tokens" and "usd":
     `self.agents.get(Researcher, "x", quota=Quota(meters={"tokens": 100_000}))`, or that of the
-    runtime. A limit is looked at before each request to the model, whose cost is known only
-    afterwards: the last one may go over it.
+    runtime; what a request may cost is reserved there. A limit of one turn is looked at before each
+    request to the model, whose cost is known only afterwards: the last one may go over it.
     """
 
     steps: int = 20
