@@ -6,9 +6,17 @@ driving.py   which turns run, and who hears of them
 asking.py    one request to the model
 answering.py the tool calls of one response
 calling.py   one tool call
+running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
+history.py   what a model is shown of them
+messages.py  a message as rows
+blocks.py    context blocks, as a class declares them
+context.py   what they say, and the prompt that is made of it
+noting.py    the tools for them
+skills.py    texts that the model loads and unloads
+words.py     searches
 children.py  self.agents, and agents as tools of others
 tool.py      functions that a model may call
 events.py    what a stream yields
@@ -30,10 +38,14 @@ from facets.agents.tool import tool_of as tool_of
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
     from facets.agents.approvals import Approval as Approval
-    from facets.agents.calling import ToolRun as ToolRun
-    from facets.agents.calling import current as current
+    from facets.agents.blocks import ContextBlock as ContextBlock
+    from facets.agents.blocks import Readonly as Readonly
+    from facets.agents.blocks import Searchable as Searchable
+    from facets.agents.blocks import Skills as Skills
+    from facets.agents.blocks import Writable as Writable
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.context import Context as Context
     from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
@@ -44,6 +56,8 @@ if TYPE_CHECKING:
     from facets.agents.events import ToolStarted as ToolStarted
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.running import ToolRun as ToolRun
+    from facets.agents.running import current as current
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
@@ -51,14 +65,21 @@ __all__ = [
     "Agent", "Approval", "ApprovalAsked", "Event", "EventLimits", "Missed", "Progressed",
     "Restarted", "Run", "Session", "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted",
     "Turn", "TurnLimits", "as_tool", "current", "errors", "tool", "tool_of",
+    "Context", "ContextBlock", "Readonly", "Searchable", "Skills", "Writable",
 ]  # fmt: skip
 
 _LAZY = {
     "Agent": "agent",
     "Approval": "approvals",
     "ApprovalAsked": "events",
-    "ToolRun": "calling",
-    "current": "calling",
+    "ToolRun": "running",
+    "current": "running",
+    "Context": "context",
+    "ContextBlock": "blocks",
+    "Readonly": "blocks",
+    "Searchable": "blocks",
+    "Skills": "blocks",
+    "Writable": "blocks",
     "Run": "children",
     "as_tool": "children",
     "Event": "events",

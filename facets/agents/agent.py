@@ -10,12 +10,16 @@ from uuid import uuid4
 
 from facets.actor import Actor
 from facets.agents.approvals import Approval, Approvals, Decision, decide, expire
+from facets.agents.blocks import ContextBlock
+from facets.agents.blocks import check as check_blocks
 from facets.agents.calling import current
 from facets.agents.children import Agents, Run, Runs, SubAgent, caller
+from facets.agents.context import Context
 from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
 from facets.agents.limits import EventLimits, TurnLimits
+from facets.agents.noting import context_tools
 from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
 from facets.agents.tool import Tool, check_names, is_tool, tool_of
@@ -61,6 +65,9 @@ class Agent(Actor):
     """What the model is told first, in every request."""
     tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
     """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    context: ClassVar[Sequence[ContextBlock]] = ()
+    """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
+    `Skills`. The instructions, with this, are frozen for each branch."""
     limits: ClassVar[TurnLimits] = TurnLimits()
     event_limits: ClassVar[EventLimits] = EventLimits()
     """What is kept of events, for those who come late."""
@@ -77,10 +84,12 @@ class Agent(Actor):
     _inner = frozenset({"on_progress", "on_run_finished", "progress"})
     _made: Driver | None = None
     _said: Session | None = None
+    _blocks: Context | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_names(cls, Agent)
+        check_blocks(cls.context)
         own = cls.__dict__.get("migrations")
         if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
             cls.migrations = (*SCHEMA, *own)
@@ -93,6 +102,13 @@ class Agent(Actor):
         if self._said is None:
             self._said = Session(self)
         return self._said
+
+    @property
+    def blocks(self) -> Context:
+        """What the blocks of `context` say."""
+        if self._blocks is None:
+            self._blocks = Context(self)
+        return self._blocks
 
     @property
     def agents(self) -> Agents:
@@ -285,7 +301,7 @@ class Agent(Actor):
             getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
         ]
         found: dict[str, Tool] = {}
-        for one in (*marked, *self.tools):
+        for one in (*marked, *self.tools, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

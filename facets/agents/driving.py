@@ -138,13 +138,11 @@ class Driver:
         agent = self.agent
         now = agent._active().node.host.clock.now()
         self.log.begin(turn)
-        if turn.begun is None:
-            request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
-            head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
-            turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
         try:
             left = agent.limits.seconds - (now - (turn.begun or now) - turn.waited)
             with deadline(max(left, 0.0)):
+                if turn.begun is None:
+                    turn = await self._begin(turn, now)
                 while turn.status == "running":
                     turn = await self._step(turn)
         except Exception as error:
@@ -152,6 +150,16 @@ class Driver:
                 raise
             if not agent._turns.get(turn.id).over:
                 self.end(turn, "error", error=f"{type(error).__name__}: {error}")
+
+    async def _begin(self, turn: Turn, now: float) -> Turn:
+        agent = self.agent
+        await agent.blocks.begin(turn)
+        turn = agent._turns.get(turn.id)
+        if turn.over:  # it was cancelled while the blocks were read
+            return turn
+        request = m.ModelRequest.user_text_prompt(turn.prompt)
+        head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
+        return agent._turns.update(turn.id, status="running", begun=now, head=head)
 
     async def _step(self, turn: Turn) -> Turn:
         newest = self.agent.session.get(turn.head or "").message
