@@ -9,6 +9,9 @@ calling.py   one tool call
 spending.py  tokens and money
 session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
+registry.py  what sub-agents were got with
+runs.py      runs as rows: prompts given to sub-agents
+overseeing.py  the life of runs: queued, begun, given up, found again
 tool.py      functions that a model may call
 events.py    what a stream yields
 log.py       events kept, for those who come late
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
     from facets.agents.calling import ToolRun as ToolRun
     from facets.agents.calling import current as current
-    from facets.agents.children import Run as Run
+    from facets.agents.children import Child as Child
     from facets.agents.children import as_tool as as_tool
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
@@ -41,11 +44,12 @@ if TYPE_CHECKING:
     from facets.agents.events import ToolStarted as ToolStarted
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.runs import Run as Run
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
+    "Agent", "Child", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
     "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted", "Turn", "TurnLimits",
     "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
@@ -54,7 +58,8 @@ _LAZY = {
     "Agent": "agent",
     "ToolRun": "calling",
     "current": "calling",
-    "Run": "children",
+    "Child": "children",
+    "Run": "runs",
     "as_tool": "children",
     "Event": "events",
     "Missed": "events",
