@@ -6,8 +6,17 @@ driving.py   which turns run, and who hears of them
 asking.py    one request to the model
 answering.py the tool calls of one response
 calling.py   one tool call
+running.py   which one the running code belongs to
+approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
+history.py   what a model is shown of them
+messages.py  a message as rows
+blocks.py    context blocks, as a class declares them
+context.py   what they say, and the prompt that is made of it
+noting.py    the tools for them
+skills.py    texts that the model loads and unloads
+words.py     searches
 children.py  self.agents, and agents as tools of others
 registry.py  what sub-agents were got with
 runs.py      runs as rows: prompts given to sub-agents
@@ -31,10 +40,16 @@ from facets.agents.tool import tool_of as tool_of
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
-    from facets.agents.calling import ToolRun as ToolRun
-    from facets.agents.calling import current as current
+    from facets.agents.approvals import Approval as Approval
+    from facets.agents.blocks import ContextBlock as ContextBlock
+    from facets.agents.blocks import Readonly as Readonly
+    from facets.agents.blocks import Searchable as Searchable
+    from facets.agents.blocks import Skills as Skills
+    from facets.agents.blocks import Writable as Writable
     from facets.agents.children import Child as Child
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.context import Context as Context
+    from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
@@ -44,20 +59,31 @@ if TYPE_CHECKING:
     from facets.agents.events import ToolStarted as ToolStarted
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.running import ToolRun as ToolRun
+    from facets.agents.running import current as current
     from facets.agents.runs import Run as Run
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Child", "Event", "EventLimits", "Missed", "Progressed", "Restarted", "Run", "Session",
-    "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted", "Turn", "TurnLimits",
-    "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Child", "Event", "EventLimits", "Missed", "Progressed",
+    "Restarted", "Run", "Session", "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted",
+    "Turn", "TurnLimits", "as_tool", "current", "errors", "tool", "tool_of",
+    "Context", "ContextBlock", "Readonly", "Searchable", "Skills", "Writable",
 ]  # fmt: skip
 
 _LAZY = {
     "Agent": "agent",
-    "ToolRun": "calling",
-    "current": "calling",
+    "Approval": "approvals",
+    "ApprovalAsked": "events",
+    "ToolRun": "running",
+    "current": "running",
+    "Context": "context",
+    "ContextBlock": "blocks",
+    "Readonly": "blocks",
+    "Searchable": "blocks",
+    "Skills": "blocks",
+    "Writable": "blocks",
     "Child": "children",
     "Run": "runs",
     "as_tool": "children",

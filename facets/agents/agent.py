@@ -11,12 +11,17 @@ from uuid import uuid4
 import msgspec
 
 from facets.actor import Actor
+from facets.agents.approvals import Approval, Approvals, Decision, decide, expire
+from facets.agents.blocks import ContextBlock
+from facets.agents.blocks import check as check_blocks
 from facets.agents.calling import current
 from facets.agents.children import Agents, P, SubAgent, caller, parent_of, path_of, place_of
+from facets.agents.context import Context
 from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
 from facets.agents.limits import EventLimits, TurnLimits
+from facets.agents.noting import context_tools
 from facets.agents.overseeing import Overseer
 from facets.agents.runs import Run, Runs, RunStatus
 from facets.agents.schema import SCHEMA
@@ -64,6 +69,9 @@ class Agent(Actor):
     """What the model is told first, in every request."""
     tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
     """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    context: ClassVar[Sequence[ContextBlock]] = ()
+    """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
+    `Skills`. The instructions, with this, are frozen for each branch."""
     limits: ClassVar[TurnLimits] = TurnLimits()
     max_runs: ClassVar[int | None] = None
     """Runs of sub-agents under way at the same time; what is more is queued, in order."""
@@ -77,14 +85,18 @@ class Agent(Actor):
     concurrency: ClassVar[Literal["queue", "latest", "drop"]] = "queue"
     """What becomes of a turn that is submitted while another one of its branch is not over: it
     waits; it takes the place of all of them; or it is dropped."""
+    approval_seconds: ClassVar[float | None] = 7 * 86_400.0
+    """How long a tool call waits for approval; then it is rejected. None: as long as it takes."""
     _inner = frozenset({"on_progress", "on_run_finished", "on_run_started", "progress"})
     _made: Driver | None = None
     _oversees: Overseer | None = None
     _said: Session | None = None
+    _blocks: Context | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_names(cls, Agent)
+        check_blocks(cls.context)
         own = cls.__dict__.get("migrations")
         if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
             cls.migrations = (*SCHEMA, *own)
@@ -97,6 +109,13 @@ class Agent(Actor):
         if self._said is None:
             self._said = Session(self)
         return self._said
+
+    @property
+    def blocks(self) -> Context:
+        """What the blocks of `context` say."""
+        if self._blocks is None:
+            self._blocks = Context(self)
+        return self._blocks
 
     @property
     def agents(self) -> Agents:
@@ -218,6 +237,23 @@ class Agent(Actor):
         """The turn as it is now; `NoSuchTurn`."""
         return self._turns.get(id)
 
+    async def approvals(self, *, status: Decision | None = "pending") -> list[Approval]:
+        """Tool calls that wait for approval, the oldest first; None for all that were asked for."""
+        return Approvals(self).list(status)
+
+    async def approve(self, id: str, *, note: str | None = None) -> Approval:
+        """Let a tool call run, with the arguments that were shown, and its turn go on; durable once
+        this returns. The approval as it stands then: one that was decided before stays as it was.
+
+        Whoever has a stub of the agent may decide, as it may call any other method; code of its
+        turns, its isolates and the agents below it may not: `ApprovalForbidden`. `ToolChanged` if
+        the tool takes other arguments than when it was asked for; `NoSuchApproval`."""
+        return decide(self._driver, id, "approved", note)
+
+    async def reject(self, id: str, reason: str | None = None) -> Approval:
+        """Let the model read why a tool call is not made, and its turn go on; as `approve`."""
+        return decide(self._driver, id, "rejected", reason)
+
     async def turns(
         self,
         *,
@@ -319,6 +355,9 @@ class Agent(Actor):
         self._driver.wake()
         await self._driver.report()
 
+    async def _expire(self) -> None:
+        expire(self._driver)
+
     def _collect(self) -> dict[str, Tool]:
         """Marked methods, and what `tools` lists."""
         cls = type(self)
@@ -326,7 +365,7 @@ class Agent(Actor):
             getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
         ]
         found: dict[str, Tool] = {}
-        for one in (*marked, *self.tools):
+        for one in (*marked, *self.tools, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic_ai import messages as m
 
-from facets.agents import calling
-from facets.agents.events import ToolFinished, ToolStarted
+from facets.agents import approvals, calling
+from facets.agents.events import ApprovalAsked, ToolFinished, ToolStarted
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
-    """Make the calls that have no result yet, at the same time; the turn with their results."""
-    kept = driver.agent._turns.kept(turn)
+    """Make the calls that have no result yet, at the same time; the turn with their results, or
+    paused where some wait for approval."""
+    agent = driver.agent
+    kept = agent._turns.kept(turn).keys() | approvals.waiting(agent, turn)
     todo = [(at, one) for at, one in enumerate(response.tool_calls) if at not in kept]
     await driver.durable()
     try:
@@ -27,7 +29,9 @@ async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
                 group.create_task(_one(driver, turn, at, part))
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None  # the first that ends the turn has ended all
-    return close(driver.agent, turn, response)
+    if len(agent._turns.kept(turn)) < len(response.tool_calls):
+        return approvals.pause(agent, turn)
+    return close(agent, turn, response)
 
 
 def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
@@ -38,7 +42,7 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
         for at, part in enumerate(response.tool_calls)
     ]
     head = agent.session.go_on(
-        m.ModelRequest(parts=parts, instructions=agent.instructions),
+        m.ModelRequest(parts=parts),
         id=f"{turn.id}:{turn.steps}:results",
         branch=turn.branch,
     )
@@ -47,13 +51,13 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
 
 
 async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
-    id = f"{turn.id}:{turn.steps}:{at}"
-    calling.RUNNING.set(calling.ToolRun(id, turn.id, part.tool_name))
-    driver.log.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
+    run = calling.ToolRun(f"{turn.id}:{turn.steps}:{at}", turn.id, part.tool_name)
+    calling.RUNNING.set(run)
+    driver.log.tell(turn.id, ToolStarted(turn.id, run.id, part.tool_name, part.args))
     try:
         # A task of its own, so that a tool that fails undoes its last step, and the result of
         # one that does not is kept with that step.
-        await asyncio.create_task(_call_and_keep(driver, turn, at, part))
+        await asyncio.create_task(_call_and_keep(driver, turn, at, part, run))
     except Exception as error:
         if driver.agent._active().broken is not None or calling.ends_turn(error):
             raise
@@ -61,8 +65,15 @@ async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> Non
     await driver.durable()
 
 
-async def _call_and_keep(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
-    _keep(driver, turn, at, await calling.call_tool(driver.tools(), part))
+async def _call_and_keep(
+    driver: Driver, turn: Turn, at: int, part: m.ToolCallPart, run: calling.ToolRun
+) -> None:
+    tool, sent = calling.asked_for(driver.tools(), part)
+    arguments = approvals.passed(driver.agent, run, tool, sent)
+    if arguments is None:
+        driver.log.keep(turn.id, ApprovalAsked(turn.id, run.id, tool.name, sent))
+    else:
+        _keep(driver, turn, at, await calling.call_tool(tool, part, arguments))
 
 
 def _keep(driver: Driver, turn: Turn, at: int, result: m.ToolReturnPart) -> None:

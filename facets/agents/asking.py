@@ -23,7 +23,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     """Ask the model, and keep what it says with what it cost; the turn as it is then."""
     agent = driver.agent
     check(agent, turn)
-    history = agent.session.history(turn.branch, until=turn.head)
+    history = agent.blocks.shown(turn)
     async with reserved(driver, turn) as held:
         await driver.durable()
         response = await _ask(driver, turn, history)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.exceptions import ModelRetry
@@ -19,7 +17,10 @@ from pydantic_core import PydanticSerializationError
 from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
-from facets.agents.errors import BadToolArguments, OverBudget
+from facets.agents.errors import BadToolArguments, NotApproved, OverBudget
+from facets.agents.running import RUNNING as RUNNING
+from facets.agents.running import ToolRun as ToolRun
+from facets.agents.running import current as current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,27 +36,8 @@ def ends_turn(error: Exception) -> bool:
     return isinstance(error, (MeterQuota, OverBudget))
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRun:
-    """The tool call that the running code belongs to."""
-
-    id: str
-    """The same whenever this call is made again after a crash, and no other's: what an effect
-    outside can be deduplicated by."""
-    turn: str
-    name: str
-
-
-RUNNING: ContextVar[ToolRun | None] = ContextVar("facets_tool_run", default=None)
-
-
-def current() -> ToolRun | None:
-    """The tool call that the running code belongs to; None outside."""
-    return RUNNING.get()
-
-
-async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturnPart:
-    """What the tool returned. What it raises is raised, and undoes its last step."""
+def asked_for(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
+    """The tool that is called and its arguments, as they were sent; `BadToolArguments`."""
     tool = tools.get(part.tool_name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
@@ -63,11 +45,15 @@ async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturn
             f"there is no tool {part.tool_name!r}; there are: {known}", name=part.tool_name
         )
     try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
+        return tool, part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError) as error:
         raise BadToolArguments(
             f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
         ) from error
+
+
+async def call_tool(tool: Tool, part: ToolCallPart, arguments: dict[str, Any]) -> ToolReturnPart:
+    """What the tool returned. What it raises is raised, and undoes its last step."""
     with nullcontext() if tool.seconds is None else deadline(tool.seconds):
         result = await tool.call(**arguments)
     returned = ToolReturnPart(part.tool_name, result, part.tool_call_id)
@@ -79,6 +65,8 @@ def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
     """An error as what the model reads: what happened, and no lines of ours."""
     if isinstance(error, (BadToolArguments, ModelRetry)):
         content, outcome = str(error), "retried"
+    elif isinstance(error, NotApproved):
+        content, outcome = error.message, "denied"
     elif isinstance(error, PydanticSerializationError):
         content, outcome = "the tool returned what JSON cannot say", "failed"
     else:

@@ -20,7 +20,7 @@ from pydantic_ai import messages as m
 
 from actors.call import CURRENT
 from actors.deadline import deadline
-from facets.agents import answering, asking
+from facets.agents import answering, approvals, asking
 from facets.agents.log import Log
 from facets.agents.turns import Turn
 
@@ -63,7 +63,7 @@ class Driver:
 
     def _detached(self, work: Any) -> asyncio.Task[None]:
         context = copy_context()
-        call = self.agent._active().new_call("turn")
+        call = self.agent._active().new_call(approvals.DRIVING)
         context.run(CURRENT.set, call)
         task: asyncio.Task[None] = context.run(asyncio.get_running_loop().create_task, work)
         return task
@@ -95,7 +95,8 @@ class Driver:
             response = self.agent.session.get(newest.head).message
             if isinstance(response, m.ModelResponse) and response.tool_calls:
                 answering.close(self.agent, newest, response)
-        turns.update(turn.id, status=status, **outcome)
+        turns.update(turn.id, status=status, paused=None, **outcome)
+        approvals.Approvals(self.agent).withdraw(turn.id)
         ended = self._ends.pop(turn.id, None)
         if ended is not None and not ended.done():
             ended.set_result(None)
@@ -137,20 +138,28 @@ class Driver:
         agent = self.agent
         now = agent._active().node.host.clock.now()
         self.log.begin(turn)
-        if turn.begun is None:
-            request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
-            head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
-            turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
         try:
-            left = agent.limits.seconds - (now - (turn.begun or now))
+            left = agent.limits.seconds - (now - (turn.begun or now) - turn.waited)
             with deadline(max(left, 0.0)):
-                while not turn.over:
+                if turn.begun is None:
+                    turn = await self._begin(turn, now)
+                while turn.status == "running":
                     turn = await self._step(turn)
         except Exception as error:
             if agent._active().broken is not None:
                 raise
             if not agent._turns.get(turn.id).over:
                 self.end(turn, "error", error=f"{type(error).__name__}: {error}")
+
+    async def _begin(self, turn: Turn, now: float) -> Turn:
+        agent = self.agent
+        await agent.blocks.begin(turn)
+        turn = agent._turns.get(turn.id)
+        if turn.over:  # it was cancelled while the blocks were read
+            return turn
+        request = m.ModelRequest.user_text_prompt(turn.prompt)
+        head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
+        return agent._turns.update(turn.id, status="running", begun=now, head=head)
 
     async def _step(self, turn: Turn) -> Turn:
         newest = self.agent.session.get(turn.head or "").message

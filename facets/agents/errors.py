@@ -14,8 +14,16 @@
         ├── MessageTooLarge       a message has more than one may have (ValueError)
         ├── BadMessages           what was to be imported is no list of messages (ValueError)
         ├── BranchBusy            a turn of the branch is under way
+        ├── BadContext            blocks that a class cannot have (TypeError)
+        ├── NoSuchBlock           no block of this kind has that label (LookupError)
+        ├── NoSuchSkill           no skill, or file of one, has that name (LookupError)
+        ├── BlockTooLong          a text is longer than its block may be (ValueError)
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
+        ├── NoSuchApproval        no approval has that id (LookupError)
+        ├── ApprovalForbidden     what an agent runs would approve its own calls (PermissionError)
+        ├── NotApproved           a call was not approved; its model is told (PermissionError)
+        ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
         ├── OtherParent           the parent is not an agent of that class (TypeError)
         └── OverBudget            a turn would cross one of its limits
@@ -115,6 +123,35 @@ class BranchBusy(AgentError):
     turn: str
 
 
+class BadContext(AgentError, TypeError):
+    """The blocks of a class do not go together. Field: `label`."""
+
+    hint = "give each block a label of its own, of letters, digits, _ and -"
+    label: str
+
+
+class NoSuchBlock(AgentError, LookupError):
+    """No block of this kind has that label; the model may be who asked. Field: `label`."""
+
+    label: str
+
+
+class NoSuchSkill(AgentError, LookupError):
+    """No skill, or no file of it, has that name; the model may be who asked. Field: `name`."""
+
+    name: str
+
+
+class BlockTooLong(AgentError, ValueError):
+    """The text is longer than its block, entry or skill may be, and nothing has changed. Fields:
+    `label`; `tokens`, about as many as it has; `most`."""
+
+    hint = "say it shorter, or raise max_tokens of the block"
+    label: str
+    tokens: int
+    most: int
+
+
 class BranchTaken(AgentError, ValueError):
     """There is a branch of this name, and it ends elsewhere. Field: `name`."""
 
@@ -128,6 +165,35 @@ class SplitsToolCall(AgentError, ValueError):
 
     hint = "let the stretch begin and end between turns"
     name: str
+
+
+class NoSuchApproval(AgentError, LookupError):
+    """No tool call with this id has waited for approval. Field: `approval`."""
+
+    approval: str
+
+
+class ApprovalForbidden(AgentError, PermissionError):
+    """Whoever would decide is a tool, or an isolate, or an agent below: part of what is decided
+    about."""
+
+    hint = "decide in a call from outside of the agent, by somebody it does not speak for"
+
+
+class NotApproved(AgentError, PermissionError):
+    """The call was rejected, or nobody decided in time, or a rule denies it; it did not run. The
+    model is told, so you do not get this. Field: `approval`, its id."""
+
+    approval: str
+
+
+class ToolChanged(AgentError):
+    """The tool takes other arguments than when the call was asked for, or is gone, so nobody can
+    say what would run. Fields: `approval`, its id; `tool`, its name."""
+
+    hint = "reject the call, with a note for the model, which may make another one"
+    approval: str
+    tool: str
 
 
 class NoSuchRun(AgentError, LookupError):

@@ -199,7 +199,7 @@ class Overseer:
         now = self._now()
         if not self._looked:
             self._looked = True
-            self._runs.attended(now)
+            self._runs.attended(now, self._sent)
         for run in self._runs.open():
             if not run.detached and self._agent._turns.get(run.turn).over:
                 await self.cancel(run.id)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from facets.agents.errors import NoSuchRun
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from facets.agents.agent import Agent
     from facets.agents.children import SubAgent
     from facets.agents.turns import Turn
@@ -157,9 +159,11 @@ class Runs:
         ).value()
         return found
 
-    def attended(self, now: float) -> None:
-        """Time in which nobody could hear of them is not their silence."""
-        self._sql("update agent_runs set heard = ? where status = 'running'", now)
+    def attended(self, now: float, but: Collection[str]) -> None:
+        """Time in which nobody could hear of runs, `but` of these, is not their silence."""
+        for run in self.open():
+            if run.status == "running" and run.id not in but:
+                self.update(run.id, heard=now)
 
     def finish(self, id: str, status: RunStatus, **outcome: Any) -> Run | None:
         """The run as it is then; None if it was over already."""

@@ -37,6 +37,25 @@ SCHEMA = (
     create index agent_overlays_last on agent_overlays(last, seq)""",
     "create table agent_slices(message integer, place integer, body text not null, "
     "primary key (message, place))",
+    """create table agent_approvals(
+        seq integer primary key, id text not null unique, turn text not null, tool text not null,
+        arguments text not null, shape text not null, asked real not null, expires real,
+        status text not null, note text)""",
+    "create index agent_approvals_pending on agent_approvals(turn, expires) "
+    "where status = 'pending'",
+    "alter table agent_turns add column paused real",
+    "alter table agent_turns add column waited real not null default 0",
+    "drop index agent_turns_open",
+    "create index agent_turns_open on agent_turns(branch, seq) "
+    "where status in ('pending', 'running', 'paused')",
+    """create table agent_blocks(label text primary key, body text not null) without rowid;
+    create table agent_prompts(
+        branch text primary key, declared text not null, instructions text not null,
+        preamble text not null, told text not null) without rowid;
+    create table agent_entries(
+        seq integer primary key, label text not null, title text not null, body text not null,
+        unique (label, title));
+    create virtual table agent_entries_search using fts5(title, body)""",
     # `number` is their order; `heard` when a sign of life came last, `steps` how far its turn was
     # then; `sent` that the sub-agent has it, `stop` that it must be told that it is over.
     """drop table agent_runs;
