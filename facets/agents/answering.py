@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import messages as m
 
-from facets.agents import calling
+from facets.agents import calling, hooks
 from facets.agents.events import ToolFinished, ToolStarted
+from facets.agents.plans import active
+from facets.agents.retrying import Attempts
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent
@@ -18,16 +20,27 @@ if TYPE_CHECKING:
 
 async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
     """Make the calls that have no result yet, at the same time; the turn with their results."""
-    kept = driver.agent._turns.kept(turn)
-    todo = [(at, one) for at, one in enumerate(response.tool_calls) if at not in kept]
+    agent = driver.agent
+    calls = [Call(driver, turn, at, one) for at, one in enumerate(response.tool_calls)]
+    kept, unheard = agent._turns.kept(turn), agent._turns.unheard(turn)
     await driver.durable()
     try:
         async with asyncio.TaskGroup() as group:
-            for at, part in todo:
-                group.create_task(_one(driver, turn, at, part))
+            for one in calls:
+                if one.at not in kept:
+                    group.create_task(one.run())
+                elif one.at in unheard:
+                    group.create_task(one.hear())
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None  # the first that ends the turn has ended all
-    return close(driver.agent, turn, response)
+    if not hooks.defined(agent, "after_step"):
+        return close(agent, turn, response)
+    return await hooks.apart(_close(agent, turn, response))
+
+
+async def _close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
+    await hooks.call(agent, "after_step", hooks.Step(turn, turn.steps, response))
+    return close(agent, turn, response)
 
 
 def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
@@ -43,32 +56,86 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
         branch=turn.branch,
     )
     agent._turns.clear(turn)
+    Attempts(agent).clear(turn.id)
     return agent._turns.update(turn.id, head=head)
 
 
-async def _one(driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
-    id = f"{turn.id}:{turn.steps}:{at}"
-    calling.RUNNING.set(calling.ToolRun(id, turn.id, part.tool_name))
-    driver.tell(turn.id, ToolStarted(turn.id, id, part.tool_name, part.args))
-    try:
-        # A task of its own, so that a tool that fails undoes its last step, and the result of
-        # one that does not is kept with that step.
-        result = await asyncio.create_task(_call_and_keep(driver, turn, at, part))
-    except Exception as error:
-        if driver.agent._active().broken is not None or calling.ends_turn(error):
-            raise
-        result = calling.told(part, error)
-        driver.agent._turns.keep(turn, at, calling.packed(result))
-    await driver.durable()
-    driver.tell(
-        turn.id,
-        ToolFinished(turn.id, id, part.tool_name, result.outcome, result.model_response_str()),
-    )
+class Call:
+    """One of the calls: hooks, the tool, and what is kept of it."""
 
+    def __init__(self, driver: Driver, turn: Turn, at: int, part: m.ToolCallPart) -> None:
+        self._driver = driver
+        self._agent = driver.agent
+        self._turn = turn
+        self.at = at
+        """Its place in the response."""
+        self._part = part
+        self.id = f"{turn.id}:{turn.steps}:{at}"
+        self._heard = False
+        """It is a call of a tool that is there, which `after_tool_call` hears of."""
 
-async def _call_and_keep(
-    driver: Driver, turn: Turn, at: int, part: m.ToolCallPart
-) -> m.ToolReturnPart:
-    result = await calling.call_tool(driver.tools(), part)
-    driver.agent._turns.keep(turn, at, calling.packed(result))
-    return result
+    async def run(self) -> None:
+        """Make it, keep what it led to, and tell those who listen. What ends the turn is raised."""
+        part, turn = self._part, self._turn
+        calling.RUNNING.set(calling.ToolRun(self.id, turn.id, part.tool_name))
+        self._driver.tell(turn.id, ToolStarted(turn.id, self.id, part.tool_name, part.args))
+        began = self._time()
+        try:
+            # A task of its own, so that a tool that fails undoes its last step, and the result of
+            # one that does not is kept with that step.
+            result = await hooks.apart(self._run_and_keep(began))
+        except Exception as error:
+            if self._agent._active().broken is not None or calling.ends_turn(error):
+                raise
+            result = calling.told(part, error)
+            self._keep(result, began)
+        await self._driver.durable()
+        said = result.model_response_str()
+        self._driver.tell(
+            turn.id, ToolFinished(turn.id, self.id, part.tool_name, result.outcome, said)
+        )
+        if self._heard and hooks.defined(self._agent, "after_tool_call"):
+            await self.hear()
+
+    async def hear(self) -> None:
+        """Tell `after_tool_call` of a result that is kept, once."""
+        await hooks.apart(self._hear())
+
+    async def _run_and_keep(self, began: float) -> m.ToolReturnPart:
+        result = await self._result()
+        self._keep(result, began)
+        return result
+
+    async def _result(self) -> m.ToolReturnPart:
+        """What the tool returned, or what `before_tool_call` says in its place."""
+        part, turn = self._part, self._turn
+        tools = active(self._driver.tools(), self._agent._plans.of(turn.id, turn.steps))
+        tool, arguments = calling.find_tool(tools, part)
+        self._heard = True
+        verdict = await hooks.before_tool_call(self._agent, self._told(arguments))
+        if isinstance(verdict, hooks.Block):
+            return calling.blocked(part, verdict.reason)
+        if isinstance(verdict, hooks.Substitute):
+            return calling.returned(part, verdict.result)
+        if isinstance(verdict, hooks.WithArguments):
+            arguments = dict(verdict.arguments)
+        return calling.returned(part, await calling.call_tool(tool, arguments))
+
+    def _keep(self, result: m.ToolReturnPart, began: float) -> None:
+        hears = self._heard and hooks.defined(self._agent, "after_tool_call")
+        took = self._time() - began if hears else None
+        self._agent._turns.keep(self._turn, self.at, calling.packed(result), took)
+
+    async def _hear(self) -> None:
+        result = calling.unpacked(self._agent._turns.kept(self._turn)[self.at])
+        took = self._agent._turns.unheard(self._turn)[self.at]
+        outcome = hooks.ToolOutcome(result.outcome, result.model_response_str(), took)
+        told = self._told(self._part.args_as_dict())
+        await hooks.call(self._agent, "after_tool_call", told, outcome)
+        self._agent._turns.heard(self._turn, self.at)
+
+    def _told(self, arguments: dict[str, Any]) -> hooks.ToolCall:
+        return hooks.ToolCall(self.id, self._turn, self._part.tool_name, arguments)
+
+    def _time(self) -> float:
+        return self._agent._active().node.host.clock.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import direct
@@ -9,55 +10,72 @@ from pydantic_ai import messages as m
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
+from facets.agents import hooks
 from facets.agents.events import TextDelta
+from facets.agents.plans import active
+from facets.agents.retrying import Attempts, patiently, within
 from facets.agents.spending import charge, check
 
 if TYPE_CHECKING:
+    from pydantic_ai.settings import ModelSettings
+
     from facets.agents.driving import Driver
+    from facets.agents.plans import TurnPlan
     from facets.agents.turns import Turn
 
 
 async def respond(driver: Driver, turn: Turn) -> Turn:
     """Ask the model, and keep what it says with what it cost; the turn as it is then."""
     agent = driver.agent
-    check(agent, turn)
-    history = agent.session.history(turn.branch, until=turn.head)
+    check(agent, turn, agent._plans.of(turn.id, 0).steps)
+    await hooks.before_step(driver, turn)
     await driver.durable()
-    response = await _ask(driver, turn, history)
+    response = await patiently(driver, turn, lambda: _ask(driver, turn))
     head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
     turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
+    Attempts(agent).clear(turn.id)
     turn, over = charge(agent, turn, response)
-    if not response.tool_calls:
-        driver.end(turn, "completed", output=response.text or "")
-    elif over is not None:
+    if response.tool_calls and over is not None:
         raise over
-    return agent._turns.get(turn.id)
+    return turn
 
 
-async def _ask(driver: Driver, turn: Turn, history: list[m.ModelMessage]) -> m.ModelResponse:
-    parameters = _parameters(driver)
-    model = driver.agent.model
-    if not driver.listened(turn.id):
-        return await direct.model_request(model, history, model_request_parameters=parameters)
-    async with direct.model_request_stream(
-        model, history, model_request_parameters=parameters
-    ) as stream:
-        async for event in stream:
+async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
+    agent = driver.agent
+    plan = agent._plans.of(turn.id, turn.steps + 1)
+    name = plan.model
+    model = agent.model if name is None else agent.models.get(name, name)
+    history = agent.session.history(turn.branch, until=turn.head)
+    settings: ModelSettings = {**(agent.model_settings or {}), **(plan.model_settings or {})}
+    kwargs: dict[str, Any] = {
+        "model_settings": settings or None,
+        "model_request_parameters": _parameters(driver, plan),
+    }
+    clock, stall = agent._active().node.host.clock, agent.retries.stall
+    if not (driver.listened(turn.id) or hooks.defined(agent, "on_text")):
+        return await within(clock, stall, direct.model_request(model, history, **kwargs))
+    async with AsyncExitStack() as stack:
+        opening = stack.enter_async_context(direct.model_request_stream(model, history, **kwargs))
+        stream = await within(clock, stall, opening)
+        events = aiter(stream)
+        while (event := await within(clock, stall, anext(events, None))) is not None:
             if text := _text(event):
                 driver.tell(turn.id, TextDelta(turn.id, text))
+                await hooks.tell(agent, "on_text", turn, text)
         return stream.get()
 
 
-def _parameters(driver: Driver) -> ModelRequestParameters:
+def _parameters(driver: Driver, plan: TurnPlan) -> ModelRequestParameters:
     tools = [
         ToolDefinition(
             name=one.name,
             description=one.description,
             parameters_json_schema=dict(one.schema),
         )
-        for one in driver.tools().values()
+        for one in active(driver.tools(), plan).values()
     ]
-    return ModelRequestParameters(function_tools=tools)
+    parts = None if plan.instructions is None else [m.InstructionPart(plan.instructions)]
+    return ModelRequestParameters(function_tools=tools, instruction_parts=parts)
 
 
 def _text(event: Any) -> str:

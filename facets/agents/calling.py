@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError
 from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
-from facets.agents.errors import BadToolArguments, OverBudget
+from facets.agents.errors import BadToolArguments, HookFailed, OverBudget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def ends_turn(error: Exception) -> bool:
     the turn's own."""
     if isinstance(error, DeadlineExceeded):
         return remaining() == 0.0
-    return isinstance(error, (MeterQuota, OverBudget))
+    return isinstance(error, (MeterQuota, OverBudget, HookFailed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ def current() -> ToolRun | None:
     return RUNNING.get()
 
 
-async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturnPart:
-    """What the tool returned. What it raises is raised, and undoes its last step."""
+def find_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
+    """The tool of a call and the arguments, not checked yet; `BadToolArguments`."""
     tool = tools.get(part.tool_name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
@@ -63,16 +63,29 @@ async def call_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> ToolReturn
             f"there is no tool {part.tool_name!r}; there are: {known}", name=part.tool_name
         )
     try:
-        arguments = part.args_as_dict(raise_if_invalid=True)
+        return tool, part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError) as error:
         raise BadToolArguments(
             f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
         ) from error
+
+
+async def call_tool(tool: Tool, arguments: Mapping[str, Any]) -> Any:
+    """What the tool returned. What it raises is raised, and undoes its last step."""
     with nullcontext() if tool.seconds is None else deadline(tool.seconds):
-        result = await tool.call(**arguments)
-    returned = ToolReturnPart(part.tool_name, result, part.tool_call_id)
-    packed(returned)
-    return returned
+        return await tool.call(**arguments)
+
+
+def returned(part: ToolCallPart, result: Any) -> ToolReturnPart:
+    """What a call led to; PydanticSerializationError if it cannot be said in JSON."""
+    made = ToolReturnPart(part.tool_name, result, part.tool_call_id)
+    packed(made)
+    return made
+
+
+def blocked(part: ToolCallPart, reason: str) -> ToolReturnPart:
+    """What stands for the result of a call that was not allowed."""
+    return ToolReturnPart(part.tool_name, reason, part.tool_call_id, outcome="denied")
 
 
 def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:

@@ -34,9 +34,20 @@ class ToolFinished:
     call: str
     name: str
     outcome: str
-    """`success`; `failed`; `retried` if it has not run, and the model is asked to call again."""
+    """`success`; `failed`; `retried` if it has not run, and the model is asked to call again;
+    `denied` if a hook blocked it."""
     content: str
     """What the model is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request to the model failed and is made again. Text since the last response begins anew."""
+
+    turn: str
+    error: str
+    wait: float
+    """Seconds until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +59,4 @@ class Progressed:
     fraction: float | None = None
 
 
-Event = TextDelta | ToolStarted | ToolFinished | Progressed
+Event = TextDelta | ToolStarted | ToolFinished | Retrying | Progressed
