@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -162,10 +163,17 @@ class BlockingRuntime:
 
     def run(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
         """Run a coroutine function on the loop's thread; its result."""
+        _refuse_loop()
+        return self.start(function, *args).result()
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Future[Any]:
+        """Begin a coroutine function on the loop's thread, from any thread, and do not wait.
+
+        Cancelling the future cancels it.
+        """
         if self._portal is None:
             raise RuntimeClosed("this runtime is not open", hint="use `with runtime.blocking()`")
-        _refuse_loop()
-        return self._portal.call(function, *args)
+        return self._portal.start_task_soon(function, *args)
 
 
 class BlockingFiles:

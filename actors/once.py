@@ -13,7 +13,8 @@ actor or its host ended: the next one runs. A second call while the first is und
 it. The same key with another method or other arguments is `KeyReused`; what cannot be kept
 (stubs, streams, what cannot be pickled) is `NotStorable`, and the step that returns it is undone.
 
-Kept for 24 hours by the clock of the host, and 10,000 of an actor: the oldest go first.
+Kept for 24 hours by the clock of the host, and 10,000 of an actor: the oldest go first. Of code in
+a sandbox the newest 64 are kept, and no more than 256 KiB besides the newest.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from actors.errors import BadName, KeyReused, NotCallable
 from actors.fingerprint import fingerprint, mixed
 from actors.names import check_name
-from actors.outcomes import Outcomes, Raised, packed, packed_error, unpacked
+from actors.outcomes import FEW, Outcomes, Raised, packed, packed_error, unpacked
 from actors.steps import Waiting, begin, drive
 
 if TYPE_CHECKING:
@@ -50,28 +51,91 @@ def run(call: Call, method: Work, args: tuple[Any, ...], kwargs: dict[str, Any])
     key = kwargs.pop(KEY, None)
     if key is None:
         return begin(call, method(*args, **kwargs))
-    try:
-        check_name(key)
-    except BadName as error:
-        raise BadName(f"{key!r} is no idempotency key: {error.message}") from None
-    digest = mixed("call", [call.method.encode(), fingerprint((args, kwargs), _reference)])
-    return Waiting(_once(call, key, digest, partial(method, *args, **kwargs)))
+    slot = Slot(call, key, args, kwargs)
+    return Waiting(_once(slot, lambda: drive(call, _run(slot, partial(method, *args, **kwargs)))))
 
 
-async def _once(call: Call, key: str, digest: bytes, work: Work) -> Any:
-    """The outcome that is kept under `key`; if there is none, that of `work`, the code of `call`,
+def run_apart(
+    call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], work: Callable[[Slot], Any]
+) -> Waiting:
+    """The same for code that says itself where its steps end: `work` runs the method, puts what
+    came of it into the slot, in the last step, and returns or raises it. A key is among `kwargs`,
+    and is taken from there."""
+    slot = Slot(call, kwargs.pop(KEY), args, kwargs)
+
+    async def run() -> Any:
+        found = slot.find()
+        return unpacked(found) if found is not None else await work(slot)
+
+    return Waiting(_once(slot, run))
+
+
+class Slot:
+    """Where the outcome of one call is kept."""
+
+    __slots__ = ("_digest", "call", "key")
+
+    def __init__(self, call: Call, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            check_name(key)
+        except BadName as error:
+            raise BadName(f"{key!r} is no idempotency key: {error.message}") from None
+        self.call = call
+        self.key = key
+        self._digest = mixed(
+            "call", [call.method.encode(), fingerprint((args, kwargs), _reference)]
+        )
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Those of its actor."""
+        activation = self.call.activation
+        if activation.outcomes is None:
+            few = FEW if activation.body.own_steps else None
+            activation.outcomes = Outcomes(activation.database, few)
+        return activation.outcomes
+
+    def same(self, digest: bytes) -> bool:
+        """Whether that is the digest of this call."""
+        return digest == self._digest
+
+    def begin(self) -> Running:
+        """It is under way."""
+        over = asyncio.get_running_loop().create_future()
+        running = self.outcomes.running[self.key] = Running(self.call, self._digest, over)
+        return running
+
+    def find(self) -> bytes | None:
+        """The outcome that is there already; `KeyReused` if it is that of another call."""
+        found = self.outcomes.find(self.key, self._clock.now())
+        if found is not None and not self.same(found[0]):
+            raise _reused(self.call, self.key)
+        return None if found is None else found[1]
+
+    def put(self, result: Any) -> None:
+        """Keep what the call returns, in the current step; `NotStorable`."""
+        self.outcomes.put(self.key, self._digest, packed(result), self._clock.now())
+
+    def put_error(self, error: Exception) -> None:
+        """Keep what it raises."""
+        self.outcomes.put(self.key, self._digest, packed_error(error), self._clock.now())
+
+    @property
+    def _clock(self) -> Any:
+        return self.call.activation.node.host.clock
+
+
+async def _once(slot: Slot, work: Work) -> Any:
+    """The outcome that is kept in the slot; if there is none, that of `work`, the code of its call,
     which is kept from then on."""
-    activation = call.activation
-    if activation.outcomes is None:
-        activation.outcomes = Outcomes(activation.database)
-    running: dict[str, Running] = activation.outcomes.running
-    while key in running:
-        await _over(running[key], call, key, digest)
-    mine = running[key] = Running(call, digest, asyncio.get_running_loop().create_future())
+    running: dict[str, Running] = slot.outcomes.running
+    while slot.key in running:
+        await _over(running[slot.key], slot)
+    mine = slot.begin()
     try:
-        outcome = await drive(call, _run(call, key, digest, work))
+        outcome = await work()
     finally:
-        del running[key]
+        del running[slot.key]
         if not mine.over.done():
             mine.over.set_result(None)
     if type(outcome) is Raised:
@@ -79,34 +143,30 @@ async def _once(call: Call, key: str, digest: bytes, work: Work) -> Any:
     return outcome
 
 
-async def _run(call: Call, key: str, digest: bytes, work: Work) -> Any:
-    activation = call.activation
-    database, clock, outcomes = activation.database, activation.node.host.clock, activation.outcomes
-    assert outcomes is not None  # noqa: S101 - `_once` made them
-    found = outcomes.find(key, clock.now())
+async def _run(slot: Slot, work: Work) -> Any:
+    activation = slot.call.activation
+    found = slot.find()
     if found is not None:
-        if found[0] != digest:
-            raise _reused(call, key)
-        return unpacked(found[1])
+        return unpacked(found)
     coroutine = work()  # arguments that do not fit are no outcome
     try:
         result = await coroutine
-        outcome = packed(result)
+        slot.put(result)
     except Exception as error:
         if activation.broken is not None or activation.node.host.refused is not None:
             raise  # it says nothing of the method
-        database.rollback()
+        activation.database.rollback()
         activation.errors += 1
-        outcomes.put(key, digest, packed_error(error), clock.now())
+        slot.put_error(error)
         return Raised(error)
-    outcomes.put(key, digest, outcome, clock.now())
     return result
 
 
-async def _over(first: Running, call: Call, key: str, digest: bytes) -> None:
+async def _over(first: Running, slot: Slot) -> None:
     """Wait until the call that has the key is over, and this one may go on."""
-    if first.digest != digest or any(one is first.call for one in call.ancestry()):
-        raise _reused(call, key)
+    call = slot.call
+    if not slot.same(first.digest) or any(one is first.call for one in call.ancestry()):
+        raise _reused(call, slot.key)
     activation = call.activation
     await asyncio.wait([first.over])
     if activation.broken is not None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import ActorError
-from storage.errors import NotStorable
+from storage.errors import FacetsError, NotStorable
 
 if TYPE_CHECKING:
     from storage import Database
@@ -40,6 +40,21 @@ _OLDEST = "select number, at from _facets_outcomes order by number limit 64"
 _FORGET = "delete from _facets_outcomes where number <= ?"
 _ROUND = 16
 """So many calls, and what is too old is looked for: fewer than are taken away then."""
+_NEWEST = "select number, at, length(outcome) from _facets_outcomes order by number desc limit ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """So many outcomes and, besides the newest, so many bytes."""
+
+    count: int
+    size: int
+
+
+FEW = Few(64, 256 << 10)
+"""What is kept of code in a sandbox: its results are as long as it likes, and count against a quota
+that may be small. Enough for who has made many calls at once and repeats those that it does not
+know the end of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +67,11 @@ class Raised:
 class Outcomes:
     """Those of one incarnation of an actor."""
 
-    __slots__ = ("_database", "_there", "running")
+    __slots__ = ("_database", "_few", "_there", "running")
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, few: Few | None = None) -> None:
         self._database = database
+        self._few = few
         self._there = False
         """The table is there, in a commit: it stays."""
         self.running: dict[str, Any] = {}
@@ -78,9 +94,20 @@ class Outcomes:
         if not self._there:
             run(_TABLE)
         number = run(_PUT, (key, digest, now, outcome))[0][0]
-        if number % _ROUND == 0:
+        if self._few is not None:
+            self._forget_all_but(self._few, now)
+        elif number % _ROUND == 0:
             old = [one for one, at in run(_OLDEST) if at <= now - SECONDS]
             run(_FORGET, (max([number - COUNT, *old]),))
+
+    def _forget_all_but(self, few: Few, now: float) -> None:
+        size = 0
+        rows = self._database.run_own(_NEWEST, (few.count + 1,))
+        for place, (number, at, length) in enumerate(rows[1:], 1):
+            size += length
+            if place == few.count or size > few.size or at <= now - SECONDS:
+                self._database.run_own(_FORGET, (number,))
+                return
 
 
 # -- what is kept ----------------------------------------------------------------------------------
@@ -132,7 +159,7 @@ class _Kept:
     which seldom take what they keep."""
 
     def reducer_override(self, one: Any) -> Any:
-        if isinstance(one, BaseException):
+        if isinstance(one, BaseException) and not _says_how(type(one)):
             return _taken_apart(one)
         above = getattr(super(), "reducer_override", None)
         return NotImplemented if above is None else above(one)
@@ -140,6 +167,13 @@ class _Kept:
 
 class _Pickler(_Kept, pickle.Pickler):
     pass
+
+
+def _says_how(kind: type[BaseException]) -> bool:
+    """Whether it is of a class that is made again in a way of its own: that of an error that code
+    in a sandbox raised has no name to be found by."""
+    says = next(one for one in kind.__mro__ if "__reduce__" in one.__dict__)
+    return says is not FacetsError and says.__module__ != "builtins"
 
 
 def _taken_apart(error: BaseException) -> Any:

@@ -84,7 +84,8 @@ def bench(
     """Measure this machine: medians with spread, each as a ratio to its reference.
 
     With --peer, the same work is done by others in the same rounds: workerd ($FACETS_WORKERD, or
-    installed by npm), a Python process, pydantic-monty and quickjs-rs; what is absent is skipped.
+    installed by npm), on it Cloudflare's SDKs for agents (npm), a Python process,
+    pydantic-monty and quickjs-rs; what is absent is skipped.
     """
     sys.path.insert(0, str(_checkout()))
     from tests.benchmarks.harness import OWN, PEERS, RAY, run_all, table

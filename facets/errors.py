@@ -6,6 +6,7 @@ FacetsError
 │   │                     those of a cluster in actors.ray.errors
 │   └── QuotaExceeded     about what may be used; the branches are in actors.quotas.errors
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
+├── AdapterError          about other frameworks; the branches are in facets.adapters.errors
 ├── AgentError            about agents; the branches are in facets.agents.errors
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
 ├── CodeModeError         about code that uses tools; the branches are in facets.codemode.errors
@@ -22,6 +23,7 @@ from __future__ import annotations
 from actors.errors import *  # noqa: F403 - one tree, one place to import it from
 from actors.quotas.errors import *  # noqa: F403
 from actors.ray.errors import *  # noqa: F403
+from facets.adapters.errors import *  # noqa: F403
 from facets.agents.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
 from facets.codemode.errors import *  # noqa: F403

@@ -12,7 +12,7 @@ import pytest
 
 import facets
 from facets import ray_commands
-from facets.agents import TurnLimits
+from facets.agents import EventLimits, TurnLimits
 from facets.cli import app
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -54,6 +54,7 @@ def test_the_program_runs_and_goes_on_from_where_it_was(tmp_path: Path, runtime:
         facets.IsolateLimits,
         facets.TimerLimits,
         TurnLimits,
+        EventLimits,
     ],
 )
 def test_every_limit_has_a_row(limits: type) -> None:

@@ -14,6 +14,7 @@ session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
 tool.py      functions that a model may call
 events.py    what a stream yields
+log.py       events kept, for those who come late
 limits.py    what one turn may use
 schema.py    the tables
 errors.py    its branch of the tree of errors
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
     from facets.agents.events import Event as Event
+    from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
+    from facets.agents.events import Restarted as Restarted
     from facets.agents.events import Retrying as Retrying
     from facets.agents.events import TextDelta as TextDelta
     from facets.agents.events import ToolFinished as ToolFinished
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from facets.agents.hooks import ToolOutcome as ToolOutcome
     from facets.agents.hooks import Verdict as Verdict
     from facets.agents.hooks import WithArguments as WithArguments
+    from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
     from facets.agents.plans import StepPlan as StepPlan
     from facets.agents.plans import TurnPlan as TurnPlan
@@ -57,10 +61,11 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Block", "ErrorKind", "Event", "Progressed", "Retries", "Retrying", "Run",
-    "Session", "Stage", "Step", "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall",
-    "ToolFinished", "ToolOutcome", "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan",
-    "Verdict", "WithArguments", "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Block", "ErrorKind", "Event", "EventLimits", "Missed", "Progressed",
+    "Restarted", "Retries", "Retrying", "Run", "Session", "Stage", "Step", "StepPlan",
+    "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome", "ToolRun",
+    "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments", "as_tool",
+    "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -70,10 +75,13 @@ _LAZY = {
     "Run": "children",
     "as_tool": "children",
     "Event": "events",
+    "Missed": "events",
+    "Restarted": "events",
     "Progressed": "events",
     "TextDelta": "events",
     "ToolFinished": "events",
     "ToolStarted": "events",
+    "EventLimits": "limits",
     "TurnLimits": "limits",
     "Session": "session",
     "Turn": "turns",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
@@ -15,7 +16,7 @@ from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
 from facets.agents.hooks import HOOKS, Stage, Step, ToolCall, ToolOutcome, Verdict
-from facets.agents.limits import TurnLimits
+from facets.agents.limits import EventLimits, TurnLimits
 from facets.agents.plans import Plans, StepPlan, TurnPlan
 from facets.agents.retrying import ErrorKind, Retries, kind_of
 from facets.agents.schema import SCHEMA
@@ -71,6 +72,8 @@ class Agent(Actor):
     retries: ClassVar[Retries] = Retries()
     """What becomes of a request to the model that fails."""
     limits: ClassVar[TurnLimits] = TurnLimits()
+    event_limits: ClassVar[EventLimits] = EventLimits()
+    """What is kept of events, for those who come late."""
     extensions: Extensions | None = None
     """What the model may write for itself; made in `on_start`: `self.extensions = Extensions(self)`
     and `await self.extensions.resume()`. Each step of a turn has the tools of what is active then,
@@ -168,20 +171,32 @@ class Agent(Actor):
             raise
 
     async def stream(
-        self, prompt: str, *, id: str | None = None, branch: str = MAIN
+        self, prompt: str, *, id: str | None = None, branch: str = MAIN, after: int = 0
     ) -> AsyncGenerator[Event, None]:
         """The same as events while they happen: text, tool calls, progress of sub-agents.
 
-        Who stops iterating does not cancel the turn. At the end `TurnFailed` is raised as by `run`.
+        Who stops iterating does not cancel the turn, and may come back: with the same `id`, it is
+        the same turn, and events begin behind number `after`, as those of `events`. At the end
+        `TurnFailed` is raised as by `run`.
         """
         id = await self.submit(prompt, id=id, branch=branch)
-        if not self._turns.get(id).over:
-            queue = self._driver.listen(id)
-            while (event := await queue.get()) is not None:
-                if isinstance(event, BaseException):
-                    raise event
+        async with aclosing(self.events(id, after=after)) as events:
+            async for event in events:
                 yield event
         self._turns.get(id).result()
+
+    async def events(self, id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The events of a turn behind number `after`, its `seq`: those that were, then those that
+        come, until the turn is over. `NoSuchTurn`.
+
+        Each comes once, in order, also to who comes back after a crash: `Restarted` then says what
+        of it is void. `event_limits` bounds what is kept: where something is missing is a `Missed`.
+        """
+        if not self._turns.get(id).over:
+            self._driver.wake()
+        async with aclosing(self._driver.log.follow(id, after)) as events:
+            async for event in events:
+                yield event
 
     async def submit(
         self, prompt: str, *, id: str | None = None, branch: str = MAIN, report: str | None = None
@@ -247,7 +262,7 @@ class Agent(Actor):
         """A sub-agent tells its parent how far it is. Nobody hears it of another one's run."""
         found = Runs(self).of_caller(run)
         if found is not None:
-            self._driver.tell(found.turn, Progressed(run, message, fraction))
+            self._driver.log.tell(found.turn, Progressed(run, message, fraction))
             await self.on_progress(found, message, fraction)
 
     async def report(self, run: str, status: str, output: str | None, error: str | None) -> None:

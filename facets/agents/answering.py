@@ -78,22 +78,17 @@ class Call:
         """Make it, keep what it led to, and tell those who listen. What ends the turn is raised."""
         part, turn = self._part, self._turn
         calling.RUNNING.set(calling.ToolRun(self.id, turn.id, part.tool_name))
-        self._driver.tell(turn.id, ToolStarted(turn.id, self.id, part.tool_name, part.args))
+        self._driver.log.tell(turn.id, ToolStarted(turn.id, self.id, part.tool_name, part.args))
         began = self._time()
         try:
             # A task of its own, so that a tool that fails undoes its last step, and the result of
             # one that does not is kept with that step.
-            result = await hooks.apart(self._run_and_keep(began))
+            await hooks.apart(self._run_and_keep(began))
         except Exception as error:
             if self._agent._active().broken is not None or calling.ends_turn(error):
                 raise
-            result = calling.told(part, error)
-            self._keep(result, began)
+            self._keep(calling.told(part, error), began)
         await self._driver.durable()
-        said = result.model_response_str()
-        self._driver.tell(
-            turn.id, ToolFinished(turn.id, self.id, part.tool_name, result.outcome, said)
-        )
         if self._heard and hooks.defined(self._agent, "after_tool_call"):
             await self.hear()
 
@@ -101,10 +96,8 @@ class Call:
         """Tell `after_tool_call` of a result that is kept, once."""
         await hooks.apart(self._hear())
 
-    async def _run_and_keep(self, began: float) -> m.ToolReturnPart:
-        result = await self._result()
-        self._keep(result, began)
-        return result
+    async def _run_and_keep(self, began: float) -> None:
+        self._keep(await self._result(), began)
 
     async def _result(self) -> m.ToolReturnPart:
         """What the tool returned, or what `before_tool_call` says in its place."""
@@ -122,9 +115,12 @@ class Call:
         return calling.returned(part, await calling.call_tool(tool, arguments))
 
     def _keep(self, result: m.ToolReturnPart, began: float) -> None:
+        """The result, with the event that says so, in the open step, which ends here."""
         hears = self._heard and hooks.defined(self._agent, "after_tool_call")
         took = self._time() - began if hears else None
         self._agent._turns.keep(self._turn, self.at, calling.packed(result), took)
+        id, name, said = self._turn.id, result.tool_name, result.model_response_str()
+        self._driver.log.keep(id, ToolFinished(id, self.id, name, result.outcome, said))
 
     async def _hear(self) -> None:
         result = calling.unpacked(self._agent._turns.kept(self._turn)[self.at])

@@ -13,6 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 from facets.agents import hooks
 from facets.agents.events import TextDelta
 from facets.agents.plans import active
+from facets.agents.reserving import reserved
 from facets.agents.retrying import Attempts, patiently, within
 from facets.agents.spending import charge, check
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from facets.agents.driving import Driver
     from facets.agents.plans import TurnPlan
+    from facets.agents.reserving import Hold
     from facets.agents.turns import Turn
 
 
@@ -29,15 +31,30 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     agent = driver.agent
     check(agent, turn, agent._plans.of(turn.id, 0).steps)
     await hooks.before_step(driver, turn)
-    await driver.durable()
-    response = await patiently(driver, turn, lambda: _ask(driver, turn))
+    response, over = await patiently(driver, turn, lambda: _attempt(driver, turn))
+    if response.tool_calls:
+        if over is not None:
+            raise over
+        driver.log.keep(turn.id)
+    return agent._turns.get(turn.id)
+
+
+async def _attempt(driver: Driver, turn: Turn) -> tuple[m.ModelResponse, Exception | None]:
+    async with reserved(driver, turn) as held:
+        await driver.durable()
+        response = await _ask(driver, turn)
+        return response, _keep(driver, turn, response, held)
+
+
+def _keep(driver: Driver, turn: Turn, response: m.ModelResponse, held: Hold) -> Exception | None:
+    """The response as a message, and what it cost; why the turn may not go on, if it may not."""
+    agent = driver.agent
+    driver.log.responded(turn.id, response.text)
     head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
     turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
     Attempts(agent).clear(turn.id)
-    turn, over = charge(agent, turn, response)
-    if response.tool_calls and over is not None:
-        raise over
-    return turn
+    _, over = charge(agent, turn, response, held)
+    return over
 
 
 async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
@@ -52,7 +69,7 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
         "model_request_parameters": _parameters(driver, plan),
     }
     clock, stall = agent._active().node.host.clock, agent.retries.stall
-    if not (driver.listened(turn.id) or hooks.defined(agent, "on_text")):
+    if not (driver.log.followed(turn.id) or hooks.defined(agent, "on_text")):
         return await within(clock, stall, direct.model_request(model, history, **kwargs))
     async with AsyncExitStack() as stack:
         opening = stack.enter_async_context(direct.model_request_stream(model, history, **kwargs))
@@ -60,7 +77,7 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
         events = aiter(stream)
         while (event := await within(clock, stall, anext(events, None))) is not None:
             if text := _text(event):
-                driver.tell(turn.id, TextDelta(turn.id, text))
+                driver.log.tell(turn.id, TextDelta(turn.id, text))
                 await hooks.tell(agent, "on_text", turn, text)
         return stream.get()
 

@@ -23,7 +23,7 @@ from actors.call import CURRENT
 from actors.deadline import deadline
 from facets.agents import answering, asking, hooks, retrying
 from facets.agents.errors import HookFailed
-from facets.agents.events import Event
+from facets.agents.log import Log
 from facets.agents.retrying import Attempts
 from facets.agents.turns import Status, Turn
 
@@ -36,10 +36,6 @@ WAKE = 10.0
 TIMER = "facets.agents"
 
 
-Heard = Event | BaseException | None
-"""What a listener gets: an event, why there will be no more, or the end of the turn."""
-
-
 class Driver:
     """What drives the turns of one agent, while it is awake."""
 
@@ -49,11 +45,11 @@ class Driver:
         """The task of each branch that has one, which drives its first open turn."""
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
-        self._listeners: dict[str, list[asyncio.Queue[Heard]]] = {}
         self._ending: set[str] = set()
         """Turns whose last hooks run."""
         self._cancelled: dict[str, str] = {}
         """Branches of turns that are being cancelled, by their ids: nobody is to drive those."""
+        self.log = Log(agent)
         self._reporting: asyncio.Task[None] | None = None
         self._tools: dict[str, Tool] | None = None
 
@@ -88,10 +84,7 @@ class Driver:
             if not future.done():
                 future.set_exception(error)
         self._ends.clear()
-        for queue in self._listeners.values():
-            for one in queue:
-                one.put_nowait(error)
-        self._listeners.clear()
+        self.log.fail(error)
 
     async def cancel(self, turn: Turn, why: str = "cancelled") -> None:
         """End a turn that is not over; what it has done stays."""
@@ -118,6 +111,8 @@ class Driver:
         if not any(hooks.defined(agent, name) for name in names):
             return self.end(turn, status, **outcome)
         self._ending.add(turn.id)
+        if last is not None:
+            self.log.keep(turn.id)  # the response, which the hooks begin a new step behind
         try:
             await hooks.apart(self._finish(turn, status, last, outcome))
         except HookFailed as error:
@@ -151,8 +146,7 @@ class Driver:
         ended = self._ends.pop(turn.id, None)
         if ended is not None and not ended.done():
             ended.set_result(None)
-        for queue in self._listeners.pop(turn.id, ()):
-            queue.put_nowait(None)
+        self.log.end(turn.id)
 
     async def ended(self, id: str) -> Turn:
         """The turn, once it is over."""
@@ -163,21 +157,6 @@ class Driver:
                 future = self._ends[id] = asyncio.get_running_loop().create_future()
             await asyncio.shield(future)
         return turn
-
-    def listen(self, id: str) -> asyncio.Queue[Heard]:
-        """What happens in a turn that is not over."""
-        queue: asyncio.Queue[Heard] = asyncio.Queue()
-        self._listeners.setdefault(id, []).append(queue)
-        return queue
-
-    def listened(self, id: str) -> bool:
-        """Whether anybody wants to hear of the turn while it runs."""
-        return id in self._listeners
-
-    def tell(self, turn: str, event: Event) -> None:
-        """To all who listen to the turn."""
-        for queue in self._listeners.get(turn, ()):
-            queue.put_nowait(event)
 
     # -- one branch, one turn -----------------------------------------------------------------
 
@@ -205,6 +184,7 @@ class Driver:
     async def _turn(self, turn: Turn) -> None:
         agent = self.agent
         now = agent._active().node.host.clock.now()
+        self.log.begin(turn)
         cut_off = turn.begun is not None
         if turn.begun is None:
             request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)

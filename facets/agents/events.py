@@ -1,22 +1,27 @@
-"""What `agent.stream` yields."""
+"""What `agent.stream` and `agent.events` yield.
+
+Every event has a number in its turn, `seq`, which only rises: who comes back says the last one
+that it has, `agent.events(turn, after=seq)`, and reads on from there.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of the text of the model's answer. Text that a crash cut off begins anew."""
+    """More of the text of the model's answer."""
 
     turn: str
     text: str
+    seq: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A tool call that the model made begins."""
+    """A tool call that the model made begins; again if a crash cut it off."""
 
     turn: str
     call: str
@@ -24,6 +29,7 @@ class ToolStarted:
     name: str
     arguments: Any
     """As the model sent them: a dict, or text that need not be JSON."""
+    seq: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +44,51 @@ class ToolFinished:
     `denied` if a hook blocked it."""
     content: str
     """What the model is told."""
+    seq: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A request to the model failed and is made again. Text since the last response begins anew."""
+    """A request to the model failed, and is made again."""
 
     turn: str
     error: str
     wait: float
     """Seconds until then."""
+    seq: int = field(default=0, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A sub-agent tells how far it is. Not kept: who was not listening does not hear of it."""
+    """A sub-agent that the turn called tells how far it is."""
 
     run: str
     message: str
     fraction: float | None = None
+    seq: int = field(default=0, compare=False, kw_only=True)
 
 
-Event = TextDelta | ToolStarted | ToolFinished | Retrying | Progressed
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """What came after the event `kept` is void: it was part of a response that a crash, or an error
+    of the model, cut off, and that begins anew."""
+
+    turn: str
+    kept: int
+    """The `seq` of the last event that counts."""
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Events before this one are not kept any more, see `EventLimits`; the messages are."""
+
+    turn: str
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+Event = TextDelta | ToolStarted | ToolFinished | Retrying | Progressed | Restarted | Missed
+KINDS: dict[str, Any] = {
+    one.__name__: one
+    for one in (TextDelta, ToolStarted, ToolFinished, Retrying, Progressed, Restarted, Missed)
+}

@@ -1,4 +1,4 @@
-"""What one turn may use."""
+"""What one turn may use, and what is kept of its events."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class TurnLimits:
 
     What a whole tree of agents may spend together is a quota of the meters "tokens" and "usd":
     `self.agents.get(Researcher, "x", quota=Quota(meters={"tokens": 100_000}))`, or that of the
-    runtime. A limit is looked at before each request to the model, whose cost is known only
-    afterwards: the last one may go over it.
+    runtime; what a request may cost is reserved there. A limit of one turn is looked at before each
+    request to the model, whose cost is known only afterwards: the last one may go over it.
     """
 
     steps: int = 20
@@ -26,3 +26,16 @@ class TurnLimits:
     attempts: int = 5
     """Times that it is taken up again, after what ended its process, without coming any further: a
     turn that kills the process each time ends then."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLimits:
+    """What is kept of events, for those who come late: `agent.events(turn)` reads them.
+
+    What is dropped is not lost: the messages of the session stay.
+    """
+
+    bytes: int = 1 << 20
+    """Of one turn: the oldest are dropped beyond that."""
+    turns: int = 20
+    """Of so many turns, those that ended last, and of all that are not over."""

@@ -16,11 +16,11 @@ from pydantic_ai import exceptions as x
 
 from actors.clock import Clock, Timeout
 from actors.deadline import remaining
-from actors.errors import DeadlineExceeded
 from actors.ticks import Backoff
 from facets.agents import hooks
-from facets.agents.errors import HookFailed, ModelStalled, OverBudget
+from facets.agents.errors import ModelStalled, OverBudget
 from facets.agents.events import Retrying
+from storage.errors import FacetsError
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent
@@ -31,7 +31,6 @@ T = TypeVar("T")
 ErrorKind = Literal["context_overflow", "rate_limit", "transient", "fatal"]
 """What an error of a model means: the history is too long; wait; try again; give up."""
 _KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], ErrorKind], ...] = (
-    (DeadlineExceeded, "fatal"),
     (x.ModelContextWindowExceededError, "context_overflow"),
     ((x.ModelRateLimitError, x.ConcurrencyLimitExceeded), "rate_limit"),
     ((x.ModelQuotaExceededError, x.ModelRequestRejectedError, x.ContentFilterError), "fatal"),
@@ -94,16 +93,16 @@ async def patiently(driver: Driver, turn: Turn, ask: Callable[[], Awaitable[T]])
         await _until(driver.agent, Attempts(driver.agent).due(turn))
         try:
             return await ask()
-        except HookFailed:
-            raise  # of `on_text`: it is no error of the model
         except Exception as error:
-            if driver.agent._active().broken is not None:
-                raise
+            ours = isinstance(error, FacetsError) and not isinstance(error, ModelStalled)
+            if ours or driver.agent._active().broken is not None:
+                raise  # a limit, a hook: no error of the model
             await hooks.tell(driver.agent, "on_error", turn, error, "request")
             wait = _wait(driver.agent, turn, error)
             if wait is None:
                 raise
-            driver.tell(turn.id, Retrying(turn.id, f"{type(error).__name__}: {error}", wait))
+            driver.log.restart(turn.id)
+            driver.log.tell(turn.id, Retrying(turn.id, f"{type(error).__name__}: {error}", wait))
         await driver.durable()
 
 

@@ -24,6 +24,10 @@ SCHEMA = (
     """create table agent_runs(
         id text primary key, kind text not null, name text not null, status text not null,
         output text, error text) without rowid""",
+    """create table agent_events(
+        turn text not null, first integer not null, last integer not null, body blob not null,
+        primary key (turn, first)) without rowid""",
+    "create table agent_told(seq integer primary key, turn text not null unique)",
     """create table agent_plans(
         turn text not null, step integer not null, body text not null,
         primary key (turn, step)) without rowid""",

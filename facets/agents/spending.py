@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from actors.quotas.errors import MeterQuota
 from facets.agents.errors import OverBudget
+from facets.agents.reserving import TOKENS, USD
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
 
     from facets.agents.agent import Agent
+    from facets.agents.reserving import Hold
     from facets.agents.turns import Turn
-
-TOKENS, USD = "tokens", "usd"
-"""The meters of `Quota(meters=...)`."""
 
 
 def check(agent: Agent, turn: Turn, steps: int | None = None) -> None:
@@ -30,17 +29,11 @@ def check(agent: Agent, turn: Turn, steps: int | None = None) -> None:
             raise OverBudget(
                 f"turn {turn.id!r} has used {used:g} of {most:g} {name}", limit=name, most=most
             )
-    for meter in (TOKENS, USD):
-        if agent.meters.left(meter) <= 0:
-            raise OverBudget(
-                f"nothing is left of the quota of {meter!r} above {agent.id}",
-                hint="raise it: facets.set_quota(name, Quota(meters=...))",
-                limit=meter,
-                most=0,
-            )
 
 
-def charge(agent: Agent, turn: Turn, response: ModelResponse) -> tuple[Turn, Exception | None]:
+def charge(
+    agent: Agent, turn: Turn, response: ModelResponse, held: Hold
+) -> tuple[Turn, Exception | None]:
     """What a response has cost, in the step that keeps it; the turn then, and why it may not go on.
 
     It is spent already, so that all of what is left of a quota goes where it is not enough."""
@@ -48,7 +41,7 @@ def charge(agent: Agent, turn: Turn, response: ModelResponse) -> tuple[Turn, Exc
     over: Exception | None = None
     for meter, amount in ((TOKENS, tokens), (USD, cost or 0.0)):
         try:
-            agent.meters.spend(meter, amount)
+            held.settle(meter, amount)
         except MeterQuota as error:
             over = error
             agent.meters.spend(meter, agent.meters.left(meter))

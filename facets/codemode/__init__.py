@@ -1,14 +1,17 @@
 """Code mode: a model finds tools with `search` and uses them by writing code, `execute`.
 
 mode        CodeMode: executions, approvals, rollback, snippets
-passes      one run of the code: calls made, replayed, asked for
-inside      what runs in the isolate
+runs        executions, run and run again    passes     one run: calls made, replayed, asked for
+scopes      what an isolate is handed        running    one isolate with code in it
+script      code that a model wrote          inside     what runs in the isolate, .py and .js
+snippets    code that was saved              examples   its tests
 ledger      what is kept in the actor's database
 policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        stubs     declarations in Python and TypeScript
 operation   one tool, and what offers tools  schema    JSON Schema, read
 functions, openapi, mcp, files               the connectors
 offered     the two tools as a model sees them
+telling     what a model is told             own        the tools of code mode itself
 tokens      estimates and cutting            errors    one tree
 """
 
@@ -21,25 +24,29 @@ if TYPE_CHECKING:
     from facets.codemode.files import FilesConnector as FilesConnector
     from facets.codemode.functions import FunctionConnector as FunctionConnector
     from facets.codemode.ledger import CallRecord as CallRecord
-    from facets.codemode.ledger import Snippet as Snippet
     from facets.codemode.mcp import McpConnector as McpConnector
     from facets.codemode.mode import CodeMode as CodeMode
-    from facets.codemode.mode import Execution as Execution
     from facets.codemode.openapi import OpenApiConnector as OpenApiConnector
     from facets.codemode.operation import Connector as Connector
     from facets.codemode.operation import Operation as Operation
     from facets.codemode.policy import Allow as Allow
     from facets.codemode.policy import Ask as Ask
     from facets.codemode.policy import Deny as Deny
+    from facets.codemode.runs import Execution as Execution
+    from facets.codemode.snippets import Answer as Answer
+    from facets.codemode.snippets import Example as Example
+    from facets.codemode.snippets import Snippet as Snippet
 
 __all__ = [
     "Allow",
+    "Answer",
     "Ask",
     "CallRecord",
     "Catalog",
     "CodeMode",
     "Connector",
     "Deny",
+    "Example",
     "Execution",
     "FilesConnector",
     "FunctionConnector",
@@ -51,19 +58,21 @@ __all__ = [
 
 _LAZY = {
     "Allow": "policy",
+    "Answer": "snippets",
     "Ask": "policy",
     "CallRecord": "ledger",
     "Catalog": "catalog",
     "CodeMode": "mode",
     "Connector": "operation",
     "Deny": "policy",
-    "Execution": "mode",
+    "Example": "snippets",
+    "Execution": "runs",
     "FilesConnector": "files",
     "FunctionConnector": "functions",
     "McpConnector": "mcp",
     "OpenApiConnector": "openapi",
     "Operation": "operation",
-    "Snippet": "ledger",
+    "Snippet": "snippets",
 }
 
 

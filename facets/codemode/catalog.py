@@ -70,6 +70,16 @@ class Catalog:
             self._weights.setdefault(word, {})[path] = weight
         self._lengths[path] = len(words(one.name))
 
+    def renew(self, connector: str, operations: Iterable[Operation]) -> None:
+        """Put these in the place of all tools of a connector."""
+        for path in [one.path for one in self.operations.values() if one.connector == connector]:
+            del self.operations[path], self._lengths[path]
+            for where in self._weights.values():
+                where.pop(path, None)
+        for one in operations:
+            self.operations[one.path] = one
+            self._add(one.path, one)
+
     def get(self, path: str) -> Operation:
         """The tool at a path; UnknownTool names those that are like it."""
         found = self.operations.get(path)

@@ -9,6 +9,7 @@
         ├── ToolFailed          a tool raised, hung, died, or gave what cannot be kept
         ├── ReplayDivergence    code did something else than when it ran before
         ├── NoSuchExecution     there is none, or no such call or snippet, by this id (LookupError)
+        ├── SnippetRefused      a snippet failed an example; the version before stays (ValueError)
         ├── RollbackFailed      a call could not be reverted; the later ones are
         └── BadDocument         a description of tools cannot be used (ValueError)
 
@@ -66,6 +67,10 @@ class ReplayDivergence(CodeModeError):
 
 class NoSuchExecution(CodeModeError, LookupError):
     """No execution, call or snippet has this id. Field: `id`."""
+
+
+class SnippetRefused(CodeModeError, ValueError):
+    """A snippet failed an example and was not saved. Fields: `name`, `example`, its number."""
 
 
 class RollbackFailed(CodeModeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ import msgspec
 from actors.call import CURRENT
 from actors.transaction import refuse
 from facets.codemode.errors import NoSuchExecution, ToolFailed
+from facets.codemode.stubs import Language
 from storage.errors import SqlError
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ VALUE = 8 << 20
 """Bytes of one result that is kept; a larger one is the failure of its call."""
 _TABLES = (
     """create table if not exists codemode_executions(id integer primary key, code text not null,
-        input blob not null, status text not null, result blob, error text not null default '',
+        input blob not null, language text not null, connectors blob,
+        status text not null, result blob, error text not null default '',
         printed text not null default '', passes integer not null default 0, time real not null)""",
     """create table if not exists codemode_calls(id integer primary key,
         execution integer not null, path text not null, arguments blob not null,
@@ -39,8 +42,8 @@ _TABLES = (
         error blob, ended integer, time real not null, unsure integer not null default 0,
         unique(execution, digest, occurrence))""",
     """create table if not exists codemode_snippets(name text not null, version integer not null,
-        code text not null, description text not null, time real not null,
-        primary key(name, version))""",
+        code text not null, description text not null, language text not null, connectors blob,
+        examples blob not null, time real not null, primary key(name, version))""",
 )
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.decode
@@ -62,16 +65,6 @@ class CallRecord:
     """It is asked for because a process died in it, and nobody knows whether it ran."""
     key: tuple[str, int]
     """The digest of path and arguments, and which of the equal calls it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snippet:
-    """Code that was saved. `input` is its argument."""
-
-    name: str
-    version: int
-    code: str
-    description: str
 
 
 class Ledger:
@@ -109,11 +102,14 @@ class Ledger:
 
     # -- executions -----------------------------------------------------------------------------
 
-    def start(self, code: str, value: Any) -> int:
-        """A new execution, running."""
-        query = """insert into codemode_executions(code, input, status, time)
-            values (?, ?, 'running', ?) returning id"""
-        return int(self.sql(query, code, _encode(value), time.time()).value())
+    def start(
+        self, code: str, value: Any, language: Language, connectors: Sequence[str] | None
+    ) -> int:
+        """A new execution, running. ToolFailed if its input cannot be kept."""
+        query = """insert into codemode_executions(code, input, language, connectors, status, time)
+            values (?, ?, ?, ?, 'running', ?) returning id"""
+        kept = pack(value, "the input"), language, pack(connectors, "connectors"), time.time()
+        return int(self.sql(query, code, *kept).value())
 
     def execution(self, number: int) -> Row:
         """The row of one; NoSuchExecution."""
@@ -212,36 +208,6 @@ class Ledger:
         query = "select id from codemode_calls where state = 'pending' and time < ? order by id"
         old = {row.id for row in self.sql(query, moment)}
         return [call for call in self.pending() if call.id in old]
-
-    # -- snippets -------------------------------------------------------------------------------
-
-    def save(self, name: str, code: str, description: str) -> Snippet:
-        """A version of a snippet; the newest if it is the same."""
-        newest = self.snippet(name, None)
-        if newest and (newest.code, newest.description) == (code, description):
-            return newest
-        made = Snippet(name, newest.version + 1 if newest else 1, code, description)
-        query = "insert into codemode_snippets values (?, ?, ?, ?, ?)"
-        self.sql(query, name, made.version, code, description, time.time())
-        return made
-
-    def snippet(self, name: str, version: int | None) -> Snippet | None:
-        """One version, or the newest."""
-        query = """select name, version, code, description from codemode_snippets
-            where name = ?1 and (?2 is null or version = ?2) order by version desc limit 1"""
-        row = self.sql(query, name, version).first()
-        return None if row is None else Snippet(*row)
-
-    def snippets(self) -> list[Snippet]:
-        """The newest version of each, by name."""
-        query = """select name, max(version), code, description from codemode_snippets
-            group by name order by name"""
-        return [Snippet(*row) for row in self.sql(query)]
-
-    def unsave(self, name: str) -> bool:
-        """Delete all versions; whether there were any."""
-        query = "delete from codemode_snippets where name = ? returning 1"
-        return bool(self.sql(query, name).all())
 
 
 def digest(path: str, arguments: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ which of the equal calls it is, so those that run at the same time may come in a
 known has its outcome from the log, and its tool does not run again. What is new waits while the
 log has calls of the same tool that were not made again yet: either they come, or nothing comes any
 more, and then this call is what one of them has become, a divergence. The isolate's clock and
-random numbers are those of every run of this execution.
+random numbers are those of every run of this execution. A snippet that the code runs has an isolate
+of its own, and a scope, in which its calls are told from equal ones of the code.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from facets.codemode.catalog import Catalog
 from facets.codemode.errors import (
     CallDenied,
     CallRejected,
     ReplayDivergence,
     ToolFailed,
 )
-from facets.codemode.ledger import CallRecord, Ledger, digest, pack
+from facets.codemode.ledger import CallRecord, Ledger, Status, digest, pack
 from facets.codemode.operation import Operation
 from facets.codemode.policy import ApprovalRule, decide
 
@@ -31,38 +31,31 @@ SETTLE = 0.25
 """Seconds without any call after which those that a run has not made again are missing."""
 _TURNS = 20
 """Of the loop, after the last tool has ended, in which code may call another before a pause."""
-Ended = tuple[str, ReplayDivergence | None]
+Ended = tuple[Status, ReplayDivergence | None]
 
 
 class Pass:
     """One run. `stopped` is done when it has to end before its code does."""
 
-    def __init__(
-        self, number: int, ledger: Ledger, catalog: Catalog, rules: Sequence[ApprovalRule]
-    ) -> None:
+    def __init__(self, number: int, ledger: Ledger, rules: Sequence[ApprovalRule]) -> None:
         self._number = number
         self._ledger = ledger
-        self._catalog = catalog
         self._rules = rules
         self._known = {call.key: call for call in ledger.calls(number)}
         self._missing = dict(self._known)
         """In the log, and not made again yet."""
         self._seen: Counter[str] = Counter()
-        self._active = 0
+        self.busy = 0
+        """Tools that run, and snippets that have made no call yet."""
         self._moves = 0
         self.stopped: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
 
-    async def use(self, path: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """What the isolate is handed: one call of a tool."""
+    async def use(self, operation: Operation, arguments: dict[str, Any], scope: str = "") -> Any:
+        """One call of a tool, from the code or, with `scope`, from a snippet that it runs."""
         self._moves += 1
-        if path == "codemode.step":
-            return self._step(str(args[0]))
-        if path == "codemode.keep":
-            return self._keep(args[0], args[1])
-        operation = self._catalog.get(path)
-        arguments = operation.bind(args, kwargs)
+        path = operation.path
         pack(arguments, path)
-        key = self._key(path, arguments)
+        key = self.key(path, arguments, scope)
         call = self._known.get(key)
         if call is None:
             await self._expected(path, arguments)
@@ -82,26 +75,28 @@ class Pass:
             if call.state in ("pending", "approved"):
                 self._ledger.state(call, "abandoned")
 
-    def _key(self, path: str, arguments: dict[str, Any]) -> tuple[str, int]:
-        """Of a call that is made now."""
-        hashed = digest(path, arguments)
+    def key(self, path: str, arguments: dict[str, Any], scope: str) -> tuple[str, int]:
+        """Of a call that is made now: what it is, and which of the equal ones."""
+        hashed = digest(f"{scope}{path}", arguments)
         key = hashed, self._seen[hashed]
         self._seen[hashed] += 1
         self._missing.pop(key, None)
         return key
 
-    def _step(self, name: str) -> dict[str, Any]:
+    def step(self, name: str, scope: str = "") -> dict[str, Any]:
         """Whether a step of the code's own was done, and what it gave; it is done inside if not."""
+        self._moves += 1
         path, arguments = "codemode.step", {"name": name}
-        key = self._key(path, arguments)
+        key = self.key(path, arguments, scope)
         call = self._known.get(key)
         if call is None:
             call = self._ledger.add(self._number, path, arguments, key, "executing")
             self._known[key] = call
         return {"done": call.state == "applied", "value": call.result, "id": call.id}
 
-    def _keep(self, number: int, value: Any) -> None:
+    def keep(self, number: int, value: Any) -> None:
         """What a step gave."""
+        self._moves += 1
         for call in self._known.values():
             if call.id == number and call.path == "codemode.step" and call.state == "executing":
                 self._ledger.ended(call, result=value)
@@ -131,11 +126,13 @@ class Pass:
             await self._asked()
         if call.state == "approved":
             await self._made(operation, call)
+        if call.state != "applied":
+            await asyncio.sleep(0)  # commits the step: one that raises is undone, and its log too
         return _told(call)
 
     async def _made(self, operation: Operation, call: CallRecord) -> None:
         self._ledger.state(call, "executing")
-        self._active += 1
+        self.busy += 1
         try:
             if not operation.local:
                 await self._ledger.durable()
@@ -144,15 +141,15 @@ class Pass:
         except Exception as error:
             self._ledger.ended(call, error=_kept(error, call.path))
         finally:
-            self._active -= 1
+            self.busy -= 1
             self._moves += 1
 
     async def _asked(self) -> None:
         """Stop, once no tool runs and the code has made what other calls it can."""
         quiet = 0
         while quiet < _TURNS:
-            await asyncio.sleep(0 if not self._active else 0.01)
-            quiet = 0 if self._active else quiet + 1
+            await asyncio.sleep(0 if not self.busy else 0.01)
+            quiet = 0 if self.busy else quiet + 1
         self._stop("paused", None)
         await asyncio.get_running_loop().create_future()
 
@@ -161,11 +158,11 @@ class Pass:
         while any(call.path == path for call in self._missing.values()):
             before = self._moves
             await asyncio.sleep(SETTLE)
-            if self._moves == before and not self._active:
+            if self._moves == before and not self.busy:
                 self._stop("error", _diverged(path, arguments, "was not made before"))
                 await asyncio.get_running_loop().create_future()
 
-    def _stop(self, status: str, error: ReplayDivergence | None) -> None:
+    def _stop(self, status: Status, error: ReplayDivergence | None) -> None:
         if not self.stopped.done():
             self.stopped.set_result((status, error))
 
@@ -187,7 +184,7 @@ def _told(call: CallRecord) -> Any:
         reason = call.error[1] if call.error else ""
         raise CallRejected(f"{call.path} was not approved{reason and f': {reason}'}")
     if call.error is not None:
-        raise _raised(*call.error)
+        raise raised(*call.error)
     return call.result
 
 
@@ -208,6 +205,7 @@ def _simple(cls: type) -> bool:
     return cls is not Exception
 
 
-def _raised(kind: str, text: str) -> Exception:
+def raised(kind: str, text: str) -> Exception:
+    """The error that a log or an example says."""
     made: Callable[[str], Exception] = getattr(builtins, kind, ToolFailed)
     return made(text) if kind not in ("object", "Exception") else ToolFailed(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.actor import RESERVED
 from actors.call import CURRENT, Call
 from actors.contract import HOOKS, Contract, Kind
-from actors.once import KEY, no_key
+from actors.once import KEY, Slot, no_key, run_apart
 from actors.steps import Waiting
 from facets.isolates.errors import IsolateDead
 from facets.isolates.fetching import Fetching
@@ -18,6 +18,7 @@ from facets.isolates.metering import IsolateMeters
 from facets.isolates.nested import NestedFacets
 from facets.isolates.own import Own
 from facets.isolates.printed import Printed
+from facets.isolates.raised import raised
 from facets.isolates.scheduling import IsolateTimers
 from facets.isolates.using import Desk
 from storage.files import Entry, Stat
@@ -58,6 +59,9 @@ class IsolateBody:
         self.output = Printed()
         self._activation = activation
         self._interface = code.interface
+        self._slots: dict[int, Slot] = {}
+        """Of calls with a key that are under way."""
+        self._numbered = 0
         self._session: AnySession
 
     def attach(self, session: AnySession, name: str) -> None:
@@ -81,13 +85,24 @@ class IsolateBody:
 
     def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the method inside; the codec copies both ways."""
-        if KEY in kwargs:
-            no_key(call, kwargs, "code in a sandbox keeps no outcomes")
+        if kwargs.get(KEY) is not None:
+            return run_apart(call, args, kwargs, lambda slot: self._keep(slot, args, kwargs))
+        kwargs.pop(KEY, None)
         return Waiting(self._call(call, args, kwargs))
 
     async def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = await self._session.call(call.method, args, kwargs, call)
         return self._interface.convert(call.method, result)
+
+    async def _keep(self, slot: Slot, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The same for a call with a key: the guest's last step says what came of it."""
+        self._numbered += 1
+        number, call = self._numbered, slot.call
+        self._slots[number] = slot
+        try:
+            return await self._session.keep(number, call.method, args, kwargs, call)
+        finally:
+            self._slots.pop(number, None)
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -173,11 +188,25 @@ class IsolateBody:
         try:
             if op == "meters":
                 return self._meters.operate(*args)
+            if op == "outcome":
+                self._outcome(*args)
+                return None
             if op == "timers":
                 return self._timers.operate(*args)
             return _OPERATIONS[op](self._activation.database, *args)
         finally:
             self._activation.driven = outer
+
+    def _outcome(self, number: int, failed: bool, what: Any) -> None:
+        """What came of a call with a key. A guest that lies about it fools its own callers."""
+        slot = self._slots.get(number)
+        if slot is None:
+            raise ValueError("an outcome of no call")
+        if failed:
+            slot.put_error(raised(what))
+        else:
+            slot.put(what)
+        del self._slots[number]
 
     def commit(self) -> None:
         """The guest's step ended."""

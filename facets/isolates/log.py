@@ -25,7 +25,7 @@ import msgspec
 
 from facets.isolates.invocation import Invocation, Outcome
 from facets.isolates.meter import Row, Subject, invocation
-from storage.errors import StorageError
+from storage.errors import JournalFailed, StorageError
 
 if TYPE_CHECKING:
     from actors.activation import Activation
@@ -171,6 +171,8 @@ class InvocationLog:
         database = self._activation.database
         if database.deferred or database.in_step:
             return  # it ended within a transaction, which is being undone
+        if isinstance(self._activation.node.host.refused, JournalFailed):
+            return  # it ended with its host: nothing more can become durable
         opening, database.on_begin = database.on_begin, None  # it refuses who has ended
         try:
             self._insert(rows)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OPERATIONS = frozenset({
     "sql", "unsafe", "many", "kv", "fs", "begin", "release", "rollback_to", "own",
-    "timers", "meters",
+    "timers", "meters", "outcome",
 })  # fmt: skip
 FILE = "file"
 """Not storage and of no step: a question to `files`."""

@@ -74,6 +74,8 @@ class Services(Protocol):
                           ["left", meter]              a number; None for infinite
                           ["hold", meter, amount]      the number of the reservation
                           ["settle", number, meter, used]   None
+            outcome       [number, False, result], [number, True, error]   None; the last step of a
+                                                       call with a key, with what came of it
             begin, release, rollback_to   []           None; a savepoint, innermost first
         """
 

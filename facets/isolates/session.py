@@ -197,6 +197,13 @@ class Session:
         """The same for a timer: private methods too, and the last step says that it is done."""
         return await self.reply(["timer", timer, method], args, kwargs, cause)
 
+    async def keep(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: Any
+    ) -> Any:
+        """`call`, whose last step says what came of it: the operation `outcome` of `number`."""
+        self._check(method, "call")
+        return await self.reply(["keyed", number, method], args, kwargs, cause)
+
     def stream(
         self,
         method: str,

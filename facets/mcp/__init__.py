@@ -1,7 +1,7 @@
 """Actors and agents over MCP: their methods are the tools of a server of the `mcp` package.
 
     serving.py   the server, and stdio
-    tools.py     one method as a tool: schemas, calls, results, failures
+    tools.py     one method as a tool of the protocol (see facets.serve.methods)
 
 Needs the extra `mcp`. Servers of others are used by `facets.codemode.McpConnector`.
 """

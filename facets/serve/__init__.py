@@ -4,6 +4,7 @@
     asking.py       who asks for what: paths, origins, the authentication hook
     reaching.py     from there to a stub
     shapes.py       what methods take, from their annotations
+    methods.py      methods as tools of models
     encoding.py     values as JSON
     failures.py     errors as answers, and back
     answering.py    requests for methods

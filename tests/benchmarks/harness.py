@@ -139,7 +139,7 @@ def run_all(
         timers,
         trees,
     )
-    from tests.benchmarks.peers import others, rows  # noqa: F401 - all of these register
+    from tests.benchmarks.peers import agent_rows, others, rows  # noqa: F401 - all of these register
 
     results: list[Result | Skipped] = []
     for its, name, made in BENCHMARKS:

@@ -83,6 +83,15 @@ def test_both_sides_of_a_peer_row_do_the_same_work() -> None:
         assert {work for work in theirs if f"  {work}(n) {{" not in source} == set(), row.title
 
 
+def test_both_sides_of_a_row_of_agents_do_the_same_work() -> None:
+    from tests.benchmarks.peers import agent_rows, sdk
+
+    source = (sdk.HERE / "worker.js").read_text()
+    for row in agent_rows.ROWS:
+        assert hasattr(agent_rows.Lead, row.work), row.title
+        assert f"  {row.theirs or row.work}(n) {{" in source.replace("async ", ""), row.title
+
+
 def test_rungs_of_a_ladder_are_compared_with_the_first(registered: str) -> None:
     order: list[str] = []
 

@@ -13,6 +13,7 @@ import actors.errors
 import actors.quotas.errors
 import actors.ray.errors
 import facets
+import facets.adapters.errors
 import facets.agents.errors
 import facets.capabilities.errors
 import facets.codemode.errors
@@ -66,6 +67,11 @@ def test_importing_facets_imports_no_optional_package() -> None:
         "mcp",
         "pydantic",
         "pydantic_ai",
+        "agents",
+        "langgraph",
+        "langchain_core",
+        "deepagents",
+        "smolagents",
     }
 
 
@@ -78,6 +84,7 @@ def test_every_exported_name_is_there() -> None:
 
 def test_every_error_is_in_the_one_tree_and_drawn_where_it_is_defined() -> None:
     branches = (
+        facets.adapters.errors,
         facets.agents.errors,
         facets.capabilities.errors,
         facets.codemode.errors,

@@ -40,10 +40,15 @@ async def stripped(code: Code) -> Code:
     modules = dict(code.modules)
     for name, text in modules.items():
         if name.endswith((".ts", ".mts")) and text.strip():
-            modules[name] = await _aligned(await _strip(name, text), text)
+            modules[name] = await plain(name, text)
     made = Code(MappingProxyType(modules), code.main, code.language)
     _keep(code.hash, made)
     return made
+
+
+async def plain(name: str, text: str) -> str:
+    """One text without its types, line by line; LoadError, which calls it `name`."""
+    return await _aligned(await _strip(name, text), text)
 
 
 async def _aligned(made: str, text: str) -> str:

@@ -157,6 +157,17 @@ class WasmSession:
         del timer
         return await self.call(method, args, kwargs, cause)
 
+    async def keep(
+        self, number: int, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: object
+    ) -> Any:
+        """There is no storage in it that an outcome could be kept with: `NotCallable`."""
+        del number, args, kwargs, cause
+        raise NotCallable(
+            f"{method} was called with an idempotency key: raw WebAssembly keeps no outcomes",
+            hint="call it without one",
+            method=method,
+        )
+
     async def call(
         self,
         method: str,

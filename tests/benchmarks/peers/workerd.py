@@ -64,11 +64,13 @@ def _install(folder: Path, package: str) -> None:
 
 
 @asynccontextmanager
-async def running(folder: Path | None = None) -> AsyncIterator[Workerd]:
-    """A fresh process over an empty directory in `folder`, ended at the end."""
+async def running(folder: Path | None = None, code: Path = HERE) -> AsyncIterator[Workerd]:
+    """A fresh process over an empty directory in `folder`, ended at the end.
+
+    `code` has its `workerd.capnp` and `worker.js`."""
     binary = find()
     with TemporaryDirectory(dir=folder or Path.cwd()) as state, TemporaryFile() as log:
-        made = Workerd(binary, state, log)
+        made = Workerd(binary, state, log, code)
         try:
             made.connect()
             yield made
@@ -79,13 +81,13 @@ async def running(folder: Path | None = None) -> AsyncIterator[Workerd]:
 class Workerd:
     """The process, and one connection to it that is kept open."""
 
-    def __init__(self, binary: Path, state: str, log: IO[bytes]) -> None:
+    def __init__(self, binary: Path, state: str, log: IO[bytes], code: Path) -> None:
         self._log = log
         self._port = _free_port()
         command = [str(binary), "serve", "--experimental", "workerd.capnp", "config"]
         command += ["-s", f"http=127.0.0.1:{self._port}", "-d", f"state={state}"]
         self._process = subprocess.Popen(
-            command, cwd=HERE, stdout=log, stderr=log, preexec_fn=_end_with_parent
+            command, cwd=code, stdout=log, stderr=log, preexec_fn=_end_with_parent
         )
         self.pid = self._process.pid
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)

@@ -30,12 +30,12 @@ from facets.errors import TurnFailed
 from facets.testing import MemoryRuntime
 from tests.facets.agents.test_turns import call, script
 
-SEEN: list[Any] = []
+seen: list[Any] = []
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> None:
-    SEEN.clear()
+    seen.clear()
 
 
 @pytest.fixture
@@ -81,31 +81,31 @@ async def test_hooks_run_in_their_order_around_a_turn_its_steps_and_its_calls(
 ) -> None:
     class Every(Clerk):
         async def before_turn(self, turn: Turn) -> None:
-            SEEN.append(f"turn {turn.prompt}")
+            seen.append(f"turn {turn.prompt}")
 
         async def before_step(self, step: Step) -> None:
-            SEEN.append(f"step {step.number}")
+            seen.append(f"step {step.number}")
 
         async def on_text(self, turn: Turn, text: str) -> None:
-            SEEN.append(f"text {text}")
+            seen.append(f"text {text}")
 
         async def before_tool_call(self, call: ToolCall) -> None:
-            SEEN.append(f"call {call.id} {call.name} {call.arguments}")
+            seen.append(f"call {call.id} {call.name} {call.arguments}")
 
         async def after_tool_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
-            SEEN.append(f"called {call.id} {outcome.outcome} {outcome.content}")
+            seen.append(f"called {call.id} {outcome.outcome} {outcome.content}")
 
         async def after_step(self, step: Step) -> None:
             assert step.response is not None
-            SEEN.append(f"stepped {step.number} {step.response.text}")
+            seen.append(f"stepped {step.number} {step.response.text}")
 
         async def after_turn(self, turn: Turn) -> None:
-            SEEN.append(f"turned {turn.status} {turn.output}")
+            seen.append(f"turned {turn.status} {turn.output}")
 
     every = runtime.get(Every, "a")
     await every.submit("go", id="1")
     assert (await every.wait("1")).output == "noted"
-    assert SEEN == [
+    assert seen == [
         "turn go",
         "step 1",
         "call 1:1:0 note {'what': 'ink'}",
@@ -121,7 +121,7 @@ async def test_hooks_run_in_their_order_around_a_turn_its_steps_and_its_calls(
 async def test_a_hook_is_no_method_for_callers(runtime: MemoryRuntime) -> None:
     class Hooked(Clerk):
         async def after_turn(self, turn: Turn) -> None:
-            SEEN.append(turn)
+            seen.append(turn)
 
     stub: Any = runtime.get(Hooked, "a")
     with pytest.raises(AttributeError, match="belongs to the actor itself"):
@@ -141,7 +141,7 @@ def telling(name: str, *said: Any) -> FunctionModel:
     inner = script(*said)
 
     def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        SEEN.append({"model": name, **asked(info)})
+        seen.append({"model": name, **asked(info)})
         assert inner.function is not None
         made = inner.function(messages, info)
         assert isinstance(made, ModelResponse)
@@ -158,7 +158,7 @@ class Planning(Clerk):
 
 async def test_an_agent_asks_with_its_own_settings(runtime: MemoryRuntime) -> None:
     await runtime.get(Planning, "a").run("go")
-    assert SEEN[0] == {
+    assert seen[0] == {
         "model": "large",
         "instructions": "You take notes.",
         "settings": {"temperature": 0.5, "max_tokens": 100},
@@ -180,7 +180,7 @@ async def test_the_plan_of_a_step_lies_over_that_of_its_turn(runtime: MemoryRunt
 
     assert await runtime.get(Planned, "a").run("go") == "short"
     first = {"temperature": 0.0, "max_tokens": 100}
-    assert SEEN == [
+    assert seen == [
         {"model": "large", "instructions": "Be brief.", "settings": first, "tools": ["note"]},
         {
             "model": "small",
@@ -223,25 +223,25 @@ async def test_a_plan_says_how_many_steps_a_turn_has(runtime: MemoryRuntime) -> 
 async def test_a_turn_that_goes_on_after_a_crash_keeps_its_plan(runtime: MemoryRuntime) -> None:
     class Kept(Planning):
         async def before_turn(self, turn: Turn) -> TurnPlan:
-            SEEN.append("planned")
+            seen.append("planned")
             return TurnPlan(model="waits", instructions="Be brief.")
 
     door = asyncio.Event()
 
     async def wait(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        SEEN.append(info.instructions)
+        seen.append(info.instructions)
         await door.wait()
         return ModelResponse(parts=[TextPart("here")])
 
     Kept.models = {"waits": FunctionModel(wait)}
     kept = runtime.get(Kept, "a")
     await kept.submit("go", id="1")
-    while len(SEEN) < 2:
+    while len(seen) < 2:
         await asyncio.sleep(0)
     await runtime.crash()
     door.set()
     assert (await runtime.get(Kept, "a").wait("1")).output == "here"
-    assert SEEN == ["planned", "Be brief.", "Be brief."]
+    assert seen == ["planned", "Be brief.", "Be brief."]
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ async def test_a_hook_lets_a_call_pass_changes_it_blocks_it_or_stands_in_for_it(
             return verdict
 
         async def after_tool_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
-            SEEN.append((outcome.outcome, outcome.content))
+            seen.append((outcome.outcome, outcome.content))
 
     judging = runtime.get(Judging, "a")
     await judging.run("go")
@@ -271,7 +271,7 @@ async def test_a_hook_lets_a_call_pass_changes_it_blocks_it_or_stands_in_for_it(
     assert outcome == result[0]
     assert result[1] in content
     assert await judging.notes() == notes
-    assert SEEN == [(outcome, content)]
+    assert seen == [(outcome, content)]
 
 
 async def test_no_hook_hears_of_a_call_of_what_is_not_there(runtime: MemoryRuntime) -> None:
@@ -279,15 +279,15 @@ async def test_no_hook_hears_of_a_call_of_what_is_not_there(runtime: MemoryRunti
         model = script([call("shout"), call("note", "{"), call("note", {"what": "ink"})], "sorry")
 
         async def before_tool_call(self, call: ToolCall) -> None:
-            SEEN.append(call.id)
+            seen.append(call.id)
 
         async def after_tool_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
-            SEEN.append(outcome.outcome)
+            seen.append(outcome.outcome)
 
     judging = runtime.get(Judging, "a")
     await judging.submit("go", id="1")
     await judging.wait("1")
-    assert SEEN == ["1:1:2", "success"]
+    assert seen == ["1:1:2", "success"]
 
 
 @pytest.mark.parametrize(
@@ -346,8 +346,8 @@ async def test_a_turn_that_is_cancelled_runs_its_last_hook_and_the_next_one_begi
         @tool(name="wait")
         async def waiting(self) -> None:
             """Wait."""
-            SEEN.append("waits")
-            if len(SEEN) == 1:
+            seen.append("waits")
+            if len(seen) == 1:
                 await asyncio.Event().wait()
 
         async def after_turn(self, turn: Turn) -> None:
@@ -356,7 +356,7 @@ async def test_a_turn_that_is_cancelled_runs_its_last_hook_and_the_next_one_begi
 
     ending = runtime.get(Ending, "a")
     await ending.submit("go", id="1")
-    while not SEEN:
+    while not seen:
         await asyncio.sleep(0)
     await ending.submit("go", id="2")
     assert await ending.cancel("1")
@@ -367,16 +367,16 @@ async def test_a_turn_that_is_cancelled_runs_its_last_hook_and_the_next_one_begi
 async def test_a_turn_whose_last_hook_hangs_can_be_cancelled(runtime: MemoryRuntime) -> None:
     class Hanging(Clerk):
         async def after_turn(self, turn: Turn) -> None:
-            SEEN.append(turn.status)
+            seen.append(turn.status)
             await asyncio.Event().wait()
 
     hanging = runtime.get(Hanging, "a")
     await hanging.submit("go", id="1")
-    while not SEEN:
+    while not seen:
         await asyncio.sleep(0)
     assert await hanging.cancel("1")
     assert (await hanging.wait("1")).status == "aborted"
-    assert SEEN == ["completed"]
+    assert seen == ["completed"]
 
 
 async def test_a_turn_that_was_cancelled_before_it_began_has_no_last_hook(
@@ -384,7 +384,7 @@ async def test_a_turn_that_was_cancelled_before_it_began_has_no_last_hook(
 ) -> None:
     class Ended(Clerk):
         async def after_turn(self, turn: Turn) -> None:
-            SEEN.append(turn.id)
+            seen.append(turn.id)
 
         async def both(self) -> None:
             await self.submit("go", id="1")
@@ -393,7 +393,7 @@ async def test_a_turn_that_was_cancelled_before_it_began_has_no_last_hook(
     ended = runtime.get(Ended, "a")
     await ended.both()
     assert (await ended.wait("1")).status == "aborted"
-    assert SEEN == []
+    assert seen == []
 
 
 async def test_an_error_that_ends_a_turn_is_told_before_its_last_hook(
@@ -403,11 +403,11 @@ async def test_an_error_that_ends_a_turn_is_told_before_its_last_hook(
         limits = TurnLimits(steps=1)
 
         async def on_error(self, turn: Turn, error: Exception, stage: Stage) -> None:
-            SEEN.append((type(error).__name__, stage))
+            seen.append((type(error).__name__, stage))
 
         async def after_turn(self, turn: Turn) -> None:
-            SEEN.append(turn.status)
+            seen.append(turn.status)
 
     with pytest.raises(TurnFailed):
         await runtime.get(Told, "a").run("go")
-    assert SEEN == [("OverBudget", "turn"), "error"]
+    assert seen == [("OverBudget", "turn"), "error"]

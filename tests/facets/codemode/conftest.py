@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from facets import Actor
+from facets import Actor, Limits
 from facets.codemode import Allow, Ask, CodeMode, Deny, FunctionConnector
 from facets.testing import MemoryRuntime
 
@@ -44,6 +44,7 @@ class Lead(Actor):
                 FunctionConnector("notes", [self.note, self.notes], local=True),
             ],
             rules=self.rules,
+            limits=Limits(wall=120.0, cpu=0.5),
         )
 
     async def do(self, story: str) -> Any:

@@ -73,9 +73,12 @@ async def test_code_may_be_written_in_every_way_models_write_it(
         ("'x' * 17_000_000", "OutputLimit"),
         ("'x' * 9_000_000", "the code gave 9000005 bytes, of which 8388608 can be kept"),
         ("await numbers.double(n=float('nan'))", "n must be integer"),
-        ("await numbers._use(5, 6, 7)", "TypeError"),
-        ("await numbers._use('numbers.double', 6, 7)", "Error"),
-        ("await numbers._use('codemode.keep', [1, 2, 3], {})\nawait codemode.keep()", "IndexError"),
+        ("await numbers._log._use(5, 6, 7)", "TypeError"),
+        ("await numbers._log._use('numbers.double', 6, 7)", "Error"),
+        (
+            "await numbers._log._use('codemode.keep', [1, 2, 3], {})\nawait codemode.keep()",
+            "IndexError",
+        ),
         ("def f(): return f()\nf()", "RecursionError"),
         ("import socket\nsocket.create_connection(('10.0.0.1', 80))", "Error"),
         ("(" * 5000, "Error"),
@@ -115,7 +118,7 @@ async def test_what_a_tool_says_cannot_name_a_tool_that_was_not_granted(
             "import gc, sys\n"
             "text = (await notes.notes())[0]\n"
             "told = []\n"
-            "use = notes._use\n"
+            "use = notes._log._use\n"
             "for path in ('vault.open', 'bank.close', 'codemode.approve', 'notes.__class__'):\n"
             "    try: await use(path, [], {})\n"
             "    except Exception as error: told.append(type(error).__name__)\n"
@@ -349,9 +352,9 @@ async def test_a_rollback_that_fails_goes_on_where_it_stopped(
 
 async def test_snippets_have_versions_and_run_with_an_input(runtime: MemoryRuntime) -> None:
     async def story(code: CodeMode) -> Any:
-        code.save("twice", "return await numbers.double(input)")
-        assert code.save("twice", "return await numbers.double(input)").version == 1
-        assert code.save("twice", "return [await numbers.double(input)]").version == 2
+        await code.save("twice", "return await numbers.double(input)")
+        assert (await code.save("twice", "return await numbers.double(input)")).version == 1
+        assert (await code.save("twice", "return [await numbers.double(input)]")).version == 2
         inside = await code.execute("await codemode.run('twice', 4)")
         old = await code.run("twice", 5, version=1)
         assert [one.version for one in code.snippets()] == [2]
@@ -427,3 +430,28 @@ async def test_an_agent_gets_two_tools_that_find_and_run(runtime: MemoryRuntime)
         'status: paused\ncall 1 waits for approval: bank.pay {"amount": 500, "who": "b"}'
     )
     assert done == "status: completed\nresult:\n4"
+
+
+async def test_how_a_call_failed_is_in_the_log_and_it_is_not_made_again(
+    runtime: MemoryRuntime, world: World
+) -> None:
+    async def begin(code: CodeMode) -> Any:
+        return await code.execute(
+            "told = []\n"
+            "for call in (numbers.fail('gone'), bank.close()):\n"
+            "    try: await call\n"
+            "    except (LookupError, PermissionError) as error: told.append(str(error))\n"
+            "return [*told, await bank.pay('a', 500)]"
+        )
+
+    async def approve(code: CodeMode) -> Any:
+        (call,) = code.pending()
+        done = await code.approve(call.id)
+        return done, [call.state for call in code.calls(done.id)]
+
+    await run(runtime, begin)
+    await runtime.crash()
+    done, states = await run(runtime, approve)
+    assert (done.error, states) == ("", ["error", "denied", "applied"])
+    assert done.result[0] == "gone"
+    assert world.did == [("fail", "gone"), ("pay", "a", 500)]

@@ -22,7 +22,7 @@ from facets import Actor, LocalRuntime
 from facets.agents import Agent
 from facets.codemode import CodeMode, McpConnector
 from facets.errors import Busy
-from facets.mcp.tools import RESULT
+from facets.serve.methods import RESULT
 from facets.testing import MemoryRuntime
 from tests.facets.serve.conftest import serving
 

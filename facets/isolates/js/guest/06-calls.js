@@ -117,7 +117,9 @@ const take = (message) => {
 
 const start = (call, method, args) => {
   try {
-    if (isArray(method) && method.length === 3) return deliver(call, method[1], method[2], args);
+    if (isArray(method) && method.length === 3) {
+      return (method[0] === "timer" ? deliver : keyed)(call, method[1], method[2], args);
+    }
     const exported = isArray(method);
     const result = exported ? callExport(method, args) : target.call(method, args);
     if ((exported ? exportKind(method) : target.kind(method)) === "stream") {
@@ -140,6 +142,31 @@ const deliver = (call, timer, method, args) => settled(target.call(method, args,
     fail(call, error);
   }
 }, (error) => fail(call, error));
+
+// A call with a key: its last step says what came of it.
+const keyed = (call, number, method, args) => settled(target.call(method, args), (value) => {
+  try {
+    if (call.open) {
+      const blob = new Blob();
+      operate("outcome", number + ",false," + stored(value, blob, "result"), blob);
+    }
+    succeed(call, value);
+  } catch (error) {
+    failKeyed(call, number, error);
+  }
+}, (error) => failKeyed(call, number, error));
+
+const failKeyed = (call, number, error) => {
+  if (!call.open) return;
+  const stopped = call.cancelled !== null;
+  fail(call, error);
+  if (stopped) return; // that says nothing of the method
+  try {
+    operate("outcome", number + ",true," + describe(error));
+  } catch {
+    // There is no room for it: the next call with that key runs.
+  }
+};
 
 const native = (value) => promise((done) => done(value));
 // Not by resolving a promise with it, where it is one: that would ask for its `then`.

@@ -81,7 +81,8 @@ class Calls:
         self.loop.step += 1
         try:
             if type(method) is list and len(method) == 3:
-                function, streams = self.target.timed(*method[1:]), False
+                made = self.target.timed if method[0] == "timer" else self.target.keyed
+                function, streams = made(*method[1:]), False
             elif type(method) is list:
                 function, streams = self.outside.export(*method)
             else:

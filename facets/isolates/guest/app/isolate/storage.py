@@ -86,6 +86,11 @@ def undo():
         host.call(f'[{step},{call_id.get()},"undo",[]]')
 
 
+def end_step():
+    """What was written until now is undone no more: what follows is another step."""
+    _state["loop"].step += 1
+
+
 def after_step():
     """Break the transactions that are open although their step has ended."""
     if not _open:

@@ -5,7 +5,8 @@ import types
 
 from facets import Actor
 from facets.timers import is_private
-from isolate.storage import operate
+from isolate.failures import describe
+from isolate.storage import end_step, operate, undo
 
 HOOKS = ("on_start", "on_stop", "on_facet_due")
 _OURS = frozenset(vars(Actor))
@@ -104,6 +105,23 @@ class Target:
             operate("timers", ["done", [timer], {}])
 
         return deliver
+
+    def keyed(self, number, method):
+        """The same for a call with a key: its last step says what came of it."""
+        function = self.find(method)
+
+        async def keep(*args, **kwargs):
+            try:
+                result = await function(*args, **kwargs)
+                operate("outcome", [number, False, result])
+            except Exception as error:
+                undo()
+                operate("outcome", [number, True, describe(error)])
+                end_step()
+                raise
+            return result
+
+        return keep
 
 
 def _find(module, name):

@@ -1,0 +1,2 @@
+// Only the hosted runtime has this module.
+export class EmailMessage {}
