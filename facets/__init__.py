@@ -10,6 +10,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     extensions/    code that proposes itself: manifest, check, consent, activation, rollback
     egress/        the only way out of a sandbox: requests that rules allow
+    sandbox/       commands that need an operating system, in namespaces of their own
     serve/         actors over HTTP
     mcp/           actors as tools of an MCP server
     errors.py      one tree of errors, drawn at its top
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from facets import logs as logs
     from facets import mcp as mcp
     from facets import packages as packages
+    from facets import sandbox as sandbox
     from facets import serve as serve
     from facets import testing as testing
     from facets.capabilities.audit import Used as Used
@@ -123,6 +125,7 @@ __all__ = [
     "packages",
     "remaining",
     "replay",
+    "sandbox",
     "serve",
     "shared",
     "testing",
@@ -149,7 +152,9 @@ _LAZY = {
     "Rule": "facets.egress.rules",
     "Used": "facets.capabilities.audit",
 }
-_MODULES = ("codemode", "extensions", "images", "logs", "mcp", "packages", "serve", "testing")
+_MODULES = (
+    "codemode", "extensions", "images", "logs", "mcp", "packages", "sandbox", "serve", "testing",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

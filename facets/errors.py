@@ -13,6 +13,7 @@ FacetsError
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
 ├── ImageError            about images with packages; the branches are in facets.images.errors
 ├── PackageError          about packages for a sandbox; the branches are in facets.packages.errors
+├── SandboxError          about commands in an OS sandbox; branches in facets.sandbox.errors
 ├── ServeError            about requests over HTTP; the branches are in facets.serve.errors
 ├── ExtensionError        about extensions; the branches are in facets.extensions.errors
 └── IsolateError          about code in a sandbox; the branches are in facets.isolates.errors
@@ -32,6 +33,7 @@ from facets.extensions.errors import *  # noqa: F403
 from facets.images.errors import *  # noqa: F403
 from facets.isolates.errors import *  # noqa: F403
 from facets.packages.errors import *  # noqa: F403
+from facets.sandbox.errors import *  # noqa: F403
 from facets.serve.errors import *  # noqa: F403
 from storage.errors import *  # noqa: F403
 from storage.errors import FacetsError

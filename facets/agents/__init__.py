@@ -9,6 +9,7 @@ hooks.py     methods that run at fixed places of a turn
 plans.py     how a turn or a step asks the model otherwise
 retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
+approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
@@ -31,10 +32,12 @@ from facets.agents.tool import tool_of as tool_of
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
+    from facets.agents.approvals import Approval as Approval
     from facets.agents.calling import ToolRun as ToolRun
     from facets.agents.calling import current as current
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
@@ -61,15 +64,17 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Block", "ErrorKind", "Event", "EventLimits", "Missed", "Progressed",
-    "Restarted", "Retries", "Retrying", "Run", "Session", "Stage", "Step", "StepPlan",
-    "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome", "ToolRun",
-    "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments", "as_tool",
-    "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Block", "ErrorKind", "Event", "EventLimits",
+    "Missed", "Progressed", "Restarted", "Retries", "Retrying", "Run", "Session", "Stage",
+    "Step", "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished",
+    "ToolOutcome", "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict",
+    "WithArguments", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
     "Agent": "agent",
+    "Approval": "approvals",
+    "ApprovalAsked": "events",
     "ToolRun": "calling",
     "current": "calling",
     "Run": "children",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
 
 from facets.actor import Actor
+from facets.agents.approvals import Approval, Approvals, Decision, decide, expire
 from facets.agents.calling import current
 from facets.agents.children import Agents, Run, Runs, SubAgent, caller
 from facets.agents.driving import Driver
@@ -82,8 +83,11 @@ class Agent(Actor):
     concurrency: ClassVar[Literal["queue", "latest", "drop"]] = "queue"
     """What becomes of a turn that is submitted while another one of its branch is not over: it
     waits; it takes the place of all of them; or it is dropped."""
+    approval_seconds: ClassVar[float | None] = 7 * 86_400.0
+    """How long a tool call waits for approval; then it is rejected. None: as long as it takes."""
     _inner = frozenset({"on_progress", "on_run_finished", "progress", *HOOKS})
     _made: Driver | None = None
+    _said: Session | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -97,7 +101,9 @@ class Agent(Actor):
     @property
     def session(self) -> Session:
         """What was said: messages as a tree, with branches, compaction and search."""
-        return Session(self)
+        if self._said is None:
+            self._said = Session(self)
+        return self._said
 
     @property
     def agents(self) -> Agents:
@@ -237,6 +243,23 @@ class Agent(Actor):
         """The turn as it is now; `NoSuchTurn`."""
         return self._turns.get(id)
 
+    async def approvals(self, *, status: Decision | None = "pending") -> list[Approval]:
+        """Tool calls that wait for approval, the oldest first; None for all that were asked for."""
+        return Approvals(self).list(status)
+
+    async def approve(self, id: str, *, note: str | None = None) -> Approval:
+        """Let a tool call run, with the arguments that were shown, and its turn go on; durable once
+        this returns. The approval as it stands then: one that was decided before stays as it was.
+
+        Whoever has a stub of the agent may decide, as it may call any other method; code of its
+        turns, its isolates and the agents below it may not: `ApprovalForbidden`. `ToolChanged` if
+        the tool takes other arguments than when it was asked for; `NoSuchApproval`."""
+        return decide(self._driver, id, "approved", note)
+
+    async def reject(self, id: str, reason: str | None = None) -> Approval:
+        """Let the model read why a tool call is not made, and its turn go on; as `approve`."""
+        return decide(self._driver, id, "rejected", reason)
+
     async def turns(
         self,
         *,
@@ -296,6 +319,9 @@ class Agent(Actor):
     async def _wake(self) -> None:
         self._driver.wake()
         await self._driver.report()
+
+    async def _expire(self) -> None:
+        expire(self._driver)
 
     def _collect(self) -> dict[str, Tool]:
         """Marked methods, and what `tools` lists."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import messages as m
 
-from facets.agents import calling, hooks
-from facets.agents.events import ToolFinished, ToolStarted
+from facets.agents import approvals, calling, hooks
+from facets.agents.events import ApprovalAsked, ToolFinished, ToolStarted
 from facets.agents.plans import active
 from facets.agents.retrying import Attempts
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 
 async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
-    """Make the calls that have no result yet, at the same time; the turn with their results."""
+    """Make the calls that have no result yet, at the same time; the turn with their results, or
+    paused where some wait for approval."""
     agent = driver.agent
     calls = [Call(driver, turn, at, one) for at, one in enumerate(response.tool_calls)]
-    kept, unheard = agent._turns.kept(turn), agent._turns.unheard(turn)
+    kept = agent._turns.kept(turn).keys() | approvals.waiting(agent, turn)
+    unheard = agent._turns.unheard(turn)
     await driver.durable()
     try:
         async with asyncio.TaskGroup() as group:
@@ -33,6 +35,9 @@ async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
                     group.create_task(one.hear())
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None  # the first that ends the turn has ended all
+    if len(agent._turns.kept(turn)) < len(calls):
+        Attempts(agent).clear(turn.id)  # nothing cuts it off: it goes on when it is let
+        return approvals.pause(agent, turn)
     if not hooks.defined(agent, "after_step"):
         return close(agent, turn, response)
     return await hooks.apart(_close(agent, turn, response))
@@ -50,7 +55,7 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
         calling.unpacked(kept[at]) if at in kept else calling.interrupted(part)
         for at, part in enumerate(response.tool_calls)
     ]
-    head = agent.session.append(
+    head = agent.session.go_on(
         m.ModelRequest(parts=parts, instructions=agent.instructions),
         id=f"{turn.id}:{turn.steps}:results",
         branch=turn.branch,
@@ -70,15 +75,17 @@ class Call:
         self.at = at
         """Its place in the response."""
         self._part = part
-        self.id = f"{turn.id}:{turn.steps}:{at}"
+        self._run = calling.ToolRun(f"{turn.id}:{turn.steps}:{at}", turn.id, part.tool_name)
         self._heard = False
         """It is a call of a tool that is there, which `after_tool_call` hears of."""
 
     async def run(self) -> None:
         """Make it, keep what it led to, and tell those who listen. What ends the turn is raised."""
         part, turn = self._part, self._turn
-        calling.RUNNING.set(calling.ToolRun(self.id, turn.id, part.tool_name))
-        self._driver.log.tell(turn.id, ToolStarted(turn.id, self.id, part.tool_name, part.args))
+        calling.RUNNING.set(self._run)
+        self._driver.log.tell(
+            turn.id, ToolStarted(turn.id, self._run.id, part.tool_name, part.args)
+        )
         began = self._time()
         try:
             # A task of its own, so that a tool that fails undoes its last step, and the result of
@@ -97,22 +104,36 @@ class Call:
         await hooks.apart(self._hear())
 
     async def _run_and_keep(self, began: float) -> None:
-        self._keep(await self._result(), began)
+        result = await self._result()
+        if result is not None:
+            self._keep(result, began)
 
-    async def _result(self) -> m.ToolReturnPart:
-        """What the tool returned, or what `before_tool_call` says in its place."""
+    async def _result(self) -> m.ToolReturnPart | None:
+        """What the tool returned, or what `before_tool_call` says in its place; None if the call
+        waits for approval."""
         part, turn = self._part, self._turn
         tools = active(self._driver.tools(), self._agent._plans.of(turn.id, turn.steps))
-        tool, arguments = calling.find_tool(tools, part)
+        tool, arguments = calling.asked_for(tools, part)
         self._heard = True
-        verdict = await hooks.before_tool_call(self._agent, self._told(arguments))
+        verdict = await self._judged(arguments)
         if isinstance(verdict, hooks.Block):
             return calling.blocked(part, verdict.reason)
         if isinstance(verdict, hooks.Substitute):
             return calling.returned(part, verdict.result)
         if isinstance(verdict, hooks.WithArguments):
             arguments = dict(verdict.arguments)
-        return calling.returned(part, await calling.call_tool(tool, arguments))
+        passed = approvals.passed(self._agent, self._run, tool, arguments)
+        if passed is not None:
+            return await calling.call_tool(tool, part, passed)
+        self._driver.log.keep(turn.id, ApprovalAsked(turn.id, self._run.id, tool.name, arguments))
+        return None
+
+    async def _judged(self, arguments: dict[str, Any]) -> hooks.Verdict | None:
+        """What the hook says, unless somebody has decided on what it said before."""
+        asked = hooks.defined(self._agent, "before_tool_call")
+        if not asked or approvals.Approvals(self._agent).find(self._run.id) is not None:
+            return None
+        return await hooks.before_tool_call(self._agent, self._told(arguments))
 
     def _keep(self, result: m.ToolReturnPart, began: float) -> None:
         """The result, with the event that says so, in the open step, which ends here."""
@@ -120,7 +141,7 @@ class Call:
         took = self._time() - began if hears else None
         self._agent._turns.keep(self._turn, self.at, calling.packed(result), took)
         id, name, said = self._turn.id, result.tool_name, result.model_response_str()
-        self._driver.log.keep(id, ToolFinished(id, self.id, name, result.outcome, said))
+        self._driver.log.keep(id, ToolFinished(id, self._run.id, name, result.outcome, said))
 
     async def _hear(self) -> None:
         result = calling.unpacked(self._agent._turns.kept(self._turn)[self.at])
@@ -131,7 +152,7 @@ class Call:
         self._agent._turns.heard(self._turn, self.at)
 
     def _told(self, arguments: dict[str, Any]) -> hooks.ToolCall:
-        return hooks.ToolCall(self.id, self._turn, self._part.tool_name, arguments)
+        return hooks.ToolCall(self._run.id, self._turn, self._part.tool_name, arguments)
 
     def _time(self) -> float:
         return self._agent._active().node.host.clock.time()

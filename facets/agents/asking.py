@@ -50,7 +50,7 @@ def _keep(driver: Driver, turn: Turn, response: m.ModelResponse, held: Hold) -> 
     """The response as a message, and what it cost; why the turn may not go on, if it may not."""
     agent = driver.agent
     driver.log.responded(turn.id, response.text)
-    head = agent.session.append(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
+    head = agent.session.go_on(response, id=f"{turn.id}:{turn.steps + 1}", branch=turn.branch)
     turn = agent._turns.update(turn.id, steps=turn.steps + 1, head=head)
     Attempts(agent).clear(turn.id)
     _, over = charge(agent, turn, response, held)

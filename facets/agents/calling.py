@@ -19,7 +19,7 @@ from pydantic_core import PydanticSerializationError
 from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
-from facets.agents.errors import BadToolArguments, HookFailed, OverBudget
+from facets.agents.errors import BadToolArguments, HookFailed, NotApproved, OverBudget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +54,8 @@ def current() -> ToolRun | None:
     return RUNNING.get()
 
 
-def find_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
-    """The tool of a call and the arguments, not checked yet; `BadToolArguments`."""
+def asked_for(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
+    """The tool that is called and its arguments, as they were sent; `BadToolArguments`."""
     tool = tools.get(part.tool_name)
     if tool is None:
         known = ", ".join(sorted(tools)) or "none"
@@ -70,10 +70,11 @@ def find_tool(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict
         ) from error
 
 
-async def call_tool(tool: Tool, arguments: Mapping[str, Any]) -> Any:
+async def call_tool(tool: Tool, part: ToolCallPart, arguments: dict[str, Any]) -> ToolReturnPart:
     """What the tool returned. What it raises is raised, and undoes its last step."""
     with nullcontext() if tool.seconds is None else deadline(tool.seconds):
-        return await tool.call(**arguments)
+        result = await tool.call(**arguments)
+    return returned(part, result)
 
 
 def returned(part: ToolCallPart, result: Any) -> ToolReturnPart:
@@ -92,6 +93,8 @@ def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
     """An error as what the model reads: what happened, and no lines of ours."""
     if isinstance(error, (BadToolArguments, ModelRetry)):
         content, outcome = str(error), "retried"
+    elif isinstance(error, NotApproved):
+        content, outcome = error.message, "denied"
     elif isinstance(error, PydanticSerializationError):
         content, outcome = "the tool returned what JSON cannot say", "failed"
     else:

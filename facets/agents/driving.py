@@ -21,7 +21,7 @@ from pydantic_ai import messages as m
 
 from actors.call import CURRENT
 from actors.deadline import deadline
-from facets.agents import answering, asking, hooks, retrying
+from facets.agents import answering, approvals, asking, hooks, retrying
 from facets.agents.errors import HookFailed
 from facets.agents.log import Log
 from facets.agents.retrying import Attempts
@@ -70,7 +70,7 @@ class Driver:
 
     def _detached(self, work: Any) -> asyncio.Task[None]:
         context = copy_context()
-        call = self.agent._active().new_call("turn")
+        call = self.agent._active().new_call(approvals.DRIVING)
         context.run(CURRENT.set, call)
         task: asyncio.Task[None] = context.run(asyncio.get_running_loop().create_task, work)
         return task
@@ -89,10 +89,10 @@ class Driver:
     async def cancel(self, turn: Turn, why: str = "cancelled") -> None:
         """End a turn that is not over; what it has done stays."""
         task = self._driving.get(turn.branch)
-        if turn.status == "running":
+        if turn.begun is not None:
             self._cancelled[turn.id] = turn.branch
-            if task is not None:
-                task.cancel()
+        if turn.status == "running" and task is not None:
+            task.cancel()
         try:
             if turn.id in self._ending:
                 self.end(turn, "aborted", error=why)  # its last hooks are cut off
@@ -140,9 +140,10 @@ class Driver:
             response = self.agent.session.get(newest.head).message
             if isinstance(response, m.ModelResponse) and response.tool_calls:
                 answering.close(self.agent, newest, response)
-        turns.update(turn.id, status=status, **outcome)
+        turns.update(turn.id, status=status, paused=None, **outcome)
         Attempts(self.agent).clear(turn.id)
         self.agent._plans.clear(turn.id)
+        approvals.Approvals(self.agent).withdraw(turn.id)
         ended = self._ends.pop(turn.id, None)
         if ended is not None and not ended.done():
             ended.set_result(None)
@@ -188,15 +189,15 @@ class Driver:
         cut_off = turn.begun is not None
         if turn.begun is None:
             request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
-            head = agent.session.append(request, id=f"{turn.id}:0", branch=turn.branch)
+            head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
             turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
         try:
-            left = agent.limits.seconds - (now - (turn.begun or now))
+            left = agent.limits.seconds - (now - (turn.begun or now) - turn.waited)
             with deadline(max(left, 0.0)):
                 if cut_off:
                     await retrying.take_up(self, turn)
                 await hooks.before_turn(self, turn)
-                while not turn.over:
+                while turn.status == "running":
                     turn = await self._step(turn)
         except Exception as error:
             if agent._active().broken is not None:

@@ -11,8 +11,15 @@
         ├── NoSuchTurn            no turn has that id (LookupError)
         ├── NoSuchMessage         no message or branch has that name (LookupError)
         ├── MessageDiffers        the id is that of a message that says something else (ValueError)
+        ├── MessageTooLarge       a message has more than one may have (ValueError)
+        ├── BadMessages           what was to be imported is no list of messages (ValueError)
+        ├── BranchBusy            a turn of the branch is under way
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
+        ├── NoSuchApproval        no approval has that id (LookupError)
+        ├── ApprovalForbidden     what an agent runs would approve its own calls (PermissionError)
+        ├── NotApproved           a call was not approved; its model is told (PermissionError)
+        ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
         ├── OverBudget            a turn would cross one of its limits
         ├── HookFailed            a hook of the agent raised
@@ -87,6 +94,32 @@ class MessageDiffers(AgentError, ValueError):
     name: str
 
 
+class MessageTooLarge(AgentError, ValueError):
+    """The message is larger than one may be. Fields: `name`, its id; `size` and `limit`, in
+    characters of JSON."""
+
+    hint = "attach what is large, and say in the message where it is"
+    name: str
+    size: int
+    limit: int
+
+
+class BadMessages(AgentError, ValueError):
+    """It is not a JSON array of pydantic-ai's messages, or no model would take them: a result
+    without its call."""
+
+    hint = "export_messages, or pydantic-ai's ModelMessagesTypeAdapter, makes what can be imported"
+
+
+class BranchBusy(AgentError):
+    """A turn of this branch has begun and is not over: what was put between its messages could part
+    a call from its result. Fields: `branch`, `turn`."""
+
+    hint = "submit a prompt, which waits for the end, or append to a fork"
+    branch: str
+    turn: str
+
+
 class BranchTaken(AgentError, ValueError):
     """There is a branch of this name, and it ends elsewhere. Field: `name`."""
 
@@ -100,6 +133,35 @@ class SplitsToolCall(AgentError, ValueError):
 
     hint = "let the stretch begin and end between turns"
     name: str
+
+
+class NoSuchApproval(AgentError, LookupError):
+    """No tool call with this id has waited for approval. Field: `approval`."""
+
+    approval: str
+
+
+class ApprovalForbidden(AgentError, PermissionError):
+    """Whoever would decide is a tool, or an isolate, or an agent below: part of what is decided
+    about."""
+
+    hint = "decide in a call from outside of the agent, by somebody it does not speak for"
+
+
+class NotApproved(AgentError, PermissionError):
+    """The call was rejected, or nobody decided in time, or a rule denies it; it did not run. The
+    model is told, so you do not get this. Field: `approval`, its id."""
+
+    approval: str
+
+
+class ToolChanged(AgentError):
+    """The tool takes other arguments than when the call was asked for, or is gone, so nobody can
+    say what would run. Fields: `approval`, its id; `tool`, its name."""
+
+    hint = "reject the call, with a note for the model, which may make another one"
+    approval: str
+    tool: str
 
 
 class NoSuchRun(AgentError, LookupError):

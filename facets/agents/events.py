@@ -7,7 +7,7 @@ that it has, `agent.events(turn, after=seq)`, and reads on from there.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,18 @@ class ToolStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A tool call waits for `approve` or `reject`; it begins anew when it is decided."""
+
+    turn: str
+    call: str
+    """What to decide by: the id of the call."""
+    name: str
+    arguments: dict[str, Any]
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
     """A tool call is over, and what it led to is kept."""
 
@@ -40,8 +52,8 @@ class ToolFinished:
     call: str
     name: str
     outcome: str
-    """`success`; `failed`; `retried` if it has not run, and the model is asked to call again;
-    `denied` if a hook blocked it."""
+    """`success`; `failed`; `denied` if it was not approved, or a hook blocked it; `retried` if it
+    has not run, and the model is asked to call again."""
     content: str
     """What the model is told."""
     seq: int = field(default=0, compare=False, kw_only=True)
@@ -87,8 +99,14 @@ class Missed:
     seq: int = field(default=0, compare=False, kw_only=True)
 
 
-Event = TextDelta | ToolStarted | ToolFinished | Retrying | Progressed | Restarted | Missed
-KINDS: dict[str, Any] = {
-    one.__name__: one
-    for one in (TextDelta, ToolStarted, ToolFinished, Retrying, Progressed, Restarted, Missed)
-}
+Event = (
+    TextDelta
+    | ToolStarted
+    | ApprovalAsked
+    | ToolFinished
+    | Retrying
+    | Progressed
+    | Restarted
+    | Missed
+)
+KINDS: dict[str, Any] = {one.__name__: one for one in get_args(Event)}

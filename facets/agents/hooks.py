@@ -162,9 +162,7 @@ async def _plan(
 
 
 async def before_tool_call(agent: Agent, made: ToolCall) -> Verdict | None:
-    """What is to become of a call."""
-    if not defined(agent, "before_tool_call"):
-        return None
+    """What is to become of a call, where the hook is defined."""
     verdict = await call(agent, "before_tool_call", made)
     if verdict is None or isinstance(verdict, (WithArguments, Block, Substitute)):
         return verdict

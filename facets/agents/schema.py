@@ -28,6 +28,26 @@ SCHEMA = (
         turn text not null, first integer not null, last integer not null, body blob not null,
         primary key (turn, first)) without rowid""",
     "create table agent_told(seq integer primary key, turn text not null unique)",
+    # The mark of a row is that of no other one, an undone one of the same number included.
+    """alter table agent_messages add column mark integer not null default 0;
+    alter table agent_overlays add column mark integer not null default 0;
+    alter table agent_overlays add column before text;
+    alter table agent_overlays add column made integer not null default 0;
+    update agent_overlays set before = (select parent from agent_messages where id = first);
+    create index agent_overlays_last on agent_overlays(last, seq)""",
+    "create table agent_slices(message integer, place integer, body text not null, "
+    "primary key (message, place))",
+    """create table agent_approvals(
+        seq integer primary key, id text not null unique, turn text not null, tool text not null,
+        arguments text not null, shape text not null, asked real not null, expires real,
+        status text not null, note text)""",
+    "create index agent_approvals_pending on agent_approvals(turn, expires) "
+    "where status = 'pending'",
+    "alter table agent_turns add column paused real",
+    "alter table agent_turns add column waited real not null default 0",
+    "drop index agent_turns_open",
+    "create index agent_turns_open on agent_turns(branch, seq) "
+    "where status in ('pending', 'running', 'paused')",
     """create table agent_plans(
         turn text not null, step integer not null, body text not null,
         primary key (turn, step)) without rowid""",

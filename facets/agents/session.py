@@ -2,20 +2,33 @@
 
 A message is a row that never changes and is never deleted. A branch is a name for the newest of
 a line of messages, each of which knows the one before it. A compaction is a row, too: it says
-that a stretch of messages reads as a summary wherever both its ends are part of a history.
+that a stretch of messages reads as a summary in every history that goes on behind its end.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from pydantic_ai import messages as m
 
-from facets.agents.errors import BranchTaken, MessageDiffers, NoSuchMessage, SplitsToolCall
+from facets.agents import messages as rows_of
+from facets.agents.errors import (
+    BadMessages,
+    BranchBusy,
+    BranchTaken,
+    MessageDiffers,
+    NoSuchMessage,
+    SplitsToolCall,
+)
+from facets.agents.history import Histories
+from facets.agents.messages import Message, answers, said
+from facets.agents.turns import Turns
+from facets.agents.words import excerpt, phrases
+from facets.codemode.tokens import tokens as tokens_of
 
 if TYPE_CHECKING:
     from facets.actor import Actor
@@ -23,18 +36,15 @@ if TYPE_CHECKING:
 MAIN = "main"
 """The branch that is meant when none is named."""
 ATTACHMENTS = "/attachments"
-_one = m.ModelMessagesTypeAdapter
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message with its place in the tree."""
-
-    id: str
-    parent: str | None
-    message: m.ModelMessage
-    at: float
-    """Seconds since 1970 when it was appended."""
+_LINE = """with recursive line(n, seq, parent) as (
+        select 0, seq, parent from agent_messages where id = ?
+        union all
+        select n + 1, m.seq, m.parent from line join agent_messages m on m.id = line.parent
+        limit ?)
+    select m.seq, m.id, m.parent, m.body, m.at from line join agent_messages m using (seq)
+    order by n"""
+"""From the end of a line back to its first message, or as many as are asked for: -1 for all."""
+_IDS = _LINE.replace("m.seq, m.id, m.parent, m.body, m.at from", "m.id from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +61,11 @@ class Found:
 class Session:
     """`self.session`: what was said, as a tree. Changes belong to the current step."""
 
-    __slots__ = ("_actor",)
+    __slots__ = ("_actor", "_histories")
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
+        self._histories = Histories(actor)
 
     # -- messages -------------------------------------------------------------------------
 
@@ -64,17 +75,38 @@ class Session:
         """Put a message at the end of a branch, which begins with that if it is new; its id.
 
         Text is a user's prompt. Idempotent by `id`: a message that is there already stays where it
-        is; `MessageDiffers` if it says something else.
+        is; `MessageDiffers` if it says something else. `MessageTooLarge` over 64 MiB of JSON.
+        `BranchBusy` while a turn of the branch is under way, which alone adds to it then.
         """
         if isinstance(message, str):
             message = m.ModelRequest.user_text_prompt(message)
-        name, text = id or uuid4().hex, said(message)
-        found = self._sql("select kind, said from agent_messages where id = ?", name).first()
-        if found is not None:
-            if (found.kind, found.said) != (message.kind, text):
-                raise MessageDiffers(f"message {name!r} says something else", name=name)
+        name = id or uuid4().hex
+        if self._is_there(name, message):
             return name
-        self._add(name, self.head(branch), message, text)
+        for turn in Turns(self._actor).open(branch)[:1]:
+            if turn.begun is not None:
+                raise BranchBusy(
+                    f"turn {turn.id!r} of branch {branch!r} is under way",
+                    branch=branch,
+                    turn=turn.id,
+                )
+        return self._add(name, message, branch)
+
+    def go_on(self, message: m.ModelMessage, *, id: str, branch: str) -> str:
+        """`append` for the turn that is under way on the branch."""
+        return id if self._is_there(id, message) else self._add(id, message, branch)
+
+    def _is_there(self, name: str, message: m.ModelMessage) -> bool:
+        row = self._sql("select seq, kind, body from agent_messages where id = ?", name).first()
+        if row is None:
+            return False
+        (found,) = rows_of.bodies(self._actor, [row])
+        if (found.kind, said(found)) != (message.kind, said(message)):
+            raise MessageDiffers(f"message {name!r} says something else", name=name)
+        return True
+
+    def _add(self, name: str, message: m.ModelMessage, branch: str) -> str:
+        rows_of.insert(self._actor, name, self.head(branch), message)
         self._sql(
             "insert into agent_branches values (?, ?) "
             "on conflict do update set head = excluded.head",
@@ -83,26 +115,35 @@ class Session:
         )
         return name
 
-    def _add(self, name: str, parent: str | None, message: m.ModelMessage, text: str) -> None:
-        body = _one.dump_json([message]).decode()
-        seq = self._sql(
-            "insert into agent_messages(id, parent, kind, body, said, at) values (?, ?, ?, ?, ?, ?)"
-            " returning seq",
-            name,
-            parent,
-            message.kind,
-            body,
-            text,
-            self._actor._active().node.host.clock.now(),
-        ).value()
-        self._sql("insert into agent_search(rowid, said) values (?, ?)", seq, text)
-
     def get(self, id: str) -> Message:
         """One message; `NoSuchMessage`."""
-        row = self._sql("select id, parent, body, at from agent_messages where id = ?", id).first()
+        row = self._sql(
+            "select seq, id, parent, body, at from agent_messages where id = ?", id
+        ).first()
         if row is None:
             raise NoSuchMessage(f"there is no message {id!r}", name=id)
-        return Message(row.id, row.parent, _one.validate_json(row.body)[0], row.at)
+        return self._messages([row])[0]
+
+    def import_messages(
+        self, data: bytes | str, *, id: str | None = None, branch: str = MAIN
+    ) -> list[str]:
+        """Append all messages of a JSON array, as pydantic-ai writes them: all, or an error. Their
+        ids, which are `id:0` and so on; idempotent like `append` if `id` is given.
+
+        `BadMessages`; the errors of `append`.
+        """
+        found = rows_of.unpacked(data)
+        if any(answers(one) for one in found[:1]):
+            raise BadMessages("the first message has the result of a call that is not there")
+        prefix = id or uuid4().hex
+        with self._actor.transaction():
+            return [
+                self.append(one, id=f"{prefix}:{n}", branch=branch) for n, one in enumerate(found)
+            ]
+
+    def export_messages(self, branch: str = MAIN, *, until: str | None = None) -> bytes:
+        """The messages of `path` as a JSON array, as pydantic-ai writes it."""
+        return rows_of.exported([one.message for one in self.path(branch, until=until)])
 
     # -- branches -------------------------------------------------------------------------
 
@@ -133,42 +174,49 @@ class Session:
     def path(self, branch: str = MAIN, *, until: str | None = None) -> list[Message]:
         """All messages from the first to the end of a branch, or to message `until`, as they
         were appended."""
-        end = self.head(branch) if until is None else self.get(until).id
-        rows = self._sql(
-            """with recursive line(depth, seq, parent) as (
-                select 0, seq, parent from agent_messages where id = ?
-                union all
-                select depth + 1, m.seq, m.parent from line join agent_messages m
-                on m.id = line.parent)
-            select m.id, m.parent, m.body, m.at from line join agent_messages m using (seq)
-            order by depth desc""",
-            end,
-        ).all()
-        if not rows:
-            return []
-        bodies = "[" + ",".join(row.body[1:-1] for row in rows) + "]"
-        read = _one.validate_json(bodies)
+        return self._messages(self._sql(_LINE, self._end(branch, until), -1).all()[::-1])
+
+    def batches(
+        self, branch: str = MAIN, *, until: str | None = None, size: int = 100
+    ) -> Iterator[list[Message]]:
+        """The same, the newest first, `size` at a time: no more of them are in memory."""
+        end = self._end(branch, until)
+        while end is not None:
+            rows = self._sql(_LINE, end, size).all()
+            yield self._messages(rows)
+            end = rows[-1].parent
+
+    def recent(
+        self, branch: str = MAIN, *, tokens: int | None = None, bytes: int | None = None
+    ) -> list[Message]:
+        """The newest messages that have at most so many tokens, about, or bytes of text, oldest
+        first; none of them answers a call that is not among them."""
+        found: list[Message] = []
+        for batch in self.batches(branch, size=20):
+            for one in batch:
+                text = said(one.message)
+                tokens = None if tokens is None else tokens - tokens_of(text)
+                bytes = None if bytes is None else bytes - len(text.encode())
+                if min(tokens or 0, bytes or 0) < 0:
+                    return _from_a_beginning(found)
+                found.append(one)
+        return _from_a_beginning(found)
+
+    def history(self, branch: str = MAIN, *, until: str | None = None) -> list[m.ModelMessage]:
+        """The same as a model is shown it: stretches that were compacted are their summaries.
+
+        Do not change a message that is in it: what was parsed is kept for the next reading.
+        """
+        return self._histories.read(branch, self._end(branch, until))
+
+    def _end(self, branch: str, until: str | None) -> str | None:
+        return self.head(branch) if until is None else self.get(until).id
+
+    def _messages(self, rows: list[Any]) -> list[Message]:
+        read = rows_of.bodies(self._actor, rows)
         return [
             Message(row.id, row.parent, one, row.at) for row, one in zip(rows, read, strict=True)
         ]
-
-    def history(self, branch: str = MAIN, *, until: str | None = None) -> list[m.ModelMessage]:
-        """The same as a model is shown it: stretches that were compacted are their summaries."""
-        line = self.path(branch, until=until)
-        places = {one.id: at for at, one in enumerate(line)}
-        shown: dict[int, m.ModelMessage] = {at: one.message for at, one in enumerate(line)}
-        covered: set[int] = set()
-        overlays = self._sql("select first, last, summary from agent_overlays order by seq desc")
-        for row in overlays if line else ():
-            first, last = places.get(row.first), places.get(row.last)
-            if first is None or last is None or covered & {first, last}:
-                continue
-            stretch = set(range(first, last + 1))
-            for at in stretch:
-                shown.pop(at, None)
-            covered |= stretch
-            shown[first] = m.ModelRequest.user_text_prompt(row.summary)
-        return [shown[at] for at in sorted(shown)]
 
     # -- compaction, search, attachments --------------------------------------------------
 
@@ -177,39 +225,49 @@ class Session:
     ) -> None:
         """Let the messages from `first` (that of the branch) to `last` read as `summary`, in every
         history that has both. Nothing is deleted: `path` and `search` show all. A later compaction
-        may cover an earlier one.
+        may cover an earlier one; of two that overlap, the one whose end is later holds.
 
         `NoSuchMessage` if the branch does not have both in that order; `SplitsToolCall`.
         """
-        line = self.path(branch)
-        ids = [one.id for one in line]
+        ids = self.ids(branch)
         begin = ids[0] if first is None and ids else first
         if begin not in ids or last not in ids[ids.index(begin) :]:
             raise NoSuchMessage(f"branch {branch!r} has no such stretch", name=last)
-        start, end = ids.index(begin), ids.index(last)
-        edges = [line[start], *line[end + 1 : end + 2]]
-        if any(_answers(one.message) for one in edges):
+        end = ids.index(last)
+        edges = [begin, *ids[end + 1 : end + 2]]
+        if any(answers(self.get(one).message) for one in edges):
             raise SplitsToolCall("a tool call and its result must stay together", name=last)
         self._sql(
-            "insert into agent_overlays(first, last, summary) values (?, ?, ?)",
+            "insert into agent_overlays(first, last, summary, mark, before, made) "
+            "values (?, ?, ?, ?, ?, (select max(seq) from agent_messages))",
             begin,
             last,
             summary,
+            rows_of.new_mark(),
+            self.get(begin).parent,
         )
 
+    def ids(self, branch: str = MAIN, *, until: str | None = None) -> list[str]:
+        """The ids of `path`."""
+        rows = self._sql(_IDS, self._end(branch, until), -1).all()[::-1]
+        return [row.id for row in rows]
+
     def search(self, words: str, *, limit: int = 10) -> list[Found]:
-        """Messages of all branches that have all these words, the best first."""
-        query = " ".join('"' + word.replace('"', '""') + '"' for word in words.split())
+        """Messages of all branches that have all these words in their first 65,536 characters, the
+        best first."""
+        query = phrases(words)
         if not query:
             return []
+        # Not `snippet`: it takes the square of how often the words are there, which a tool that
+        # means harm can make a minute.
         rows = self._sql(
-            "select m.id, m.kind, snippet(agent_search, 0, '[', ']', '...', 24) as text "
+            "select m.id, m.kind, highlight(agent_search, 0, char(2), char(3)) as text "
             "from agent_search join agent_messages m on m.seq = agent_search.rowid "
             "where agent_search match ? order by rank limit ?",
             query,
             limit,
         )
-        return [Found(row.id, row.kind, row.text) for row in rows]
+        return [Found(row.id, row.kind, excerpt(row.text)) for row in rows]
 
     def attach(self, data: bytes) -> str:
         """Keep a file's content in `self.fs`; its SHA-256, by which the same content is kept
@@ -229,23 +287,7 @@ class Session:
         return self._actor.sql.unsafe(query, *args)
 
 
-def said(message: m.ModelMessage) -> str:
-    """The text of a message, for search and comparison."""
-    return "\n".join(filter(None, (_said(part) for part in message.parts)))
-
-
-def _said(part: Any) -> str:
-    if isinstance(part, m.ToolCallPart):
-        return f"{part.tool_name} {part.args_as_json_str()}"
-    if isinstance(part, m.ToolReturnPart):
-        return part.model_response_str()
-    content = getattr(part, "content", None)
-    if isinstance(content, str):
-        return content
-    texts: Sequence[Any] = content if isinstance(content, (list, tuple)) else ()
-    return "\n".join(one for one in texts if isinstance(one, str))
-
-
-def _answers(message: m.ModelMessage) -> bool:
-    """Whether it has results of calls that the message before it made."""
-    return any(isinstance(part, m.ToolReturnPart) for part in message.parts)
+def _from_a_beginning(newest_first: list[Message]) -> list[Message]:
+    while newest_first and answers(newest_first[-1].message):
+        newest_first.pop()
+    return newest_first[::-1]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints, overload
 
 from facets.agents.errors import BadToolArguments, BadToolDefinition
+
+if TYPE_CHECKING:
+    from facets.codemode.policy import ApprovalRule
 
 F = TypeVar("F", bound=Callable[..., Any])
 SECONDS = 30.0
 """What a call of a tool may take where nothing is said."""
+Check = Callable[[dict[str, Any]], dict[str, Any]]
+Need = bool | Callable[[dict[str, Any]], bool] | Sequence["ApprovalRule"]
 _MARK = "_facets_tool"
 
 
@@ -30,6 +35,10 @@ class Tool:
     seconds: float | None = SECONDS
     """What a call may take: then it is cancelled, its last step undone, and the model told. None
     for as long as the turn may."""
+    approval: Need = False
+    """Which calls wait until somebody approves them."""
+    check: Check | None = None
+    """Converts the arguments; `BadToolArguments`. Run before anybody is asked to approve a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +48,18 @@ class _Mark:
     name: str | None = None
     description: str | None = None
     seconds: float | None = SECONDS
+    approval: Need = False
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
 def tool(
-    *, name: str | None = None, description: str | None = None, seconds: float | None = SECONDS
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    seconds: float | None = SECONDS,
+    approval: Need = False,
 ) -> Callable[[F], F]: ...
 def tool(
     function: Any = None,
@@ -54,6 +68,7 @@ def tool(
     name: str | None = None,
     description: str | None = None,
     seconds: float | None = SECONDS,
+    approval: Need = False,
 ) -> Any:
     """Mark a method of an agent, or a function, as a tool: `@tool` or `@tool(name=...)`.
 
@@ -63,10 +78,15 @@ def tool(
 
     `seconds` is what a call may take, None for as long as the turn may. It is cancelled at its next
     await then, its last step is undone, and the model reads that it took too long.
+
+    A call that needs `approval` pauses its turn until `Agent.approve` or `Agent.reject`: each one
+    with True; those for which a function of the arguments, by name, is true; or what rules say,
+    `facets.codemode.Allow`, `Ask` and `Deny`, of which the first that fits decides. A function that
+    raises fails the call, which does not run.
     """
 
     def mark(function: Any) -> Any:
-        setattr(function, _MARK, _Mark(name, description, seconds))
+        setattr(function, _MARK, _Mark(name, description, seconds, approval))
         return function
 
     return mark if function is None else mark(function)
@@ -103,9 +123,8 @@ def tool_of(function: Callable[..., Any]) -> Tool:
         found = function(**check(arguments))
         return await found if inspect.isawaitable(found) else found
 
-    return Tool(
-        name, mark.description or inspect.getdoc(function) or "", schema, call, mark.seconds
-    )
+    description = mark.description or inspect.getdoc(function) or ""
+    return Tool(name, description, schema, call, mark.seconds, mark.approval, check)
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +135,7 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
 @lru_cache(maxsize=1024)
 def _arguments(
     name: str, function: Callable[..., Any], bound: bool
-) -> tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]:
+) -> tuple[dict[str, Any], Check]:
     """The schema of the arguments, and what checks and converts them. Half a millisecond, once."""
     from pydantic import TypeAdapter, ValidationError
     from pydantic.errors import PydanticUserError

@@ -10,11 +10,13 @@ from facets.agents.errors import NoSuchTurn, TurnAborted, TurnDiffers, TurnFaile
 if TYPE_CHECKING:
     from facets.actor import Actor
 
-Status = Literal["pending", "running", "completed", "error", "aborted", "skipped"]
-OPEN = ("pending", "running")
+Status = Literal["pending", "running", "paused", "completed", "error", "aborted", "skipped"]
+OPEN = ("pending", "running", "paused")
+_OPEN = "status in ('pending', 'running', 'paused')"
+"""As the index has it."""
 _SELECT = (
-    "select id, branch, prompt, status, head, begun, steps, tokens, cost, output, error, report "
-    "from agent_turns "
+    "select id, branch, prompt, status, head, begun, steps, tokens, cost, output, error, report, "
+    "paused, waited from agent_turns "
 )
 
 
@@ -26,7 +28,8 @@ class Turn:
     branch: str
     prompt: str
     status: Status
-    """`skipped` if it was dropped for another one; `aborted` if it was cancelled."""
+    """`paused` while calls of it wait for approval; `skipped` if it was dropped for another one;
+    `aborted` if it was cancelled."""
     head: str | None = None
     """Its newest message; None before it begins."""
     begun: float | None = None
@@ -41,6 +44,10 @@ class Turn:
     error: str | None = None
     report: str | None = None
     """Id of the run that its parent wants to hear of."""
+    paused: float | None = None
+    """Seconds since 1970 when it was paused, if it is."""
+    waited: float = 0.0
+    """Seconds that it was paused before: they do not count as its own."""
 
     @property
     def over(self) -> bool:
@@ -107,24 +114,20 @@ class Turns:
 
     def open(self, branch: str) -> list[Turn]:
         """Those that are not over, in the order in which they came."""
-        rows = self._sql(
-            _SELECT + "where branch = ? and status in ('pending', 'running') order by seq",
-            branch,
-        )
+        rows = self._sql(_SELECT + f"where branch = ? and {_OPEN} order by seq", branch)
         return [Turn(*row) for row in rows]
 
     def branches(self) -> list[str]:
-        """Branches that have open turns."""
+        """Branches whose first open turn can go on."""
+        first = f"select min(seq) from agent_turns where {_OPEN} group by branch"  # noqa: S608
         rows = self._sql(
-            "select distinct branch from agent_turns where status in ('pending', 'running')"
+            f"select branch from agent_turns where seq in ({first}) and status <> 'paused'"  # noqa: S608
         )
         return [row.branch for row in rows]
 
     def unreported(self) -> list[Turn]:
         """Those that are over, and of which the parent has not heard."""
-        rows = self._sql(
-            _SELECT + "where report is not null and status not in ('pending', 'running')"
-        )
+        rows = self._sql(_SELECT + f"where report is not null and not ({_OPEN})")
         return [Turn(*row) for row in rows]
 
     def update(self, id: str, **changes: Any) -> Turn:

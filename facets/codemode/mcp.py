@@ -26,6 +26,8 @@ TOOLS = 10_000
 """Tools of one server; of one that lists more, the listing fails."""
 DESCRIPTION = 8_000
 """Characters of a tool's description that are kept."""
+PATIENCE = 10.0
+"""Seconds that the end of a connection may take."""
 
 
 class McpConnector:
@@ -48,6 +50,8 @@ class McpConnector:
         self._timeout = timeout
         self._repeatable = frozenset(repeatable)
         self._line: _Line | None = None
+        self._leaving: set[_Line] = set()
+        """Given up, and not ended yet."""
 
     async def operations(self) -> Sequence[Operation]:
         """What the server lists now."""
@@ -58,10 +62,17 @@ class McpConnector:
         return [*found.values()]
 
     async def close(self) -> None:
-        """Give up the connection."""
+        """Give up the connection, and return when its process has ended, as those before it."""
+        self._give_up()
+        await asyncio.gather(*(one.ended() for one in self._leaving))
+        self._leaving.clear()
+
+    def _give_up(self) -> None:
+        """Nobody waits for a server to end, which may take seconds where it hangs."""
         line, self._line = self._line, None
         if line is not None:
-            await line.close()
+            line.leave()
+            self._leaving = {one for one in self._leaving if not one.over} | {line}
 
     async def _tools(self, client: Client) -> list[Any]:
         tools: list[Any] = []
@@ -103,12 +114,12 @@ class McpConnector:
         except ToolFailed:
             raise
         except TimeoutError as error:
-            await self.close()
+            self._give_up()
             text = f"{path}: no answer in {self._timeout:g} seconds"
             raise ToolFailed(text, path=path) from error
         except Exception as error:
             if _lost(error) or self._line is None or self._line.over:
-                await self.close()
+                self._give_up()
             raise ToolFailed(f"{path}: {type(error).__name__}: {error}", path=path) from error
 
     async def _client(self) -> Client:
@@ -137,19 +148,28 @@ class _Line:
     async def _held(self, connect: Callable[[], AbstractAsyncContextManager[Client]]) -> None:
         try:
             async with connect() as client:
-                self.ready.set_result(client)
-                await self._leave.wait()
+                if not self._leave.is_set():
+                    self.ready.set_result(client)
+                    await self._leave.wait()
         except Exception as error:
-            if not self.ready.done():
-                self.ready.set_exception(error)
+            self._fail(error)
 
-    async def close(self) -> None:
-        """Leave it; a server that does not let go is left behind after a second."""
+    def _fail(self, error: Exception) -> None:
+        """Whoever waits for the client hears why there is none."""
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()  # nobody may be waiting
+
+    def leave(self) -> None:
+        """Begin to end it: the client gives the server some seconds, and then kills it."""
         self._leave.set()
-        self.ready.cancel()
-        done, _ = await asyncio.wait({self._task}, timeout=1.0)
-        if not done:
-            self._task.cancel()
+        self._fail(ToolFailed("the connection to the server was given up", path=""))
+
+    async def ended(self) -> None:
+        """Return when it is over. A client that does not come to an end is cancelled."""
+        _, late = await asyncio.wait({self._task}, timeout=PATIENCE)
+        for task in late:
+            task.cancel()
 
 
 def _lost(error: Exception) -> bool:

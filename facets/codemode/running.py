@@ -36,7 +36,9 @@ class Running:
         seed: str,
     ) -> None:
         self._script = script
-        isolate = actor.isolates.load(**script.modules(), limits=limits, deterministic=seed)
+        isolate = actor.isolates.load(
+            **script.modules(), limits=limits, deterministic=seed, recorded=False
+        )
         self._entry = Entrypoint(isolate, "main", None, isolate.limits)
         self.going = asyncio.ensure_future(self._result(value, use, list(connectors)))
 

@@ -63,6 +63,7 @@ class Isolate:
         self._room = owner.room
         seed = recipe.deterministic
         self._seed = None if seed is None else seed_of(seed)
+        self._recorded = recipe.recorded
         self._recorders: dict[str, Recorder] = {}
         self._code = code
         self._factory = None if isinstance(code, Code) else code
@@ -142,7 +143,9 @@ class Isolate:
                 self._built.path if self._built else WASM,
                 target=target,
                 env=self._recipe.env,
-                oversight=Oversight(self._meter(code, target, facet), self._room, recorder),
+                oversight=Oversight(
+                    self._meter(code, target, facet), self._room, recorder, self._seed
+                ),
                 **options,
             )
         except LoadError:
@@ -169,7 +172,7 @@ class Isolate:
         return found.recording()
 
     def _recorder(self, code: Code, name: str) -> Recorder | None:
-        if self._seed is None:
+        if self._seed is None or not self._recorded:
             return None
         self._recorders.pop(name, None)
         made = self._recorders[name] = Recorder(self._seed, code.language)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from facets.isolates.ambient import Seeded
 from facets.isolates.caps import Room, Seat
 from facets.isolates.errors import RecordingError
 from facets.isolates.image import Image
@@ -32,6 +33,8 @@ class Oversight(NamedTuple):
     """What it takes up a place in until it ends."""
     recorder: Recorder | None = None
     """If there is one, the isolate is deterministic and recorded."""
+    seed: bytes | None = None
+    """If there is one, the isolate is deterministic."""
 
     def seat(self, limits: Limits) -> Seat | None:
         """Its place; IsolateCap if there is none."""
@@ -72,15 +75,14 @@ def mint(
     loop = asyncio.get_running_loop()
     seat = oversight.seat(limits)
     try:
-        if oversight.recorder is None:
+        if oversight.seed is None:
             instance = found.pool.take(limits.memory, limits.output)
             runner, clock = Runner(instance, owner, limits.cpu), Clock(loop, tick)
         else:
-            if not isinstance(found, Image):
-                raise RecordingError("this image cannot be deterministic; leave image= out")
-            instance = recorded = oversight.recorder.mint(found, limits)
-            runner = Runner(instance, owner, math.inf)  # its fuel is the limit
-            clock = SteadyClock(loop, tick, recorded.ambient)
+            instance, ambient = _steady(found, limits, oversight, oversight.seed)
+            # The fuel of one that is recorded is its limit.
+            cpu = limits.cpu if oversight.recorder is None else math.inf
+            runner, clock = Runner(instance, owner, cpu), SteadyClock(loop, tick, ambient)
     except BaseException:
         if seat is not None:
             seat.leave()
@@ -88,3 +90,16 @@ def mint(
     if oversight.meter is not None:
         oversight.meter.runner = runner
     return Minted(instance, runner, clock, seat)
+
+
+def _steady(
+    found: AnyImage, limits: Limits, oversight: Oversight, seed: bytes
+) -> tuple[Instance, Seeded]:
+    """A new deterministic instance, as those of the pool drew randomness, and what it sees."""
+    if not isinstance(found, Image):
+        raise RecordingError("this image cannot be deterministic; leave image= out")
+    if oversight.recorder is not None:
+        recorded = oversight.recorder.mint(found, limits)
+        return recorded, recorded.ambient
+    ambient = Seeded(seed)
+    return Instance(found, limits.memory, limits.output, ambient), ambient

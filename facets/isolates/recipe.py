@@ -57,6 +57,10 @@ class Options(TypedDict, total=False):
     bytes that follow from the seed; the same inputs give the same outputs. It is recorded, see
     `Isolate.recording` and `facets.replay`. It is minted when it is needed, and its `cpu` counts
     fuel: two billion units a second, for each message that goes in."""
+    recorded: bool
+    """False with `deterministic`: the same clock and random bytes, and no recording. Code that was
+    compiled before is used, and `cpu` is time, so it starts about as fast as any other; where
+    objects lie in memory, and with that the order of sets of them, may differ."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Recipe:
     packages: Packages = ()
     tails: Sequence[Tail] = ()
     deterministic: Seed | None = None
+    recorded: bool = True
 
     @classmethod
     def of(cls, given: Options) -> Recipe:
@@ -112,5 +117,5 @@ class Recipe:
         """Equal for recipes that say the same."""
         return (
             self.main, self.language, self.image, self.data, self.limits, self.packages, self.tails,
-            repr(self.deterministic),
+            repr(self.deterministic), self.recorded,
         )  # fmt: skip

@@ -119,6 +119,41 @@ async def test_equal_seeds_and_inputs_give_equal_outputs(
     await run(runtime, story)
 
 
+@pytest.mark.parametrize("language", ["python", "javascript"])
+async def test_without_a_recording_equal_seeds_give_equal_time_and_chance(
+    runtime: LocalRuntime, language: str
+) -> None:
+    async def sample(lead: Lead, recorded: bool) -> Any:
+        isolate = lead.isolates.load(
+            SAMPLES[language], language=language, deterministic=7, recorded=recorded
+        )
+        found = await isolate.entrypoint()()
+        if not recorded:
+            with pytest.raises(RecordingError):
+                isolate.recording()
+        return found["times"], found["random"]
+
+    async def story(lead: Lead) -> None:
+        first = await sample(lead, True)
+        for _ in range(4):  # code that was compiled before is among them
+            assert await sample(lead, False) == first
+
+    await run(runtime, story)
+
+
+async def test_without_a_recording_the_limit_on_the_processor_is_time(
+    runtime: LocalRuntime,
+) -> None:
+    async def story(lead: Lead) -> None:
+        isolate = lead.isolates.load(
+            SPIN["python"], deterministic=7, recorded=False, limits=Limits(cpu=0.05)
+        )
+        with pytest.raises(CpuLimit):
+            await isolate.entrypoint()()
+
+    await run(runtime, story)
+
+
 async def test_time_stands_still_but_for_the_waits_of_the_guest(runtime: LocalRuntime) -> None:
     async def story(lead: Lead) -> Any:
         isolate = lead.isolates.load(SAMPLES["python"], deterministic="seed")
