@@ -9,6 +9,7 @@ hooks.py     methods that run at fixed places of a turn
 plans.py     how a turn or a step asks the model otherwise
 retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
+running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
@@ -33,8 +34,6 @@ from facets.agents.tool import tool_of as tool_of
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
     from facets.agents.approvals import Approval as Approval
-    from facets.agents.calling import ToolRun as ToolRun
-    from facets.agents.calling import current as current
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
     from facets.agents.events import ApprovalAsked as ApprovalAsked
@@ -60,6 +59,8 @@ if TYPE_CHECKING:
     from facets.agents.plans import TurnPlan as TurnPlan
     from facets.agents.retrying import ErrorKind as ErrorKind
     from facets.agents.retrying import Retries as Retries
+    from facets.agents.running import ToolRun as ToolRun
+    from facets.agents.running import current as current
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
@@ -75,8 +76,8 @@ _LAZY = {
     "Agent": "agent",
     "Approval": "approvals",
     "ApprovalAsked": "events",
-    "ToolRun": "calling",
-    "current": "calling",
+    "ToolRun": "running",
+    "current": "running",
     "Run": "children",
     "as_tool": "children",
     "Event": "events",
