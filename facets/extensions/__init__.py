@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from facets.extensions.manifest import Permissions as Permissions
     from facets.extensions.manifest import ToolSpec as ToolSpec
     from facets.extensions.package import Package as Package
+    from facets.extensions.proposal import Answer as Answer
     from facets.extensions.proposal import Proposal as Proposal
     from facets.extensions.proposal import ask as ask
     from facets.extensions.proposal import no_wider as no_wider
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from facets.extensions.tools import model_tools as model_tools
 
 _LAZY = {
+    "Answer": "proposal",
     "Change": "changes",
     "Event": "records",
     "Extensions": "extensions",
@@ -59,6 +61,7 @@ _LAZY = {
     "no_wider": "proposal",
 }
 __all__ = [
+    "Answer",
     "Change",
     "Event",
     "Extensions",
