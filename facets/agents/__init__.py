@@ -13,6 +13,13 @@ running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
 spending.py  tokens and money
 session.py   the messages, as a tree
+history.py   what a model is shown of them
+messages.py  a message as rows
+blocks.py    context blocks, as a class declares them
+context.py   what they say, and the prompt that is made of it
+noting.py    the tools for them
+skills.py    texts that the model loads and unloads
+words.py     searches
 children.py  self.agents, and agents as tools of others
 tool.py      functions that a model may call
 events.py    what a stream yields
@@ -34,8 +41,14 @@ from facets.agents.tool import tool_of as tool_of
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
     from facets.agents.approvals import Approval as Approval
+    from facets.agents.blocks import ContextBlock as ContextBlock
+    from facets.agents.blocks import Readonly as Readonly
+    from facets.agents.blocks import Searchable as Searchable
+    from facets.agents.blocks import Skills as Skills
+    from facets.agents.blocks import Writable as Writable
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.context import Context as Context
     from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
@@ -65,11 +78,12 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Block", "ErrorKind", "Event", "EventLimits",
-    "Missed", "Progressed", "Restarted", "Retries", "Retrying", "Run", "Session", "Stage",
-    "Step", "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished",
-    "ToolOutcome", "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict",
-    "WithArguments", "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Block", "Context", "ContextBlock", "ErrorKind",
+    "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted", "Retries",
+    "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step", "StepPlan",
+    "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome", "ToolRun",
+    "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments", "Writable",
+    "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -78,6 +92,12 @@ _LAZY = {
     "ApprovalAsked": "events",
     "ToolRun": "running",
     "current": "running",
+    "Context": "context",
+    "ContextBlock": "blocks",
+    "Readonly": "blocks",
+    "Searchable": "blocks",
+    "Skills": "blocks",
+    "Writable": "blocks",
     "Run": "children",
     "as_tool": "children",
     "Event": "events",

@@ -11,13 +11,17 @@ from uuid import uuid4
 
 from facets.actor import Actor
 from facets.agents.approvals import Approval, Approvals, Decision, decide, expire
+from facets.agents.blocks import ContextBlock
+from facets.agents.blocks import check as check_blocks
 from facets.agents.calling import current
 from facets.agents.children import Agents, Run, Runs, SubAgent, caller
+from facets.agents.context import Context
 from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
 from facets.agents.hooks import HOOKS, Stage, Step, ToolCall, ToolOutcome, Verdict
 from facets.agents.limits import EventLimits, TurnLimits
+from facets.agents.noting import context_tools
 from facets.agents.plans import Plans, StepPlan, TurnPlan
 from facets.agents.retrying import ErrorKind, Retries, kind_of
 from facets.agents.schema import SCHEMA
@@ -66,6 +70,9 @@ class Agent(Actor):
     """What the model is told first, in every request."""
     tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
     """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    context: ClassVar[Sequence[ContextBlock]] = ()
+    """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
+    `Skills`. The instructions, with this, are frozen for each branch."""
     models: ClassVar[Mapping[str, Model]] = MappingProxyType({})
     """Models by the names that a plan may give them."""
     model_settings: ModelSettings | None = None
@@ -88,10 +95,12 @@ class Agent(Actor):
     _inner = frozenset({"on_progress", "on_run_finished", "progress", *HOOKS})
     _made: Driver | None = None
     _said: Session | None = None
+    _blocks: Context | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_names(cls, Agent)
+        check_blocks(cls.context)
         own = cls.__dict__.get("migrations")
         if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
             cls.migrations = (*SCHEMA, *own)
@@ -104,6 +113,13 @@ class Agent(Actor):
         if self._said is None:
             self._said = Session(self)
         return self._said
+
+    @property
+    def blocks(self) -> Context:
+        """What the blocks of `context` say."""
+        if self._blocks is None:
+            self._blocks = Context(self)
+        return self._blocks
 
     @property
     def agents(self) -> Agents:
@@ -330,7 +346,7 @@ class Agent(Actor):
             getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
         ]
         found: dict[str, Tool] = {}
-        for one in (*marked, *self.tools):
+        for one in (*marked, *self.tools, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

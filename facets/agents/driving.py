@@ -186,17 +186,15 @@ class Driver:
         agent = self.agent
         now = agent._active().node.host.clock.now()
         self.log.begin(turn)
-        cut_off = turn.begun is not None
-        if turn.begun is None:
-            request = m.ModelRequest.user_text_prompt(turn.prompt, instructions=agent.instructions)
-            head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
-            turn = agent._turns.update(turn.id, status="running", begun=now, head=head)
         try:
             left = agent.limits.seconds - (now - (turn.begun or now) - turn.waited)
             with deadline(max(left, 0.0)):
-                if cut_off:
+                if turn.begun is None:
+                    turn = await self._begin(turn, now)
+                else:
                     await retrying.take_up(self, turn)
-                await hooks.before_turn(self, turn)
+                if not turn.over:
+                    await hooks.before_turn(self, turn)
                 while turn.status == "running":
                     turn = await self._step(turn)
         except Exception as error:
@@ -211,6 +209,16 @@ class Driver:
         except HookFailed as another:
             error = another
         await self.finish(turn, "error", error=_said(error))
+
+    async def _begin(self, turn: Turn, now: float) -> Turn:
+        agent = self.agent
+        await agent.blocks.begin(turn)
+        turn = agent._turns.get(turn.id)
+        if turn.over:  # it was cancelled while the blocks were read
+            return turn
+        request = m.ModelRequest.user_text_prompt(turn.prompt)
+        head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
+        return agent._turns.update(turn.id, status="running", begun=now, head=head)
 
     async def _step(self, turn: Turn) -> Turn:
         newest = self.agent.session.get(turn.head or "").message

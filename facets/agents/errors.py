@@ -14,6 +14,10 @@
         ├── MessageTooLarge       a message has more than one may have (ValueError)
         ├── BadMessages           what was to be imported is no list of messages (ValueError)
         ├── BranchBusy            a turn of the branch is under way
+        ├── BadContext            blocks that a class cannot have (TypeError)
+        ├── NoSuchBlock           no block of this kind has that label (LookupError)
+        ├── NoSuchSkill           no skill, or file of one, has that name (LookupError)
+        ├── BlockTooLong          a text is longer than its block may be (ValueError)
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
         ├── NoSuchApproval        no approval has that id (LookupError)
@@ -118,6 +122,35 @@ class BranchBusy(AgentError):
     hint = "submit a prompt, which waits for the end, or append to a fork"
     branch: str
     turn: str
+
+
+class BadContext(AgentError, TypeError):
+    """The blocks of a class do not go together. Field: `label`."""
+
+    hint = "give each block a label of its own, of letters, digits, _ and -"
+    label: str
+
+
+class NoSuchBlock(AgentError, LookupError):
+    """No block of this kind has that label; the model may be who asked. Field: `label`."""
+
+    label: str
+
+
+class NoSuchSkill(AgentError, LookupError):
+    """No skill, or no file of it, has that name; the model may be who asked. Field: `name`."""
+
+    name: str
+
+
+class BlockTooLong(AgentError, ValueError):
+    """The text is longer than its block, entry or skill may be, and nothing has changed. Fields:
+    `label`; `tokens`, about as many as it has; `most`."""
+
+    hint = "say it shorter, or raise max_tokens of the block"
+    label: str
+    tokens: int
+    most: int
 
 
 class BranchTaken(AgentError, ValueError):

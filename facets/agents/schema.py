@@ -48,6 +48,14 @@ SCHEMA = (
     "drop index agent_turns_open",
     "create index agent_turns_open on agent_turns(branch, seq) "
     "where status in ('pending', 'running', 'paused')",
+    """create table agent_blocks(label text primary key, body text not null) without rowid;
+    create table agent_prompts(
+        branch text primary key, declared text not null, instructions text not null,
+        preamble text not null, told text not null) without rowid;
+    create table agent_entries(
+        seq integer primary key, label text not null, title text not null, body text not null,
+        unique (label, title));
+    create virtual table agent_entries_search using fts5(title, body)""",
     """create table agent_plans(
         turn text not null, step integer not null, body text not null,
         primary key (turn, step)) without rowid""",
