@@ -21,6 +21,9 @@ noting.py    the tools for them
 skills.py    texts that the model loads and unloads
 words.py     searches
 children.py  self.agents, and agents as tools of others
+registry.py  what sub-agents were got with
+runs.py      runs as rows: prompts given to sub-agents
+overseeing.py  the life of runs: queued, begun, given up, found again
 tool.py      functions that a model may call
 events.py    what a stream yields
 log.py       events kept, for those who come late
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from facets.agents.blocks import Searchable as Searchable
     from facets.agents.blocks import Skills as Skills
     from facets.agents.blocks import Writable as Writable
-    from facets.agents.children import Run as Run
+    from facets.agents.children import Child as Child
     from facets.agents.children import as_tool as as_tool
     from facets.agents.context import Context as Context
     from facets.agents.events import ApprovalAsked as ApprovalAsked
@@ -74,16 +77,17 @@ if TYPE_CHECKING:
     from facets.agents.retrying import Retries as Retries
     from facets.agents.running import ToolRun as ToolRun
     from facets.agents.running import current as current
+    from facets.agents.runs import Run as Run
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Block", "Context", "ContextBlock", "ErrorKind",
-    "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted", "Retries",
-    "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step", "StepPlan",
-    "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome", "ToolRun",
-    "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments", "Writable",
-    "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
+    "ErrorKind", "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted",
+    "Retries", "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step",
+    "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome",
+    "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments",
+    "Writable", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -98,7 +102,8 @@ _LAZY = {
     "Searchable": "blocks",
     "Skills": "blocks",
     "Writable": "blocks",
-    "Run": "children",
+    "Child": "children",
+    "Run": "runs",
     "as_tool": "children",
     "Event": "events",
     "Missed": "events",

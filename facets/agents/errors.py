@@ -25,6 +25,7 @@
         ├── NotApproved           a call was not approved; its model is told (PermissionError)
         ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
+        ├── OtherParent           the parent is not an agent of that class (TypeError)
         ├── OverBudget            a turn would cross one of its limits
         ├── HookFailed            a hook of the agent raised
         └── ModelStalled          nothing comes from the model any more (TimeoutError)
@@ -201,6 +202,13 @@ class NoSuchRun(AgentError, LookupError):
     """No run of a sub-agent has this id, or it is not that of whoever calls. Field: `run`."""
 
     run: str
+
+
+class OtherParent(AgentError, TypeError):
+    """The parent is of another class, or there is none. Field: `wanted`, the class."""
+
+    hint = "self.path says what is above; self.parent is a stub of it, whatever it is"
+    wanted: str
 
 
 class OverBudget(AgentError):
