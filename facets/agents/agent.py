@@ -68,6 +68,12 @@ class Agent(Actor):
     context: ClassVar[Sequence[ContextBlock]] = ()
     """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
     `Skills`. The instructions, with this, are frozen for each branch."""
+    compact_after: ClassVar[int | None] = None
+    """Tokens of history, about, over which its older part goes on as a summary; None for 0.8 of the
+    model's window, where that is known. A request that is refused as too long is made again after
+    a compaction in any case. Nothing is deleted: `session.path` and `search` have it all."""
+    compaction_model: ClassVar[Model | str | None] = None
+    """Who writes the summary; None for `model`."""
     limits: ClassVar[TurnLimits] = TurnLimits()
     event_limits: ClassVar[EventLimits] = EventLimits()
     """What is kept of events, for those who come late."""

@@ -9,6 +9,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
+from facets.agents.compaction import fitting
 from facets.agents.events import TextDelta
 from facets.agents.reserving import reserved
 from facets.agents.spending import charge, check
@@ -23,17 +24,20 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     """Ask the model, and keep what it says with what it cost; the turn as it is then."""
     agent = driver.agent
     check(agent, turn)
-    history = agent.blocks.shown(turn)
-    async with reserved(driver, turn) as held:
-        await driver.durable()
-        response = await _ask(driver, turn, history)
-        turn, over = _keep(driver, turn, response, held)
+    response, turn, over = await fitting(driver, turn, lambda turn: _attempt(driver, turn))
     if not response.tool_calls:
         driver.end(turn, "completed", output=response.text or "")
     elif over is not None:
         raise over
     driver.log.keep(turn.id)
     return agent._turns.get(turn.id)
+
+
+async def _attempt(driver: Driver, turn: Turn) -> tuple[m.ModelResponse, Turn, Exception | None]:
+    async with reserved(driver, turn) as held:
+        await driver.durable()
+        response = await _ask(driver, turn, driver.agent.blocks.shown(turn))
+        return response, *_keep(driver, turn, response, held)
 
 
 def _keep(
