@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_ai import direct
 from pydantic_ai import messages as m
-from pydantic_ai.exceptions import ModelContextWindowExceededError
 from pydantic_ai.models import infer_model
 
 from facets.agents.errors import CompactionFailed
 from facets.agents.messages import answers, text_of
 from facets.agents.reserving import reserved
+from facets.agents.retrying import within
 from facets.agents.skills import loaded
 from facets.agents.spending import charge
 from facets.codemode.tokens import cut, tokens
@@ -67,15 +67,15 @@ async def make_room(driver: Driver, turn: Turn) -> Turn:
     return await _compact(driver, turn, stretch, most) if stretch else turn
 
 
-async def fitting(driver: Driver, turn: Turn, ask: Callable[[Turn], Awaitable[T]]) -> T:
+async def fitting(driver: Driver, turn: Turn, ask: Callable[[Driver, Turn], Awaitable[T]]) -> T:
     """What `ask` returns, with as much compaction before it as it takes until the provider does not
     refuse the request as too long; its error, when nothing is left to compact."""
-    turn = await make_room(driver, turn)
+    turn = await make_room(driver, driver.agent._turns.get(turn.id))
     while True:
         try:
-            return await ask(turn)
+            return await ask(driver, turn)
         except Exception as error:
-            if not isinstance(error, ModelContextWindowExceededError):
+            if driver.agent.error_kind(error) != "context_overflow":
                 raise
             most = sum(map(weight, driver.agent.blocks.shown(turn))) // 2
             stretch = _stretch(driver.agent, turn, most // KEPT, worth=1)
@@ -176,8 +176,10 @@ async def _compact(driver: Driver, turn: Turn, stretch: list[Shown], most: int) 
 
 async def _summarise(agent: Agent, record: str) -> m.ModelResponse:
     asked = m.ModelRequest.user_text_prompt(f"<record>\n{record}\n</record>", instructions=ASKED)
-    model = agent.compaction_model or agent.model
-    return await direct.model_request(model, [asked])
+    chosen = agent.compaction_model or agent.model
+    model = agent.models.get(chosen, chosen) if isinstance(chosen, str) else chosen
+    clock, stall = agent._active().node.host.clock, agent.retries.stall
+    return await within(clock, stall, direct.model_request(model, [asked]))
 
 
 def _summary(response: m.ModelResponse, stretch: list[Shown], most: int) -> str:

@@ -265,7 +265,7 @@ async def test_a_turn_that_dies_anywhere_is_compacted_once_and_pours_each_cup_on
         WORK.append(lambda agent: agent.sql("select count(*) from agent_overlays").value())
         assert await mortal.do() == 1
 
-    assert await die_everywhere(setup, act, check, every=2) > 3
+    assert await die_everywhere(setup, act, check, every=4) > 3
 
 
 SIZES = st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=25)
