@@ -60,6 +60,16 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The model has given an output of the agent's `output_type`: the turn ends with it."""
+
+    turn: str
+    output: Any
+    """As plain data; `turn.result()` is the object."""
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """A sub-agent that the turn called tells how far it is."""
 
@@ -88,5 +98,8 @@ class Missed:
     seq: int = field(default=0, compare=False, kw_only=True)
 
 
-Event = TextDelta | ToolStarted | ApprovalAsked | ToolFinished | Progressed | Restarted | Missed
+Event = (
+    TextDelta | ToolStarted | ApprovalAsked | ToolFinished | Answered | Progressed
+    | Restarted | Missed
+)  # fmt: skip
 KINDS: dict[str, Any] = {one.__name__: one for one in get_args(Event)}
