@@ -5,6 +5,9 @@ turns.py     turns as rows: what is asked for, what became of it
 driving.py   which turns run, and who hears of them
 asking.py    one request to the model
 answering.py the tool calls of one response
+hooks.py     methods that run at fixed places of a turn
+plans.py     how a turn or a step asks the model otherwise
+retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
 approvals.py tool calls that somebody must approve
 spending.py  tokens and money
@@ -39,18 +42,33 @@ if TYPE_CHECKING:
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
     from facets.agents.events import Restarted as Restarted
+    from facets.agents.events import Retrying as Retrying
     from facets.agents.events import TextDelta as TextDelta
     from facets.agents.events import ToolFinished as ToolFinished
     from facets.agents.events import ToolStarted as ToolStarted
+    from facets.agents.hooks import Block as Block
+    from facets.agents.hooks import Stage as Stage
+    from facets.agents.hooks import Step as Step
+    from facets.agents.hooks import Substitute as Substitute
+    from facets.agents.hooks import ToolCall as ToolCall
+    from facets.agents.hooks import ToolOutcome as ToolOutcome
+    from facets.agents.hooks import Verdict as Verdict
+    from facets.agents.hooks import WithArguments as WithArguments
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.plans import StepPlan as StepPlan
+    from facets.agents.plans import TurnPlan as TurnPlan
+    from facets.agents.retrying import ErrorKind as ErrorKind
+    from facets.agents.retrying import Retries as Retries
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Event", "EventLimits", "Missed", "Progressed",
-    "Restarted", "Run", "Session", "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted",
-    "Turn", "TurnLimits", "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Approval", "ApprovalAsked", "Block", "ErrorKind", "Event", "EventLimits",
+    "Missed", "Progressed", "Restarted", "Retries", "Retrying", "Run", "Session", "Stage",
+    "Step", "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished",
+    "ToolOutcome", "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict",
+    "WithArguments", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -72,6 +90,19 @@ _LAZY = {
     "TurnLimits": "limits",
     "Session": "session",
     "Turn": "turns",
+    "Block": "hooks",
+    "Stage": "hooks",
+    "Step": "hooks",
+    "Substitute": "hooks",
+    "ToolCall": "hooks",
+    "ToolOutcome": "hooks",
+    "Verdict": "hooks",
+    "WithArguments": "hooks",
+    "StepPlan": "plans",
+    "TurnPlan": "plans",
+    "ErrorKind": "retrying",
+    "Retries": "retrying",
+    "Retrying": "events",
 }
 
 

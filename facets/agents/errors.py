@@ -24,7 +24,9 @@
         ├── NotApproved           a call was not approved; its model is told (PermissionError)
         ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
-        └── OverBudget            a turn would cross one of its limits
+        ├── OverBudget            a turn would cross one of its limits
+        ├── HookFailed            a hook of the agent raised
+        └── ModelStalled          nothing comes from the model any more (TimeoutError)
 
 Whatever ends a turn is kept with it, as text.
 """
@@ -198,3 +200,19 @@ class OverBudget(AgentError):
     hint = "raise it in the class: limits = TurnLimits(...)"
     limit: str
     most: float
+
+
+class HookFailed(AgentError):
+    """A hook raised, or returned what it may not: the turn ends with this, which names the error.
+    Field: `hook`, its name."""
+
+    hint = "what the hook wrote is undone; what the turn did before it stays"
+    hook: str
+
+
+class ModelStalled(AgentError, TimeoutError):
+    """A request to the model was given up: nothing came for too long. You get it only once the
+    agent's `retries` are used up. Field: `seconds`."""
+
+    hint = "allow more: retries = Retries(stall=...)"
+    seconds: float

@@ -52,8 +52,8 @@ class ToolFinished:
     call: str
     name: str
     outcome: str
-    """`success`; `failed`; `denied` if it was not approved; `retried` if it has not run, and the
-    model is asked to call again."""
+    """`success`; `failed`; `denied` if it was not approved, or a hook blocked it; `retried` if it
+    has not run, and the model is asked to call again."""
     content: str
     """What the model is told."""
     seq: int = field(default=0, compare=False, kw_only=True)
@@ -66,6 +66,17 @@ class Answered:
     turn: str
     output: Any
     """As plain data; `turn.result()` is the object."""
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request to the model failed, and is made again."""
+
+    turn: str
+    error: str
+    wait: float
+    """Seconds until then."""
     seq: int = field(default=0, compare=False, kw_only=True)
 
 
@@ -99,7 +110,14 @@ class Missed:
 
 
 Event = (
-    TextDelta | ToolStarted | ApprovalAsked | ToolFinished | Answered | Progressed
-    | Restarted | Missed
-)  # fmt: skip
+    TextDelta
+    | ToolStarted
+    | ApprovalAsked
+    | ToolFinished
+    | Answered
+    | Retrying
+    | Progressed
+    | Restarted
+    | Missed
+)
 KINDS: dict[str, Any] = {one.__name__: one for one in get_args(Event)}

@@ -48,6 +48,13 @@ SCHEMA = (
     "drop index agent_turns_open",
     "create index agent_turns_open on agent_turns(branch, seq) "
     "where status in ('pending', 'running', 'paused')",
+    """create table agent_plans(
+        turn text not null, step integer not null, body text not null,
+        primary key (turn, step)) without rowid""",
+    """create table agent_attempts(
+        turn text primary key, taken integer not null default 0,
+        failed integer not null default 0, due real not null default 0) without rowid""",
+    "alter table agent_results add column unheard real",
     """alter table agent_turns add column merged text;
     alter table agent_turns add column due real;
     alter table agent_turns add column retries integer not null default 0;
