@@ -10,7 +10,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from facets.agents import hooks
+from facets.agents import hooks, output
 from facets.agents.events import TextDelta
 from facets.agents.plans import active
 from facets.agents.reserving import reserved
@@ -32,7 +32,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     check(agent, turn, agent._plans.of(turn.id, 0).steps)
     await hooks.before_step(driver, turn)
     response, over = await patiently(driver, turn, lambda: _attempt(driver, turn))
-    if response.tool_calls:
+    if output.outcome(agent, response) is None:
         if over is not None:
             raise over
         driver.log.keep(turn.id)
@@ -92,7 +92,14 @@ def _parameters(driver: Driver, plan: TurnPlan) -> ModelRequestParameters:
         for one in active(driver.tools(), plan).values()
     ]
     parts = None if plan.instructions is None else [m.InstructionPart(plan.instructions)]
-    return ModelRequestParameters(function_tools=tools, instruction_parts=parts)
+    outputs = output.of(driver.agent)
+    return ModelRequestParameters(
+        function_tools=tools,
+        instruction_parts=parts,
+        output_mode="tool" if outputs.shapes else "text",
+        output_tools=outputs.definitions(),
+        allow_text_output=outputs.text,
+    )
 
 
 def _text(event: Any) -> str:

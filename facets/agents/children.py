@@ -211,7 +211,7 @@ class SubAgent:
             runs.finish(run, "interrupted", None, told)
             return {"run": run, "status": "interrupted", "error": told}
         runs.finish(run, turn.status, turn.output, turn.error)
-        said = {"output": turn.output} if turn.status == "completed" else {"error": turn.error}
+        said = {"output": turn.data} if turn.status == "completed" else {"error": turn.error}
         return {"run": run, "status": turn.status, **said}
 
 

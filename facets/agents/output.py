@@ -1,14 +1,15 @@
 """What a turn ends with: text, or data of a type, for which the model is given tools to answer by.
 
 Such an answer is kept as the model sent it, once it is valid, with the name of its tool; it is made
-an object of the type wherever it is read. So rows outlive changes of the class, if the new one still
-takes them.
+an object of the type wherever it is read. So rows outlive changes of the class, if the new one
+still takes them.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import UnionType
@@ -19,7 +20,6 @@ from pydantic.errors import PydanticUserError
 from pydantic_ai import messages as m
 from pydantic_ai.tools import ToolDefinition
 
-from facets.agents.calling import packed
 from facets.agents.errors import BadOutput, BadOutputType, BadToolArguments
 from facets.agents.tool import explained
 
@@ -36,13 +36,13 @@ _ABOUT = "Answer with this, and nothing else, when you are done."
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A valid output: which tool it came by, and what was sent."""
+class Outcome:
+    """What a response ends its turn with."""
 
-    tool: str
-    text: str
-    place: int
-    """Of the call, in the response."""
+    output: str
+    """Text, or JSON as the model sent it."""
+    answered: str | None
+    """The tool by which it came; None for text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,22 @@ class Shape:
     definition: ToolDefinition
     wrapped: bool
 
-    def load(self, sent: Any) -> Any:
-        """The object; `ValidationError`."""
-        if self.wrapped:
-            sent = sent.get(WRAPPED) if isinstance(sent, dict) else None
-        return self.adapter.validate_json(json.dumps(sent))
+    def sent(self, part: m.ToolCallPart) -> str:
+        """What a call says, as JSON; `BadToolArguments`, in words for the model, if it is no such
+        type."""
+        try:
+            given = part.args_as_dict(raise_if_invalid=True)
+            text = json.dumps(given[WRAPPED] if self.wrapped else given)
+            self.adapter.validate_json(text)
+        except ValidationError as error:
+            raise BadToolArguments(explained(self.name, error), name=self.name) from error
+        except KeyError as error:
+            raise BadToolArguments(f"{self.name} takes {WRAPPED!r}", name=self.name) from error
+        except (ValueError, AssertionError) as error:
+            raise BadToolArguments(
+                f"the arguments of {self.name} are no JSON object", name=self.name
+            ) from error
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +84,21 @@ class Outputs:
         """What the model is shown."""
         return [one.definition for one in self.shapes.values()]
 
-    def answer(self, response: m.ModelResponse) -> Answer | None:
-        """The first valid one of a response."""
-        for place, part in enumerate(response.tool_calls):
+    def outcome(self, response: m.ModelResponse) -> Outcome | None:
+        """What the turn ends with; None if it does not end. The first valid output counts."""
+        if not response.tool_calls:
+            return Outcome(response.text or "", None) if self.text else None
+        for part in response.tool_calls:
             if part.tool_name in self.shapes:
-                try:
-                    self.check(part)
-                except BadToolArguments:
-                    continue
-                return Answer(part.tool_name, part.args_as_json_str(), place)
+                with suppress(BadToolArguments):
+                    return Outcome(self.shapes[part.tool_name].sent(part), part.tool_name)
         return None
 
-    def check(self, part: m.ToolCallPart) -> None:
-        """`BadToolArguments` if it is not valid, in words for the model."""
-        try:
-            self.shapes[part.tool_name].load(part.args_as_dict(raise_if_invalid=True))
-        except ValidationError as error:
-            raise BadToolArguments(explained(part.tool_name, error), name=part.tool_name) from error
-        except (ValueError, AssertionError) as error:
-            raise BadToolArguments(
-                f"the arguments of {part.tool_name} are no JSON object", name=part.tool_name
-            ) from error
+    def refuse(self, part: m.ToolCallPart) -> None:
+        """`BadToolArguments` if the call is one of an output, which has not ended the turn."""
+        if part.tool_name in self.shapes:
+            self.shapes[part.tool_name].sent(part)
+            raise BadToolArguments("somebody has said more: answer again", name=part.tool_name)
 
     def load(self, tool: str, text: str) -> Any:
         """The object that a turn ended with; `BadOutput` if the type does not take it any more."""
@@ -101,7 +106,7 @@ class Outputs:
         if shape is None:
             raise BadOutput(f"no output is called {tool!r} any more")
         try:
-            return shape.load(json.loads(text))
+            return shape.adapter.validate_json(text)
         except ValidationError as error:
             raise BadOutput(explained(tool, error)) from error
 
@@ -156,12 +161,16 @@ def of(agent: Agent) -> Outputs:
     return outputs_of(agent.output_type)
 
 
-def asked_again(agent: Agent, response: m.ModelResponse) -> int:
-    """1 for a response that should have been an output and was none: it is asked for again."""
+def outcome(agent: Agent, response: m.ModelResponse) -> Outcome | None:
+    """What a turn of the agent ends with by this response; None if it goes on."""
+    return of(agent).outcome(response)
+
+
+def wrong(agent: Agent, response: m.ModelResponse) -> int:
+    """1 if the response called for an output and gave no valid one."""
     outputs = of(agent)
-    if response.tool_calls:
-        return int(any(one.tool_name in outputs.shapes for one in response.tool_calls))
-    return int(not outputs.text)
+    tried = any(one.tool_name in outputs.shapes for one in response.tool_calls)
+    return int(tried and outputs.outcome(response) is None)
 
 
 def again(agent: Agent, turn: Turn) -> Turn:
@@ -175,7 +184,7 @@ def again(agent: Agent, turn: Turn) -> Turn:
         ],
         instructions=agent.instructions,
     )
-    head = agent.session.append(message, id=f"{turn.id}:{turn.steps}:again", branch=turn.branch)
+    head = agent.session.go_on(message, id=f"{turn.id}:{turn.steps}:again", branch=turn.branch)
     return agent._turns.update(turn.id, head=head, retries=turn.retries + 1)
 
 
@@ -183,18 +192,10 @@ def check(agent: Agent, turn: Turn) -> None:
     """`BadOutput` if the model may not try again."""
     if turn.retries > agent.output_retries:
         newest = agent.session.get(turn.head or "").message
-        why = [str(part.content) for part in newest.parts if _refused(part)]
+        why = [said for part in newest.parts if (said := _refused(part))]
         raise BadOutput(f"no valid output in {turn.retries} attempts; the last: {'; '.join(why)}")
 
 
-def accept(agent: Agent, turn: Turn, response: m.ModelResponse, answer: Answer) -> None:
-    """The result of the call that the turn ends with; a model refuses calls that have none."""
-    part = response.tool_calls[answer.place]
-    if answer.place not in agent._turns.kept(turn):
-        told = m.ToolReturnPart(part.tool_name, "that is the output", part.tool_call_id)
-        agent._turns.keep(turn, answer.place, packed(told))
-
-
-def _refused(part: Any) -> bool:
+def _refused(part: Any) -> str:
     retried = isinstance(part, m.ToolReturnPart) and part.outcome == "retried"
-    return retried or isinstance(part, m.RetryFeedbackPart)
+    return str(part.content) if retried or isinstance(part, m.RetryFeedbackPart) else ""

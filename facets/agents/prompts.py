@@ -9,7 +9,6 @@ regenerate   another turn of the same prompt, beside the first
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from pydantic_ai import messages as m
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
     from facets.agents.agent import Agent
     from facets.agents.turns import Status, Turn
 
+TIMER = "facets.agents.prompts"
+TICK = 0.001
+"""Seconds that a timer may be early."""
 MERGING = ("merge", "debounce")
 """Values of `Agent.concurrency` with which prompts that wait become one turn."""
 
@@ -37,6 +39,23 @@ def add(agent: Agent, id: str, branch: str, prompt: str, report: str | None) -> 
     return before if agent.concurrency == "latest" else []
 
 
+def ready(agent: Agent) -> list[str]:
+    """Branches whose first open turn can go on. Of those that are put off, a timer tells."""
+    first = agent._turns.first()
+    later = [one.due for one in first if one.due is not None and not is_ready(agent, one)]
+    if later:
+        agent.timers.at(min(later), agent._wake, name=TIMER)
+    elif agent.concurrency == "debounce":
+        agent.timers.cancel(TIMER)
+    return [one.branch for one in first if is_ready(agent, one)]
+
+
+def is_ready(agent: Agent, turn: Turn) -> bool:
+    """Whether a turn that is the first of its branch can go on."""
+    put_off = turn.status == "pending" and turn.due is not None and turn.due > now(agent) + TICK
+    return turn.status != "paused" and not put_off
+
+
 def begin(agent: Agent, turn: Turn) -> Turn:
     """The turn runs, as of this step: its prompt is a message, with those that are one with it."""
     turns, moment = agent._turns, now(agent)
@@ -49,7 +68,7 @@ def begin(agent: Agent, turn: Turn) -> Turn:
     request = m.ModelRequest(
         parts=[m.UserPromptPart(one) for one in prompts], instructions=agent.instructions
     )
-    head = agent.session.append(request, id=f"{turn.id}:0", branch=turn.branch)
+    head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
     return turns.update(turn.id, status="running", begun=moment, head=head)
 
 
@@ -63,7 +82,7 @@ def steer(agent: Agent, turn: Turn, text: str, id: str) -> bool:
         if row.text != text:
             raise TurnDiffers(f"turn {turn.id!r} was told something else as {id!r}", turn=turn.id)
         return True
-    if turn.over or turn.merged is not None:
+    if turn.over or turn.merged is not None or agent._driver.ending(turn.id):
         return False
     agent.sql("insert into agent_words(turn, id, text) values (?, ?, ?)", turn.id, id, text)
     return True
@@ -106,11 +125,10 @@ def forget(agent: Agent, turn: Turn) -> None:
     agent._turns.delete(turn.id)
 
 
-def beside(agent: Agent, turn: Turn, branch: str | None) -> tuple[str, str]:
-    """A branch that ends where the turn began, and the prompt it began with."""
+def beside(agent: Agent, turn: Turn, name: str) -> str:
+    """Begin a branch where the turn began; the prompt that it began with."""
     check_over(turn)
     first = turn.merged or turn.id
-    name = branch or uuid4().hex
     with_it = agent._turns.merged(first) if turn.merged is None else []
     prompt = "\n\n".join(one.prompt for one in [turn, *with_it])
     start = agent.session.head(turn.branch)
@@ -120,7 +138,7 @@ def beside(agent: Agent, turn: Turn, branch: str | None) -> tuple[str, str]:
         agent.session.fork(start, name)
     elif agent.session.head(name) is not None:
         raise BranchTaken(f"there is a branch {name!r} already", name=name)
-    return name, prompt
+    return prompt
 
 
 def _said(agent: Agent, message: str) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from facets.agents.errors import NoSuchTurn, TurnAborted, TurnDiffers, TurnFailed, TurnSkipped
 
 if TYPE_CHECKING:
-    from facets.agents.agent import Agent
+    from facets.actor import Actor
 
 Status = Literal["pending", "running", "paused", "completed", "error", "aborted", "skipped"]
 OPEN = ("pending", "running", "paused")
@@ -89,10 +89,10 @@ class Turn:
 class Turns:
     """The table of turns. Changes belong to the current step."""
 
-    __slots__ = ("_agent",)
+    __slots__ = ("_actor",)
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
 
     def add(self, id: str, branch: str, prompt: str, status: Status, report: str | None) -> bool:
         """A new turn; False if there is one of this id. `TurnDiffers` if that is another one."""
@@ -214,8 +214,9 @@ class Turns:
         self._sql("delete from agent_results where turn = ?", turn.id)
 
     def _find(self, like: str, *args: Any) -> list[Turn]:
-        kind = self._agent.output_type
-        return [Turn(*row, output_type=kind) for row in self._sql(_SELECT + like, *args)]
+        kind = getattr(self._actor, "output_type", str)
+        rows = self._sql(_SELECT + like, *args)
+        return [replace(Turn(*row), output_type=kind) for row in rows]
 
     def _sql(self, query: str, *args: Any) -> Any:
-        return self._agent.sql.unsafe(query, *args)
+        return self._actor.sql.unsafe(query, *args)
