@@ -10,6 +10,8 @@ plans.py     how a turn or a step asks the model otherwise
 retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
 approvals.py tool calls that somebody must approve
+output.py    what a turn ends with: text, or data of a type
+prompts.py   what is asked: submitted, merged, put off, steered, asked for again
 spending.py  tokens and money
 session.py   the messages, as a tree
 children.py  self.agents, and agents as tools of others
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from facets.agents.calling import current as current
     from facets.agents.children import Run as Run
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.events import Answered as Answered
     from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Block", "ErrorKind", "Event", "EventLimits",
+    "Agent", "Answered", "Approval", "ApprovalAsked", "Block", "ErrorKind", "Event", "EventLimits",
     "Missed", "Progressed", "Restarted", "Retries", "Retrying", "Run", "Session", "Stage",
     "Step", "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished",
     "ToolOutcome", "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict",
@@ -74,6 +77,7 @@ __all__ = [
 _LAZY = {
     "Agent": "agent",
     "Approval": "approvals",
+    "Answered": "events",
     "ApprovalAsked": "events",
     "ToolRun": "calling",
     "current": "calling",
