@@ -43,11 +43,14 @@ class BlockingRuntime:
         self._runtime = runtime
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """On which the actors run, since it was opened."""
 
     def __enter__(self) -> BlockingRuntime:
         _refuse_loop()
         portal = self._stack.enter_context(start_blocking_portal("asyncio"))
         self._portal = portal
+        self.loop = portal.call(asyncio.get_running_loop)
         try:
             portal.call(self._runtime.open)
             self._stack.callback(portal.call, self._runtime.close)

@@ -7,9 +7,9 @@ on threads; a bridge takes a call to the right loop, and its result, error and c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from actors.blocking import BlockingRuntime, BlockingStub
 from actors.errors import NotActive
@@ -18,6 +18,7 @@ from actors.stub import Stub
 from facets.children import Facets
 
 T = TypeVar("T")
+_END = object()
 
 
 class Bridge:
@@ -37,9 +38,14 @@ class Bridge:
             self._blocking = to
         self._loop = None if self._blocking else _loop_of(to)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """That of the actors; None if any will do."""
+        return self._loop if self._blocking is None else self._blocking.loop
+
     async def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Its result. Cancelling this cancels it."""
-        if self._blocking is None and self._loop in (None, asyncio.get_running_loop()):
+        if self.loop in (None, asyncio.get_running_loop()):
             return await function(*args)
         return await asyncio.wrap_future(self._start(function, *args))
 
@@ -49,7 +55,7 @@ class Bridge:
         An interrupt of the waiting thread cancels it.
         """
         running = asyncio._get_running_loop()
-        if running is not None and running is self._loop:
+        if running is not None and running is self.loop:
             raise NotActive(
                 "this thread runs the event loop of the actors, and waiting would stop it",
                 hint="use the asynchronous method, or asyncio.to_thread",
@@ -60,6 +66,15 @@ class Bridge:
         except BaseException:
             begun.cancel()
             raise
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """The items, for plain code like `wait`."""
+
+        async def following() -> T | object:
+            return await anext(items, _END)
+
+        while (item := self.wait(following)) is not _END:
+            yield cast("T", item)
 
     def _start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
         if self._blocking is not None:

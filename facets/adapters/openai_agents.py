@@ -21,7 +21,7 @@ from facets.serve.methods import told
 Approval = bool | Callable[[RunContextWrapper[Any], dict[str, Any], str], Awaitable[bool]]
 
 
-class SessionItems(Actor):
+class SessionItems(Actor, kind="openai-agents-session"):
     """What one session holds: items in their order, each as JSON."""
 
     migrations = ["create table items(id integer primary key autoincrement, item text not null)"]

@@ -28,10 +28,6 @@ class Place:
         """What a method of that actor gives. Cancelling this cancels it."""
         return await self.bridge.run(self._call, cls, name, method, *args)
 
-    def wait(self, cls: type[Actor], name: str, method: str, *args: Any) -> Any:
-        """The same for plain code, on another thread than the loop's."""
-        return self.bridge.wait(self._call, cls, name, method, *args)
-
     async def names(self, cls: type[Actor]) -> list[str]:
         """The names of that class, sorted; of `self.facets`, of all facets."""
         return await self.bridge.run(self._names, cls)
@@ -39,6 +35,10 @@ class Place:
     async def delete(self, cls: type[Actor], name: str) -> None:
         """Wipe that actor and all below it; nothing happens if it is not there."""
         await self.bridge.run(self._delete, cls, name)
+
+    async def clone(self, cls: type[Actor], source: str, target: str) -> None:
+        """Put a copy of an actor in the place of another, in one commit."""
+        await self.bridge.run(self._clone, cls, source, target)
 
     async def _call(self, cls: type[Actor], name: str, method: str, *args: Any) -> Any:
         return await getattr(self._get(cls, name), method)(*args)
@@ -58,3 +58,9 @@ class Place:
             self._of.delete(name)
         else:
             await self._of.delete(cls, name)
+
+    async def _clone(self, cls: type[Actor], source: str, target: str) -> None:
+        if isinstance(self._of, Facets):
+            await self._of.clone(source, target)
+        else:
+            await self._of.clone(cls, source, target)

@@ -43,7 +43,7 @@ class FacetToolset(AbstractToolset[Any]):
         interface: type[Actor] | None = None,
         only: Sequence[str] | None = None,
         seconds: float | None = None,
-        id: str | None = None,  # noqa: A002 - the name it has there
+        id: str | None = None,
     ) -> None:
         if not isinstance(actor, Sequence):
             actor = tools_of(actor, interface=interface, only=only, seconds=seconds)

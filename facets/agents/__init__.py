@@ -9,12 +9,23 @@ hooks.py     methods that run at fixed places of a turn
 plans.py     how a turn or a step asks the model otherwise
 retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
+running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
 output.py    what a turn ends with: text, or data of a type
 prompts.py   what is asked: submitted, merged, put off, steered, asked for again
 spending.py  tokens and money
 session.py   the messages, as a tree
+history.py   what a model is shown of them
+messages.py  a message as rows
+blocks.py    context blocks, as a class declares them
+context.py   what they say, and the prompt that is made of it
+noting.py    the tools for them
+skills.py    texts that the model loads and unloads
+words.py     searches
 children.py  self.agents, and agents as tools of others
+registry.py  what sub-agents were got with
+runs.py      runs as rows: prompts given to sub-agents
+overseeing.py  the life of runs: queued, begun, given up, found again
 tool.py      functions that a model may call
 events.py    what a stream yields
 log.py       events kept, for those who come late
@@ -35,10 +46,14 @@ from facets.agents.tool import tool_of as tool_of
 if TYPE_CHECKING:
     from facets.agents.agent import Agent as Agent
     from facets.agents.approvals import Approval as Approval
-    from facets.agents.calling import ToolRun as ToolRun
-    from facets.agents.calling import current as current
-    from facets.agents.children import Run as Run
+    from facets.agents.blocks import ContextBlock as ContextBlock
+    from facets.agents.blocks import Readonly as Readonly
+    from facets.agents.blocks import Searchable as Searchable
+    from facets.agents.blocks import Skills as Skills
+    from facets.agents.blocks import Writable as Writable
+    from facets.agents.children import Child as Child
     from facets.agents.children import as_tool as as_tool
+    from facets.agents.context import Context as Context
     from facets.agents.events import Answered as Answered
     from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
@@ -63,15 +78,19 @@ if TYPE_CHECKING:
     from facets.agents.plans import TurnPlan as TurnPlan
     from facets.agents.retrying import ErrorKind as ErrorKind
     from facets.agents.retrying import Retries as Retries
+    from facets.agents.running import ToolRun as ToolRun
+    from facets.agents.running import current as current
+    from facets.agents.runs import Run as Run
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Answered", "Approval", "ApprovalAsked", "Block", "ErrorKind", "Event", "EventLimits",
-    "Missed", "Progressed", "Restarted", "Retries", "Retrying", "Run", "Session", "Stage",
-    "Step", "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished",
-    "ToolOutcome", "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict",
-    "WithArguments", "as_tool", "current", "errors", "tool", "tool_of",
+    "Agent", "Answered", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
+    "ErrorKind", "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted",
+    "Retries", "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step",
+    "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome",
+    "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments",
+    "Writable", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -79,9 +98,16 @@ _LAZY = {
     "Approval": "approvals",
     "Answered": "events",
     "ApprovalAsked": "events",
-    "ToolRun": "calling",
-    "current": "calling",
-    "Run": "children",
+    "ToolRun": "running",
+    "current": "running",
+    "Context": "context",
+    "ContextBlock": "blocks",
+    "Readonly": "blocks",
+    "Searchable": "blocks",
+    "Skills": "blocks",
+    "Writable": "blocks",
+    "Child": "children",
+    "Run": "runs",
     "as_tool": "children",
     "Event": "events",
     "Missed": "events",

@@ -57,7 +57,7 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse, answered: str | N
         for at, part in enumerate(response.tool_calls)
     ]
     head = agent.session.go_on(
-        m.ModelRequest(parts=parts, instructions=agent.instructions),
+        m.ModelRequest(parts=parts),
         id=f"{turn.id}:{turn.steps}:results",
         branch=turn.branch,
     )

@@ -62,7 +62,7 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
     plan = agent._plans.of(turn.id, turn.steps + 1)
     name = plan.model
     model = agent.model if name is None else agent.models.get(name, name)
-    history = agent.session.history(turn.branch, until=turn.head)
+    history = agent.blocks.shown(turn)
     settings: ModelSettings = {**(agent.model_settings or {}), **(plan.model_settings or {})}
     kwargs: dict[str, Any] = {
         "model_settings": settings or None,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.exceptions import ModelRetry
@@ -20,6 +18,9 @@ from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
 from facets.agents.errors import BadToolArguments, HookFailed, NotApproved, OverBudget
+from facets.agents.running import RUNNING as RUNNING
+from facets.agents.running import ToolRun as ToolRun
+from facets.agents.running import current as current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,25 +34,6 @@ def ends_turn(error: Exception) -> bool:
     if isinstance(error, DeadlineExceeded):
         return remaining() == 0.0
     return isinstance(error, (MeterQuota, OverBudget, HookFailed))
-
-
-@dataclass(frozen=True, slots=True)
-class ToolRun:
-    """The tool call that the running code belongs to."""
-
-    id: str
-    """The same whenever this call is made again after a crash, and no other's: what an effect
-    outside can be deduplicated by."""
-    turn: str
-    name: str
-
-
-RUNNING: ContextVar[ToolRun | None] = ContextVar("facets_tool_run", default=None)
-
-
-def current() -> ToolRun | None:
-    """The tool call that the running code belongs to; None outside."""
-    return RUNNING.get()
 
 
 def asked_for(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:

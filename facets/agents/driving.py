@@ -199,21 +199,22 @@ class Driver:
         agent = self.agent
         now = agent._active().node.host.clock.now()
         self.log.begin(turn)
-        cut_off = turn.begun is not None
-        if turn.begun is None:
-            turn = prompts.begin(agent, turn)
         try:
             left = agent.limits.seconds - (now - (turn.begun or now) - turn.waited)
             with deadline(max(left, 0.0)):
-                if cut_off:
+                if turn.begun is None:
+                    turn = await self._begin(turn)
+                else:
                     await retrying.take_up(self, turn)
-                await hooks.before_turn(self, turn)
+                if not turn.over:
+                    await hooks.before_turn(self, turn)
                 while turn.status == "running":
                     turn = await self._step(turn)
         except Exception as error:
             if agent._active().broken is not None:
                 raise
-            if not agent._turns.get(turn.id).over:
+            newest = agent._turns.find(turn.id)
+            if newest is not None and not newest.over:
                 await self._fail(turn, error)
 
     async def _fail(self, turn: Turn, error: Exception) -> None:
@@ -222,6 +223,13 @@ class Driver:
         except HookFailed as another:
             error = another
         await self.finish(turn, "error", error=_said(error))
+
+    async def _begin(self, turn: Turn) -> Turn:
+        await self.agent.blocks.begin(turn)
+        newest = self.agent._turns.find(turn.id)
+        if newest is None or newest.over:  # it was cancelled while the blocks were read
+            return replace(turn, status="aborted")
+        return prompts.begin(self.agent, newest)
 
     async def _step(self, turn: Turn) -> Turn:
         agent = self.agent

@@ -87,6 +87,10 @@ class Progressed:
     run: str
     message: str
     fraction: float | None = None
+    milestone: str | None = None
+    """A point of the work that it has passed."""
+    data: Any = None
+    """What it says of that, as JSON."""
     seq: int = field(default=0, compare=False, kw_only=True)
 
 

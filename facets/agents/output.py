@@ -181,8 +181,7 @@ def again(agent: Agent, turn: Turn) -> Turn:
                 "Answer by calling one of these tools: " + ", ".join(of(agent).shapes),
                 retry=m.RetryInfo("no_output"),
             )
-        ],
-        instructions=agent.instructions,
+        ]
     )
     head = agent.session.go_on(message, id=f"{turn.id}:{turn.steps}:again", branch=turn.branch)
     return agent._turns.update(turn.id, head=head, retries=turn.retries + 1)

@@ -65,9 +65,7 @@ def begin(agent: Agent, turn: Turn) -> Turn:
             if one.id != turn.id:
                 turns.update(one.id, status="running", begun=moment, merged=turn.id)
                 prompts.append(one.prompt)
-    request = m.ModelRequest(
-        parts=[m.UserPromptPart(one) for one in prompts], instructions=agent.instructions
-    )
+    request = m.ModelRequest(parts=[m.UserPromptPart(one) for one in prompts])
     head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
     return turns.update(turn.id, status="running", begun=moment, head=head)
 
@@ -100,7 +98,7 @@ def hear(agent: Agent, turn: Turn) -> Turn:
         "update agent_words set heard = 1 where turn = ? and heard = 0 returning seq, text", turn.id
     )
     for row in sorted(words):
-        request = m.ModelRequest.user_text_prompt(row.text, instructions=agent.instructions)
+        request = m.ModelRequest.user_text_prompt(row.text)
         name = f"{turn.id}:{turn.steps}:words:{row.seq}"
         head = agent.session.go_on(request, id=name, branch=turn.branch)
         turn = agent._turns.update(turn.id, head=head)

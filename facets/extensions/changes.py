@@ -53,6 +53,7 @@ def _access(manifest: Manifest | None) -> dict[str, _Access]:
         "context": allowed.context,
         "messages": allowed.messages,
         "offers": frozenset(allowed.offers),
+        "turns": frozenset(allowed.turns),
         "storage": allowed.storage,
         "hooks": frozenset([hook.event for hook in manifest.hooks]),
     }

@@ -6,8 +6,10 @@
         ├── BadSignature          it is signed by nobody whose key is here (PermissionError)
         ├── VersionTaken          that version is there already, with other content (ValueError)
         ├── NoSuchExtension       nothing of that name, version or tool is there (LookupError)
+        ├── TooManyPending        too many proposals wait for a decision
         ├── NotPending            a proposal is not in the state that was expected
         ├── ExtensionDisabled     it was switched off, by its strikes or by its host
+        ├── ResultTooLong         a tool answers a model with more than it is shown
         └── ExtensionAltered      what is stored is not what was consented to
 
 You do not get one for a proposal that does not pass: it is returned, with its problems. What an
@@ -48,6 +50,12 @@ class NoSuchExtension(ExtensionError, LookupError):
     """There is no extension, version or tool of that name that can be used."""
 
 
+class TooManyPending(ExtensionError):
+    """So many proposals wait for a decision that no other one is taken."""
+
+    hint = "approve or reject some of `pending()`"
+
+
 class NotPending(ExtensionError):
     """The proposal waits for no such decision. Field: `state`."""
 
@@ -59,6 +67,13 @@ class ExtensionDisabled(ExtensionError):
 
     hint = "look at `history(name)`; `enable(name)` switches it on, an upgrade too"
     reason: str = ""
+
+
+class ResultTooLong(ExtensionError):
+    """What it did stays; the model reads this instead of its result. Field: `size`, in bytes."""
+
+    hint = "let it return less at a time, or a summary"
+    size: int = 0
 
 
 class ExtensionAltered(ExtensionError):

@@ -11,12 +11,14 @@ import msgspec
 
 from actors.code import Start
 from actors.quotas.quota import Quota
-from facets.extensions import hooks
+from facets.extensions import calling, hooks
 from facets.extensions.changes import changes
 from facets.extensions.errors import (
+    ExtensionAltered,
     ExtensionDisabled,
     NoSuchExtension,
     NotPending,
+    TooManyPending,
     VersionTaken,
 )
 from facets.extensions.grants import Grants
@@ -26,7 +28,6 @@ from facets.extensions.records import Event, Records
 from facets.extensions.rehearsal import check, rehearse, started, told, trial_start
 from facets.extensions.signing import Key, signer_of
 from facets.extensions.uses import CLASS, problems_of, unused_of, uses_of
-from facets.isolates.errors import IsolateDead
 from facets.isolates.limits import Limits
 from storage.errors import NoState
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 LIMITS = Limits(cpu=1.0, wall=10.0, calls=10_000, output=1 << 20, logs=64 << 10)
 SOURCE = 256 << 10
 """Bytes of source that are read at most."""
+PENDING = 32
+"""Proposals that may wait for a decision."""
 
 
 class Extensions:
@@ -91,7 +94,8 @@ class Extensions:
 
         It is returned in the state it got to: `active`, `pending`, or `refused`, `rejected` or
         `failed` with its `problems`. The same content again is the same proposal, and nothing
-        happens twice. Raises `BadManifest`, `VersionTaken` and `BadSignature`.
+        happens twice. Raises `BadManifest`, `VersionTaken`, `BadSignature` and `TooManyPending`.
+        The newest 100 that were refused, rejected or failed are kept.
         """
         proposal = Proposal(found := manifest_of(manifest), found.hash(source))
         async with self._lock(found.name):
@@ -105,6 +109,7 @@ class Extensions:
             if known is not None:
                 return await self._go_on(known)
             signer = signer_of(self.keys, proposal.hash, signature)
+            self._check_room(proposal)
             proposal = _but(proposal, signer=signer)
             self.records.save(proposal, "proposed", signer, source)
             return await self._go_on(proposal)
@@ -126,7 +131,7 @@ class Extensions:
         for proposal in self.records.proposals():
             if proposal.state in ("checking", "approved", "activating"):
                 async with self._lock(proposal.name):
-                    found.append(await self._go_on(self._known(proposal.name, proposal.version)))
+                    found.append(await self._resumed(proposal))
         return found
 
     async def rollback(self, name: str, *, keep_data: bool = False) -> Proposal:
@@ -205,18 +210,13 @@ class Extensions:
     # -- using ------------------------------------------------------------------------------
 
     async def call(self, name: str, tool: str, /, **arguments: Any) -> Any:
-        """Call a tool of what runs. What it raises arrives here; a killed sandbox is a strike."""
-        proposal = self._ready(name)
-        if tool not in [one.name for one in proposal.manifest.tools]:
-            raise NoSuchExtension(f"{name} {proposal.version} has no tool {tool!r}", name=name)
-        stub = self.stub(proposal)
-        try:
-            result = await getattr(stub, tool)(**arguments)
-        except IsolateDead as error:
-            await self.struck(proposal, tool, told(error))
-            raise
-        self.records.called(name, tool, arguments, self.rehearsed)
-        return result
+        """Call a tool of what runs. What it raises arrives here; a killed sandbox is a strike.
+
+        `BadToolArguments` for arguments that are not what its schema says: nothing has run then. It
+        may take the seconds that its manifest says: `DeadlineExceeded`. With `idempotency_key=`,
+        what it stores and what it returns are one, as with any stub, if it may store anything.
+        """
+        return await calling.call(self, name, tool, arguments)
 
     async def emit(self, event: str, value: Any) -> Any:
         """The value after all hooks of this event, by priority; see `hooks.emit`."""
@@ -242,6 +242,13 @@ class Extensions:
         await asyncio.sleep(0)  # ends the step: what raises after it does not undo this
 
     # -- the stages -------------------------------------------------------------------------
+
+    async def _resumed(self, proposal: Proposal) -> Proposal:
+        known = self._known(proposal.name, proposal.version)
+        try:
+            return await self._go_on(known)
+        except ExtensionAltered as error:  # nothing of it runs, and the actor starts all the same
+            return self._failed(known, (str(error),))
 
     async def _go_on(self, proposal: Proposal) -> Proposal:
         if proposal.state == "checking":
@@ -362,13 +369,24 @@ class Extensions:
     def _move(self, proposal: Proposal, state: str, what: str, detail: str = "") -> Proposal:
         return self.records.save(_but(proposal, state=state), what, detail)
 
-    def _ready(self, name: str) -> Proposal:
+    def ready(self, name: str) -> Proposal:
+        """What runs; NoSuchExtension or ExtensionDisabled if it is not to be called."""
         proposal = self.records.active(name)
         if proposal is None:
             raise NoSuchExtension(f"no extension {name!r} is active", name=name)
         if reason := self.records.disabled(name):
             raise ExtensionDisabled(f"{name} is disabled: {reason}", name=name, reason=reason)
         return proposal
+
+    def _check_room(self, proposal: Proposal) -> None:
+        """Of what is not used only the newest are kept: whoever proposes may do so without end."""
+        if len(self.pending()) >= PENDING:
+            raise TooManyPending(
+                f"{PENDING} proposals wait for a decision",
+                name=proposal.name,
+                version=proposal.version,
+            )
+        self.records.forget_unused()
 
     def _known(self, name: str, version: str) -> Proposal:
         found = self.records.find(name, version)

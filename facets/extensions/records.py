@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facets.actor import Actor
 
 EVENTS = 1000
+UNUSED = 100
 _SCHEMA = (
     """create table if not exists extension_versions(
         id integer primary key, name text not null, version text not null, source text not null,
@@ -115,6 +116,15 @@ class Records:
                 version=proposal.version,
             )
         return source
+
+    def forget_unused(self) -> None:
+        """Of versions that never ran, and wait for nothing, the newest 100 are kept."""
+        self._sql(
+            "delete from extension_versions where id in (select id from extension_versions where"
+            " state in ('refused', 'rejected', 'failed') and activated = 0 order by id desc"
+            " limit -1 offset ?)",
+            UNUSED - 1,
+        )
 
     def activating(self, proposal: Proposal, bookmark: str | None) -> None:
         """It is about to take over; `bookmark` is the moment before, None if nothing was there."""

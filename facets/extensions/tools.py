@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from actors.once import KEY
+from facets.agents.errors import BadToolArguments
+from facets.agents.running import current
 from facets.agents.tool import Tool
-from facets.extensions.errors import ExtensionError
+from facets.extensions.errors import ExtensionError, ResultTooLong
 
 if TYPE_CHECKING:
     from facets.extensions.extensions import Extensions
@@ -21,6 +24,8 @@ the manifest names, and `async def test_...(self)` methods that check them. Data
 `self.env["files"]`, `self.env["context"]`, `self.env["messages"]`, and await facets.fetch(url).
 Ask for no more than it needs. The answer says whether it is active, waits for a person, or what to
 mend; a version is never changed, so mend it under a new one."""
+RESULT = 64 << 10
+"""Bytes of JSON that a tool may answer a model with: more would only fill its context."""
 _TEXT = {"type": "string"}
 _LEVEL = {"enum": ["none", "read", "read-write"]}
 _NAMES = {"type": "array", "items": _TEXT}
@@ -38,6 +43,7 @@ _MANIFEST = {
                 "context": _LEVEL,
                 "messages": {"enum": ["none", "read"]},
                 "offers": _NAMES,
+                "turns": {"type": "array", "items": {"enum": ["see", "add", "block"]}},
                 "storage": {"type": "integer"},
             },
         },
@@ -49,6 +55,8 @@ _MANIFEST = {
                     "name": _TEXT,
                     "description": _TEXT,
                     "parameters": {"type": "object"},
+                    "seconds": {"type": "number"},
+                    "call_id": _TEXT,
                 },
                 "required": ["name"],
             },
@@ -111,12 +119,34 @@ def model_tools(extensions: Extensions) -> list[Tool]:
 
 
 def _tool(extensions: Extensions, proposal: Proposal, spec: ToolSpec) -> Tool:
+    name = f"{proposal.name}__{spec.name}"
+
     async def call(**arguments: Any) -> Any:
-        return await extensions.call(proposal.name, spec.name, **arguments)
+        if KEY in arguments:
+            raise BadToolArguments(f"wrong arguments of {name}: {KEY} is not known", name=name)
+        run = current()
+        # With the key of the call, a turn that goes on after a crash has it done once.
+        key = {} if run is None else {KEY: run.id}
+        result = await extensions.call(proposal.name, spec.name, **arguments, **key)
+        _check_size(name, proposal, result)
+        return result
 
     # What it may take is a limit of the extension's own.
-    name = f"{proposal.name}__{spec.name}"
     return Tool(name, spec.description, spec.parameters, call, seconds=None)
+
+
+def _check_size(name: str, proposal: Proposal, result: Any) -> None:
+    try:
+        size = len(msgspec.json.encode(result))
+    except (TypeError, ValueError, RecursionError):
+        return  # who tells the model finds that JSON cannot say it
+    if size > RESULT:
+        raise ResultTooLong(
+            f"{name} returned {size} bytes, and a model is shown {RESULT}",
+            name=proposal.name,
+            version=proposal.version,
+            size=size,
+        )
 
 
 def _shown(proposal: Proposal) -> dict[str, Any]:

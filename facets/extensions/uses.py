@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from facets.egress.rules import Rule
-from facets.extensions.manifest import Manifest
+from facets.extensions.manifest import Manifest, ToolSpec
 from storage.views import FileView, KvView
 
 CLASS = "Extension"
@@ -143,7 +143,7 @@ def problems_of(uses: Uses, manifest: Manifest) -> list[str]:
     ]
     for tool in manifest.tools:
         if tool.name in uses.methods:
-            found += _misfits(uses.methods[tool.name], tool.parameters)
+            found += _misfits(uses.methods[tool.name], tool)
     if uses.network and not allowed.network:
         found.append("it makes requests, and permissions.network names no host")
     if uses.network:
@@ -175,16 +175,18 @@ def _levels(uses: Uses, manifest: Manifest) -> list[str]:
     return found
 
 
-def _misfits(method: ast.AsyncFunctionDef, parameters: dict[str, object]) -> list[str]:
+def _misfits(method: ast.AsyncFunctionDef, tool: ToolSpec) -> list[str]:
     """Where the schema and the signature of a tool do not agree."""
     takes = method.args
     if takes.kwarg is not None:
         return []
     known = {one.arg for one in [*takes.args[1:], *takes.kwonlyargs]}
-    given = parameters.get("properties")
+    given = tool.parameters.get("properties")
     said = set(given) if isinstance(given, dict) else set()
+    said |= {tool.call_id} - {""}
     return [
-        f"{method.name}() has no parameter {name!r} of its schema" for name in sorted(said - known)
+        f"{method.name}() has no parameter {name!r} of its manifest"
+        for name in sorted(said - known)
     ]
 
 

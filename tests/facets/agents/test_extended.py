@@ -17,7 +17,7 @@ from facets import LocalRuntime
 from facets.agents import Agent, Tool, tool
 from facets.agents.driving import Driver
 from facets.extensions import Extensions, Proposal
-from facets.testing import MemoryRuntime
+from facets.testing import MemoryRuntime, die_everywhere
 from tests.facets.agents.test_turns import DOORS, call, script
 from tests.facets.extensions.test_life import COUNTER, MANIFEST, approve
 
@@ -151,6 +151,64 @@ async def test_a_death_after_any_commit_of_such_a_turn_repeats_nothing_that_is_f
             assert (await writer.wait("1")).output == "counted"
             assert (await writer.told())[1:] == ["1", "2"], place
     gc.collect()  # what the deaths left is gone here, and not during some other test
+
+
+async def test_wherever_the_process_dies_an_extension_does_what_it_stores_once() -> None:
+    class Counting(Writer):
+        model = script([COUNT, COUNT], [COUNT], "counted")
+
+        async def prepare(self) -> None:
+            await self.extensions.propose(MANIFEST, COUNTER)
+
+        async def counts(self) -> int:
+            counted: int = await self.extensions.call("counter", "count", word="ink")
+            return counted - 1
+
+    async def setup(runtime: MemoryRuntime) -> None:
+        await runtime.get(Counting, "a").prepare()
+
+    async def act(runtime: MemoryRuntime) -> None:
+        counting = runtime.get(Counting, "a")
+        await counting.submit("count ink", id="1")
+        await counting.wait("1")
+
+    async def check(runtime: MemoryRuntime) -> None:
+        counting = runtime.get(Counting, "a")
+        await counting.submit("count ink", id="1")
+        await counting.wait("1")
+        assert sorted(await counting.told()) == ["1", "2", "3"]
+        assert await counting.counts() == 3
+
+    assert await die_everywhere(setup, act, check, every=7) > 3
+    gc.collect()  # what the deaths left is gone here, and not during some other test
+
+
+IDENTIFIED = """
+from facets import Actor
+
+class Extension(Actor):
+    async def pay(self, call): return call
+"""
+
+
+async def test_a_tool_is_given_an_id_of_its_call_that_says_nothing_of_the_turn(
+    runtime: MemoryRuntime,
+) -> None:
+    manifest = {"name": "bank", "version": "1", "tools": [{"name": "pay", "call_id": "call"}]}
+
+    class Paying(Writer):
+        model = script([call("bank__pay"), call("bank__pay", {"call": "mine"})], "paid")
+
+        async def prepare(self) -> Proposal:
+            return await self.extensions.propose(manifest, IDENTIFIED)
+
+    paying = runtime.get(Paying, "a")
+    assert (await paying.prepare()).problems == ()
+    await paying.submit("pay", id="secret")
+    await paying.wait("secret")
+    given, refused = await paying.told()
+    assert (len(given), "secret" in given) == (32, False)
+    assert "call is not known" in refused
 
 
 async def test_no_extension_takes_the_place_of_a_tool_of_the_agent(runtime: MemoryRuntime) -> None:

@@ -36,12 +36,15 @@ SPELLING: dict[str, Any] = {
 }
 
 
+ANYTHING = {"type": "object", "additionalProperties": True}
+
+
 def hostile(*tools: str, hooks: bool = False, version: str = "1", **permissions: Any) -> Any:
     return {
         "name": "hostile",
         "version": version,
         "permissions": {"storage": 1 << 20} | permissions,
-        "tools": [{"name": name} for name in tools],
+        "tools": [{"name": name, "parameters": ANYTHING} for name in tools],
         "hooks": [HOOK | {"priority": 1}] if hooks else [],
     }
 
