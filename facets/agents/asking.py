@@ -66,7 +66,7 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
     settings: ModelSettings = {**(agent.model_settings or {}), **(plan.model_settings or {})}
     kwargs: dict[str, Any] = {
         "model_settings": settings or None,
-        "model_request_parameters": _parameters(driver, plan),
+        "model_request_parameters": _parameters(driver, plan, history),
     }
     clock, stall = agent._active().node.host.clock, agent.retries.stall
     if not (driver.log.followed(turn.id) or hooks.defined(agent, "on_text")):
@@ -82,7 +82,9 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
         return stream.get()
 
 
-def _parameters(driver: Driver, plan: TurnPlan) -> ModelRequestParameters:
+def _parameters(
+    driver: Driver, plan: TurnPlan, history: list[m.ModelMessage]
+) -> ModelRequestParameters:
     tools = [
         ToolDefinition(
             name=one.name,
@@ -91,15 +93,23 @@ def _parameters(driver: Driver, plan: TurnPlan) -> ModelRequestParameters:
         )
         for one in active(driver.tools(), plan).values()
     ]
-    parts = None if plan.instructions is None else [m.InstructionPart(plan.instructions)]
     outputs = output.of(driver.agent)
     return ModelRequestParameters(
         function_tools=tools,
-        instruction_parts=parts,
+        instruction_parts=_said(plan, history),
         output_mode="tool" if outputs.shapes else "text",
         output_tools=outputs.definitions(),
         allow_text_output=outputs.text,
     )
+
+
+def _said(plan: TurnPlan, history: list[m.ModelMessage]) -> list[m.InstructionPart] | None:
+    """The instructions of a plan; None where it leaves them as they are."""
+    if plan.instructions is None and plan.added is None:
+        return None
+    usual = history[-1].instructions if isinstance(history[-1], m.ModelRequest) else None
+    texts = [usual if plan.instructions is None else plan.instructions, plan.added]
+    return [m.InstructionPart(one) for one in texts if one]
 
 
 def _text(event: Any) -> str:
