@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
 
+import msgspec
+
 from facets.actor import Actor
 from facets.agents.approvals import Approval, Approvals, Decision, decide, expire
+from facets.agents.blocks import ContextBlock
+from facets.agents.blocks import check as check_blocks
 from facets.agents.calling import current
-from facets.agents.children import Agents, Run, Runs, SubAgent, caller
+from facets.agents.children import Agents, P, SubAgent, caller, parent_of, path_of, place_of
+from facets.agents.context import Context
 from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
+from facets.agents.hooks import HOOKS, Stage, Step, ToolCall, ToolOutcome, Verdict
 from facets.agents.limits import EventLimits, TurnLimits
+from facets.agents.noting import context_tools
+from facets.agents.overseeing import Overseer
+from facets.agents.plans import Plans, StepPlan, TurnPlan
+from facets.agents.retrying import ErrorKind, Retries, kind_of
+from facets.agents.runs import Run, Runs, RunStatus
 from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
 from facets.agents.tool import Tool, check_names, is_tool, tool_of
@@ -23,6 +35,7 @@ from facets.agents.turns import Status, Turn, Turns
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+    from pydantic_ai.settings import ModelSettings
 
     from facets.extensions import Extensions
 
@@ -61,7 +74,18 @@ class Agent(Actor):
     """What the model is told first, in every request."""
     tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
     """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    context: ClassVar[Sequence[ContextBlock]] = ()
+    """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
+    `Skills`. The instructions, with this, are frozen for each branch."""
+    models: ClassVar[Mapping[str, Model]] = MappingProxyType({})
+    """Models by the names that a plan may give them."""
+    model_settings: ModelSettings | None = None
+    """What pydantic-ai takes for a request: temperature, max_tokens, tool_choice, timeout..."""
+    retries: ClassVar[Retries] = Retries()
+    """What becomes of a request to the model that fails."""
     limits: ClassVar[TurnLimits] = TurnLimits()
+    max_runs: ClassVar[int | None] = None
+    """Runs of sub-agents under way at the same time; what is more is queued, in order."""
     event_limits: ClassVar[EventLimits] = EventLimits()
     """What is kept of events, for those who come late."""
     extensions: Extensions | None = None
@@ -74,13 +98,16 @@ class Agent(Actor):
     waits; it takes the place of all of them; or it is dropped."""
     approval_seconds: ClassVar[float | None] = 7 * 86_400.0
     """How long a tool call waits for approval; then it is rejected. None: as long as it takes."""
-    _inner = frozenset({"on_progress", "on_run_finished", "progress"})
+    _inner = frozenset({"on_progress", "on_run_finished", "on_run_started", "progress", *HOOKS})
     _made: Driver | None = None
+    _oversees: Overseer | None = None
     _said: Session | None = None
+    _blocks: Context | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_names(cls, Agent)
+        check_blocks(cls.context)
         own = cls.__dict__.get("migrations")
         if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
             cls.migrations = (*SCHEMA, *own)
@@ -95,12 +122,33 @@ class Agent(Actor):
         return self._said
 
     @property
+    def blocks(self) -> Context:
+        """What the blocks of `context` say."""
+        if self._blocks is None:
+            self._blocks = Context(self)
+        return self._blocks
+
+    @property
     def agents(self) -> Agents:
         """The sub-agents of this one: get, list, abort, delete."""
         return Agents(self)
 
-    async def on_progress(self, run: Run, message: str, fraction: float | None) -> None:
-        """Runs when a sub-agent that was called as a tool tells how far it is."""
+    @property
+    def path(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of each agent from the root to this one; a facet that is none has the kind
+        ""."""
+        return path_of(self._active().node)
+
+    def parent_agent(self, cls: type[P]) -> P:
+        """A stub of the agent that this one is a sub-agent of; `OtherParent` if it has none, or the
+        parent is not a `cls`."""
+        return parent_of(self, cls)
+
+    async def on_run_started(self, run: Run) -> None:
+        """Runs when a run of a sub-agent begins: at once, or when there is room for it."""
+
+    async def on_progress(self, run: Run, progress: Progressed) -> None:
+        """Runs when the sub-agent of a run tells how far it is."""
 
     async def on_run_finished(self, run: Run) -> None:
         """Runs when a detached run of a sub-agent is over, in the step that keeps that it is: once
@@ -111,14 +159,42 @@ class Agent(Actor):
             id=f"report:{run.id}",
         )
 
+    async def before_turn(self, turn: Turn) -> TurnPlan | None:
+        """Runs before the first request of a turn; may say how all of them are made."""
+
+    async def before_step(self, step: Step) -> StepPlan | None:
+        """Runs before each request to the model, once for all attempts; may say how it is made."""
+
+    async def on_text(self, turn: Turn, text: str) -> None:
+        """Runs for each piece of text that the model says. Of a request that fails, or is cut off
+        by a crash, the text comes anew."""
+
+    async def before_tool_call(self, call: ToolCall) -> Verdict | None:
+        """Runs before a tool: None to call it, or `WithArguments`, `Block`, `Substitute`."""
+
+    async def after_tool_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
+        """Runs once what became of a call is kept."""
+
+    async def after_step(self, step: Step) -> None:
+        """Runs when the results of a response's calls are there, and after the last response."""
+
+    async def after_turn(self, turn: Turn) -> None:
+        """Runs in the step that ends a turn which had begun, however it ends: as it will be."""
+
+    async def on_error(self, turn: Turn, error: Exception, stage: Stage) -> None:
+        """Runs when a request to the model has failed, before it is made again or the turn ends,
+        and when an error ends a turn."""
+
+    def error_kind(self, error: Exception) -> ErrorKind:
+        """What an error of a model means: whether to try again."""
+        return kind_of(error)
+
     async def on_facet_due(self, name: str) -> None:
-        """A sub-agent that `tools` names has turns to go on with, or an extension a timer that is
-        due: it is started."""
+        """A sub-agent has turns to go on with, or an extension a timer that is due: it is
+        started."""
         if self.extensions is not None:
             self.extensions.due(name)
-        for one in self.tools:
-            if isinstance(one, SubAgent):
-                one.start(self, name)
+        self.agents.resume(name)
 
     # -- for callers ------------------------------------------------------------------------
 
@@ -181,7 +257,7 @@ class Agent(Actor):
         new = self._turns.add(id, branch, prompt, "skipped" if dropped else "pending", report)
         if new and self.concurrency == "latest":
             for one in before:
-                self._driver.cancel(one, f"made way for turn {id!r}")
+                await self._driver.cancel(one, f"made way for turn {id!r}")
         self._driver.wake()
         return id
 
@@ -195,7 +271,7 @@ class Agent(Actor):
         over. What it has done stays. `NoSuchTurn`."""
         turn = self._turns.get(id)
         if not turn.over:
-            self._driver.cancel(turn)
+            await self._driver.cancel(turn)
         return not turn.over
 
     async def turn(self, id: str) -> Turn:
@@ -231,33 +307,69 @@ class Agent(Actor):
         `before`, by which the next ones are found; `NoSuchTurn` for that one."""
         return self._turns.find_all(status, branch, before, limit)
 
+    # -- runs of its sub-agents ---------------------------------------------------------------
+
+    async def runs(self, status: RunStatus | None = None, limit: int = 100) -> list[Run]:
+        """The newest runs, the newest first; those of one status."""
+        return Runs(self).list(status, limit)
+
+    async def wait_run(self, id: str) -> Run:
+        """A run once it is over, however it ended; `NoSuchRun`. Cancelling it leaves the run alone,
+        and after a crash it may be called again."""
+        return await self._overseer.over(id)
+
+    async def cancel_run(self, id: str) -> bool:
+        """End a run, and its turn; whether it was not over. `NoSuchRun`."""
+        return await self._overseer.cancel(id)
+
     # -- between agents -----------------------------------------------------------------------
 
-    async def progress(self, message: str, fraction: float | None = None) -> None:
+    async def progress(
+        self,
+        message: str,
+        fraction: float | None = None,
+        *,
+        milestone: str | None = None,
+        data: Any = None,
+    ) -> None:
         """Tell the parent how far the run is that it called; for tools of a sub-agent. Nobody hears
-        of it where no tool call of the parent is behind the turn."""
-        running = current()
-        if running is not None and self.parent is not None:
-            await self.parent.progressed(running.turn, message, fraction)
+        of it where no tool call of the parent is behind the turn.
 
-    async def progressed(self, run: str, message: str, fraction: float | None) -> None:
+        It is a sign of life, see `as_tool`. A `milestone` is kept with the run; `data`, what JSON
+        can say, comes with the event. TypeError for other data.
+        """
+        running = current()
+        msgspec.json.encode(data)
+        if running is not None and self.parent is not None:
+            await self.parent.progressed(
+                Progressed(running.turn, message, fraction, milestone, data)
+            )
+
+    async def progressed(self, progress: Progressed) -> None:
         """A sub-agent tells its parent how far it is. Nobody hears it of another one's run."""
-        found = Runs(self).of_caller(run)
+        found = self._run_of_caller(progress.run)
         if found is not None:
-            self._driver.log.tell(found.turn, Progressed(run, message, fraction))
-            await self.on_progress(found, message, fraction)
+            await self._overseer.progressed(found, progress)
 
     async def report(self, run: str, status: str, output: str | None, error: str | None) -> None:
         """A sub-agent tells its parent that a detached run is over. Again means nothing new.
 
         `NoSuchRun` for whoever calls and is not the sub-agent that was given it.
         """
-        runs = Runs(self)
-        if runs.of_caller(run) is None:
+        if self._run_of_caller(run) is None:
             raise NoSuchRun(f"whoever calls has no run {run!r}", run=run)
-        found = runs.finish(run, status, output, error)
-        if found is not None:
-            await self.on_run_finished(found)
+        await self._overseer.report(run, status, output, error)
+
+    def _run_of_caller(self, id: str) -> Run | None:
+        """A run, if the actor whose call this is is the sub-agent that was given it.
+
+        Whoever reaches an agent, over HTTP too, may call its methods, and ids of runs can be
+        guessed: what counts is who calls, which no caller says of itself.
+        """
+        found, who = Runs(self).find(id), caller()
+        if found is None or who is None or who.parent is not self._active().node:
+            return None
+        return found if who.name == place_of(found.kind, found.name) else None
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -266,10 +378,23 @@ class Agent(Actor):
         return Turns(self)
 
     @property
+    def _plans(self) -> Plans:
+        return Plans(self)
+
+    @property
     def _driver(self) -> Driver:
         if self._made is None:
             self._made = Driver(self)
         return self._made
+
+    @property
+    def _overseer(self) -> Overseer:
+        if self._oversees is None:
+            self._oversees = Overseer(self)
+        return self._oversees
+
+    async def _look(self) -> None:
+        await self._overseer.look()
 
     async def _wake(self) -> None:
         self._driver.wake()
@@ -285,7 +410,7 @@ class Agent(Actor):
             getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
         ]
         found: dict[str, Tool] = {}
-        for one in (*marked, *self.tools):
+        for one in (*marked, *self.tools, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

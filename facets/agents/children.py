@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from actors.call import CURRENT
-from actors.code import Start
+from actors.code import Start, as_code
+from actors.stub import Stub
 from facets.agents.calling import current
-from facets.agents.errors import NoSuchRun
+from facets.agents.errors import OtherParent
+from facets.agents.registry import Registry
 from facets.agents.tool import Tool
 
 if TYPE_CHECKING:
+    from actors.actor import Actor
     from actors.node import Node
     from actors.quotas.quota import Quota
     from facets.agents.agent import Agent
 
 A = TypeVar("A", bound="Agent")
+P = TypeVar("P", bound="Actor")
+DAY = 86_400.0
+"""Seconds that a run has."""
 
 
 class Agents:
@@ -34,30 +39,92 @@ class Agents:
         self._agent = agent
 
     def get(self, cls: type[A], name: str, *, quota: Quota | None = None, props: Any = None) -> A:
-        """A stub of the sub-agent, which starts on its first call; see `Facets.get`."""
-        return cast(
-            "A", self._agent.facets.get(_place(cls, name), Start(cls, props=props, quota=quota))
-        )
+        """A stub of the sub-agent, which starts on its first call; see `Facets.get`.
 
-    def list(self, cls: type[Agent] | None = None) -> builtins.list[tuple[str, str]]:
-        """Kind and name of those that have state or run, sorted; of one class, if it is given."""
+        What it was got with is kept, in the open step: so it goes on by itself after a crash, under
+        the same quota, as long as its class can be imported or is registered.
+        """
+        start = Start(as_code(cls), props=props, quota=quota)
+        place = place_of(cls.kind, name)
+        stub = self._agent.facets.get(place, start)
+        Registry(self._agent).keep(place, start)
+        return cast("A", stub)
+
+    def list(self, cls: type[Agent] | str | None = None) -> builtins.list[Child]:
+        """Those that have state or run, sorted by kind and name; of one class, or kind."""
+        created = Registry(self._agent).created()
         found = [
-            tuple(one.split(SEPARATOR, 1)) for one in self._agent.facets.list() if SEPARATOR in one
+            Child(*_parted(place), created.get(place))
+            for place in self._agent.facets.list()
+            if SEPARATOR in place
         ]
-        return [(kind, name) for kind, name in found if cls is None or kind == cls.kind]
+        return [one for one in found if _kind(cls) in (None, one.kind)]
 
-    def exists(self, cls: type[Agent], name: str) -> bool:
+    def exists(self, cls: type[Agent] | str, name: str) -> bool:
         """Whether it has state or runs."""
         return self._agent.facets.exists(_place(cls, name))
 
-    def abort(self, cls: type[Agent], name: str, reason: str = "aborted by its parent") -> None:
+    def abort(
+        self, cls: type[Agent] | str, name: str, reason: str = "aborted by its parent"
+    ) -> None:
         """End it where it is; its storage stays, and so do its turns: they go on when it is called
         again, or when its timer is due. `await stub.cancel(id)` ends a turn for good."""
         self._agent.facets.abort(_place(cls, name), reason)
 
-    def delete(self, cls: type[Agent], name: str) -> None:
-        """End it and wipe all that it holds, and all below it, in one commit."""
+    def delete(self, cls: type[Agent] | str, name: str) -> None:
+        """End it and wipe all that it holds, and all below it, in one commit. Runs that it has are
+        over: `Run.reason` is "deleted"."""
         self._agent.facets.delete(_place(cls, name))
+        Registry(self._agent).forget(_place(cls, name))
+        overseer = self._agent._overseer
+        overseer.soon(overseer.look())
+
+    def _child(self, kind: str, name: str) -> Any:
+        """A stub of one that was got before, perhaps by another incarnation; LookupError."""
+        found = self.resume(place_of(kind, name))
+        if found is None:
+            raise LookupError(f"nobody has said what the sub-agent {name!r} of {kind} runs")
+        return found
+
+    def resume(self, place: str) -> Any:
+        """Say what runs in that facet: a stub of it; None if nobody knows."""
+        node = self._agent._active().node.child(place)
+        if node.start is not None or node.activation is not None:
+            return Stub(node)
+        kind, name = _parted(place)
+        start = Registry(self._agent).start(place)
+        for one in self._agent.tools if start is None and name else ():
+            if isinstance(one, SubAgent) and one.cls.kind == kind:
+                start = Start(as_code(one.cls), quota=one.quota)
+        return None if start is None else self._agent.facets.get(place, start)
+
+
+class Child(NamedTuple):
+    """A sub-agent in a list."""
+
+    kind: str
+    name: str
+    created: float | None
+    """Seconds since 1970 when it was first got; None if that is not known."""
+
+
+def path_of(node: Node) -> tuple[tuple[str, str], ...]:
+    """Kind and name of each from the root to this one."""
+    above = () if node.parent is None else path_of(node.parent)
+    if node.parent is None:
+        return ((node.kind, node.name),)
+    kind, _, name = node.name.rpartition(SEPARATOR)
+    return (*above, (kind, name))
+
+
+def parent_of(agent: Agent, cls: type[P]) -> P:
+    """A stub of its parent; `OtherParent` if that is not a `cls`."""
+    above = agent._active().node.parent
+    found = None if above is None else above.cls
+    if found is None or not issubclass(found, cls):
+        what = "has no parent" if above is None else f"is below {above.id}"
+        raise OtherParent(f"{agent.id} {what}: no {cls.__qualname__}", wanted=cls.__qualname__)
+    return cast("P", agent.parent)
 
 
 def caller() -> Node | None:
@@ -70,96 +137,22 @@ SEPARATOR = "\x1f"
 """Between kind and name in the name of a facet: neither a class nor, usually, a name has it."""
 
 
-def _place(cls: type[Agent], name: str) -> str:
-    return _at(cls.kind, name)
+def _parted(place: str) -> tuple[str, str]:
+    kind, _, name = place.partition(SEPARATOR)
+    return kind, name
 
 
-def _at(kind: str, name: str) -> str:
+def _kind(cls: type[Agent] | str | None) -> str | None:
+    return cls if cls is None or isinstance(cls, str) else cls.kind
+
+
+def _place(cls: type[Agent] | str, name: str) -> str:
+    return place_of(cls if isinstance(cls, str) else cls.kind, name)
+
+
+def place_of(kind: str, name: str) -> str:
+    """The name of the facet that such a sub-agent is."""
     return f"{kind}{SEPARATOR}{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A prompt that an agent gave to a sub-agent by a tool call."""
-
-    id: str
-    kind: str
-    name: str
-    """Of the sub-agent."""
-    status: str
-    """`running`, `completed`, `error`, `aborted`, or `interrupted` if its sub-agent ended with no
-    result: it was aborted, deleted or broke."""
-    output: str | None = None
-    error: str | None = None
-
-    @property
-    def turn(self) -> str:
-        """The turn of the parent whose tool call it is."""
-        return self.id.rsplit(":", 2)[0]
-
-
-class Runs:
-    """The table of runs. Changes belong to the current step."""
-
-    __slots__ = ("_agent",)
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def begin(self, id: str, kind: str, name: str) -> None:
-        """A run, if it is new."""
-        self._agent.sql(
-            "insert into agent_runs(id, kind, name, status) values (?, ?, ?, 'running') "
-            "on conflict do nothing",
-            id,
-            kind,
-            name,
-        )
-
-    def find(self, id: str) -> Run | None:
-        """The run of this id."""
-        row = self._agent.sql(
-            "select id, kind, name, status, output, error from agent_runs where id = ?", id
-        ).first()
-        return None if row is None else Run(*row)
-
-    def of_caller(self, id: str) -> Run | None:
-        """The same, if the actor whose call this is is the sub-agent that was given it.
-
-        Whoever reaches an agent, over HTTP too, may call its methods, and ids of runs can be
-        guessed: what counts is who calls, which no caller says of itself.
-        """
-        found, who = self.find(id), caller()
-        if found is None or who is None or who.parent is not self._agent._active().node:
-            return None
-        return found if who.name == _at(found.kind, found.name) else None
-
-    def get(self, id: str) -> Run:
-        """The run of this id; `NoSuchRun`."""
-        found = self.find(id)
-        if found is None:
-            raise NoSuchRun(f"there is no run {id!r}", run=id)
-        return found
-
-    def list(self) -> builtins.list[Run]:
-        """All of them, the oldest first."""
-        rows = self._agent.sql(
-            "select id, kind, name, status, output, error from agent_runs order by id"
-        )
-        return [Run(*row) for row in rows]
-
-    def finish(self, id: str, status: str, output: str | None, error: str | None) -> Run | None:
-        """The run as it is then; None if it was over already."""
-        if self.get(id).status != "running":
-            return None
-        self._agent.sql(
-            "update agent_runs set status = ?, output = ?, error = ? where id = ?",
-            status,
-            output,
-            error,
-            id,
-        )
-        return self.get(id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +165,8 @@ class SubAgent:
     detached: bool
     agent: str | None
     quota: Quota | None
+    seconds: float | None
+    patience: float | None
 
     def bind(self, parent: Agent) -> Tool:
         """The tool of this parent."""
@@ -180,39 +175,9 @@ class SubAgent:
             running = current()
             if running is None:
                 raise RuntimeError(f"the tool {self.name!r} is for an agent's turn")
-            return await self._run(parent, running.id, prompt)
+            return (await parent._overseer.ask(self, running.id, prompt)).told()
 
         return Tool(self.name, self.description, _PROMPT, call, seconds=None)
-
-    def start(self, parent: Agent, place: str) -> None:
-        """Say what runs in that facet of the parent, if it is one of this class."""
-        kind, _, name = place.partition(SEPARATOR)
-        if kind == self.cls.kind and name:
-            parent.agents.get(self.cls, name, quota=self.quota)
-
-    async def _run(self, parent: Agent, run: str, prompt: str) -> dict[str, Any]:
-        runs, name = Runs(parent), self.agent or run
-        runs.begin(run, self.cls.kind, name)
-        child = parent.agents.get(self.cls, name, quota=self.quota)
-        report = run if self.detached else None
-        await child.submit(prompt, id=run, report=report)
-        if self.detached:
-            return {"run": run, "status": "running"}
-        try:
-            turn = await child.wait(run)
-        except asyncio.CancelledError:
-            runs.finish(run, "aborted", None, "cancelled")
-            await child.cancel(run)
-            raise
-        except Exception as error:
-            if parent._active().broken is not None:
-                raise
-            told = f"{type(error).__name__}: {error}"
-            runs.finish(run, "interrupted", None, told)
-            return {"run": run, "status": "interrupted", "error": told}
-        runs.finish(run, turn.status, turn.output, turn.error)
-        said = {"output": turn.output} if turn.status == "completed" else {"error": turn.error}
-        return {"run": run, "status": turn.status, **said}
 
 
 _PROMPT = {
@@ -231,17 +196,26 @@ def as_tool(
     detached: bool = False,
     agent: str | None = None,
     quota: Quota | None = None,
+    seconds: float | None = DAY,
+    patience: float | None = None,
 ) -> SubAgent:
     """An agent as a tool of another: `tools = [as_tool(Researcher)]`.
 
     Each call is a run: a turn, whose id is that of the tool call, of a sub-agent of its own, or of
     the one named `agent`. It is asked for once, also when a crash makes the parent call again. The
     model is told `{"run": ..., "status": "completed", "output": ...}`, or "error", "aborted" or
-    "interrupted" and the error; the turn of the parent goes on in any case. Cancelling that turn
-    cancels the run.
+    "interrupted" with the error, a reason and whether it is worth another try (`Run.reason`); the
+    turn of the parent goes on in any case. Cancelling that turn cancels the run.
 
     With `detached` the model is told only that it runs, and goes on; `Agent.on_run_finished` hears
     of the end, across crashes on both sides.
+
+    A run is given up, and its turn cancelled, after `seconds` since it began (a day), and when for
+    `patience` seconds nothing was heard of it: no `progress`, no response of its model. Both are
+    looked at every 10 seconds. A sub-agent that cannot be reached is not given up sooner.
+    `Agent.max_runs` bounds how many are under way.
     """
     about = description or (cls.__doc__ or "").strip().split("\n\n")[0]
-    return SubAgent(cls, name or cls.__name__.lower(), about, detached, agent, quota)
+    return SubAgent(
+        cls, name or cls.__name__.lower(), about, detached, agent, quota, seconds, patience
+    )

@@ -14,6 +14,10 @@
         ├── MessageTooLarge       a message has more than one may have (ValueError)
         ├── BadMessages           what was to be imported is no list of messages (ValueError)
         ├── BranchBusy            a turn of the branch is under way
+        ├── BadContext            blocks that a class cannot have (TypeError)
+        ├── NoSuchBlock           no block of this kind has that label (LookupError)
+        ├── NoSuchSkill           no skill, or file of one, has that name (LookupError)
+        ├── BlockTooLong          a text is longer than its block may be (ValueError)
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
         ├── NoSuchApproval        no approval has that id (LookupError)
@@ -21,7 +25,10 @@
         ├── NotApproved           a call was not approved; its model is told (PermissionError)
         ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
-        └── OverBudget            a turn would cross one of its limits
+        ├── OtherParent           the parent is not an agent of that class (TypeError)
+        ├── OverBudget            a turn would cross one of its limits
+        ├── HookFailed            a hook of the agent raised
+        └── ModelStalled          nothing comes from the model any more (TimeoutError)
 
 Whatever ends a turn is kept with it, as text.
 """
@@ -118,6 +125,35 @@ class BranchBusy(AgentError):
     turn: str
 
 
+class BadContext(AgentError, TypeError):
+    """The blocks of a class do not go together. Field: `label`."""
+
+    hint = "give each block a label of its own, of letters, digits, _ and -"
+    label: str
+
+
+class NoSuchBlock(AgentError, LookupError):
+    """No block of this kind has that label; the model may be who asked. Field: `label`."""
+
+    label: str
+
+
+class NoSuchSkill(AgentError, LookupError):
+    """No skill, or no file of it, has that name; the model may be who asked. Field: `name`."""
+
+    name: str
+
+
+class BlockTooLong(AgentError, ValueError):
+    """The text is longer than its block, entry or skill may be, and nothing has changed. Fields:
+    `label`; `tokens`, about as many as it has; `most`."""
+
+    hint = "say it shorter, or raise max_tokens of the block"
+    label: str
+    tokens: int
+    most: int
+
+
 class BranchTaken(AgentError, ValueError):
     """There is a branch of this name, and it ends elsewhere. Field: `name`."""
 
@@ -168,9 +204,32 @@ class NoSuchRun(AgentError, LookupError):
     run: str
 
 
+class OtherParent(AgentError, TypeError):
+    """The parent is of another class, or there is none. Field: `wanted`, the class."""
+
+    hint = "self.path says what is above; self.parent is a stub of it, whatever it is"
+    wanted: str
+
+
 class OverBudget(AgentError):
     """The turn would cross one of its limits. Fields: `limit`, its name in `TurnLimits`, `most`."""
 
     hint = "raise it in the class: limits = TurnLimits(...)"
     limit: str
     most: float
+
+
+class HookFailed(AgentError):
+    """A hook raised, or returned what it may not: the turn ends with this, which names the error.
+    Field: `hook`, its name."""
+
+    hint = "what the hook wrote is undone; what the turn did before it stays"
+    hook: str
+
+
+class ModelStalled(AgentError, TimeoutError):
+    """A request to the model was given up: nothing came for too long. You get it only once the
+    agent's `retries` are used up. Field: `seconds`."""
+
+    hint = "allow more: retries = Retries(stall=...)"
+    seconds: float

@@ -48,5 +48,36 @@ SCHEMA = (
     "drop index agent_turns_open",
     "create index agent_turns_open on agent_turns(branch, seq) "
     "where status in ('pending', 'running', 'paused')",
+    """create table agent_blocks(label text primary key, body text not null) without rowid;
+    create table agent_prompts(
+        branch text primary key, declared text not null, instructions text not null,
+        preamble text not null, told text not null) without rowid;
+    create table agent_entries(
+        seq integer primary key, label text not null, title text not null, body text not null,
+        unique (label, title));
+    create virtual table agent_entries_search using fts5(title, body)""",
+    # `number` is their order; `heard` when a sign of life came last, `steps` how far its turn was
+    # then; `sent` that the sub-agent has it, `stop` that it must be told that it is over.
+    """drop table agent_runs;
+    create table agent_runs(
+        number integer primary key, id text not null unique, kind text not null,
+        name text not null, status text not null, prompt text not null,
+        detached integer not null, seconds real, patience real, begun real, ends real, heard real,
+        steps integer not null default 0, output text, error text, reason text, message text,
+        fraction real, milestones text not null default '[]', sent integer not null default 0,
+        stop integer not null default 0);
+    create index agent_runs_open on agent_runs(status, number)
+        where status in ('queued', 'running');
+    create index agent_runs_stop on agent_runs(stop) where stop""",
+    """create table agent_children(
+        place text primary key, created real not null, code text, props blob, quota text)
+        without rowid""",
+    """create table agent_plans(
+        turn text not null, step integer not null, body text not null,
+        primary key (turn, step)) without rowid""",
+    """create table agent_attempts(
+        turn text primary key, taken integer not null default 0,
+        failed integer not null default 0, due real not null default 0) without rowid""",
+    "alter table agent_results add column unheard real",
 )
 """One migration each; those of a subclass come after them."""

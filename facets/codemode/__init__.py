@@ -7,9 +7,11 @@ script      code that a model wrote          inside     what runs in the isolate
 snippets    code that was saved              examples   its tests
 ledger      what is kept in the actor's database
 policy      rules: Allow, Ask, Deny
-catalog     all tools, and the search        stubs     declarations in Python and TypeScript
-operation   one tool, and what offers tools  schema    JSON Schema, read
-functions, openapi, mcp, files               the connectors
+catalog     all tools, and the search        words      as the search compares them
+operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript
+schema      JSON Schema, read
+functions, actors, openapi, mcp, files       the connectors
+placing     arguments in a request           requests   requests to one service
 offered     the two tools as a model sees them
 telling     what a model is told             own        the tools of code mode itself
 tokens      estimates and cutting            errors    one tree
@@ -20,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facets.codemode.actors import ActorConnector as ActorConnector
     from facets.codemode.catalog import Catalog as Catalog
     from facets.codemode.files import FilesConnector as FilesConnector
     from facets.codemode.functions import FunctionConnector as FunctionConnector
@@ -29,15 +32,18 @@ if TYPE_CHECKING:
     from facets.codemode.openapi import OpenApiConnector as OpenApiConnector
     from facets.codemode.operation import Connector as Connector
     from facets.codemode.operation import Operation as Operation
+    from facets.codemode.operation import call_id as call_id
     from facets.codemode.policy import Allow as Allow
     from facets.codemode.policy import Ask as Ask
     from facets.codemode.policy import Deny as Deny
+    from facets.codemode.requests import HttpRequest as HttpRequest
     from facets.codemode.runs import Execution as Execution
     from facets.codemode.snippets import Answer as Answer
     from facets.codemode.snippets import Example as Example
     from facets.codemode.snippets import Snippet as Snippet
 
 __all__ = [
+    "ActorConnector",
     "Allow",
     "Answer",
     "Ask",
@@ -50,13 +56,16 @@ __all__ = [
     "Execution",
     "FilesConnector",
     "FunctionConnector",
+    "HttpRequest",
     "McpConnector",
     "OpenApiConnector",
     "Operation",
     "Snippet",
+    "call_id",
 ]
 
 _LAZY = {
+    "ActorConnector": "actors",
     "Allow": "policy",
     "Answer": "snippets",
     "Ask": "policy",
@@ -69,10 +78,12 @@ _LAZY = {
     "Execution": "runs",
     "FilesConnector": "files",
     "FunctionConnector": "functions",
+    "HttpRequest": "requests",
     "McpConnector": "mcp",
     "OpenApiConnector": "openapi",
     "Operation": "operation",
     "Snippet": "snippets",
+    "call_id": "operation",
 }
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from facets.codemode.errors import UnknownTool
 from facets.codemode.operation import Operation
+from facets.codemode.words import SYNONYMS, words
 
-_WEIGHTS = {"name": 12.0, "method": 10.0, "connector": 8.0, "description": 5.0}
+_WEIGHTS = {
+    "name": 12.0,
+    "summary": 9.0,
+    "connector": 8.0,
+    "place": 4.0,
+    "method": 4.0,
+    "text": 1.5,
+}
 """What a word counts by where it stands. The order is that of how deliberately it was put there."""
+SYNONYM = 0.6
+"""What a word counts that is said for the one asked for: `delete` and `remove`."""
 PREFIX = 0.5
 """What a word counts that only begins like the one asked for, or the other way round: `repo` and
 `repository`."""
@@ -21,20 +31,11 @@ LEAST = 3
 QUERY = 400
 """Characters of a query that are looked at. It may come from code in an isolate, and the search
 holds the host's loop."""
-LENGTH = 0.1
-"""By how much each word of a tool's name lowers it: who says more means another."""
-_VERBS = {
-    "get": ("get", "list", "read", "fetch", "show", "find"),
-    "post": ("create", "add", "new", "post"),
-    "put": ("set", "replace", "put", "update"),
-    "patch": ("update", "change", "edit", "patch"),
-    "delete": ("delete", "remove", "delete"),
-}  # fmt: skip
-"""What people say for a method of HTTP."""
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_COMMON = frozenset(
-    ("a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with")
-)
+TEXT = 600
+"""Characters of a description that are looked at: what comes later is about something else."""
+_VERBS = {"get": "get", "post": "create", "put": "set", "patch": "update", "delete": "delete"}
+"""What a method of HTTP does."""
+_HOLE = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,40 +46,40 @@ class Found:
     score: float
 
 
+@dataclass(slots=True)
+class _Entry:
+    """What the index knows of one tool."""
+
+    weights: dict[str, float] = field(default_factory=dict)
+    """By word."""
+    about: frozenset[str] = frozenset()
+    """The words that say what it is: one with others besides those asked for is something else."""
+
+
 class Catalog:
     """Tools by path, and an index of their words."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self.operations: dict[str, Operation] = {one.path: one for one in operations}
-        self._weights: dict[str, dict[str, float]] = {}
-        """By word, then by path."""
-        self._lengths: dict[str, int] = {}
-        for path, operation in self.operations.items():
-            self._add(path, operation)
+        self._entries = {path: _entry(one) for path, one in self.operations.items()}
+        self._index()
 
-    def _add(self, path: str, one: Operation) -> None:
-        fields = {
-            "name": f"{one.name} {one.location}", "connector": one.connector,
-            "method": " ".join((one.method.lower(), *_VERBS.get(one.method.lower(), ()))),
-            "description": one.description[:2_000],
-        }  # fmt: skip
-        best: Counter[str] = Counter()
-        for field, text in fields.items():
-            for word in set(words(text)):
-                best[word] = max(best[word], _WEIGHTS[field])  # type: ignore[assignment]
-        for word, weight in best.items():
-            self._weights.setdefault(word, {})[path] = weight
-        self._lengths[path] = len(words(one.name))
+    def _index(self) -> None:
+        self._having: dict[str, list[str]] = {}
+        """By word, the paths of the tools."""
+        for path, entry in self._entries.items():
+            for word in entry.weights:
+                self._having.setdefault(word, []).append(path)
+        self._sorted = sorted(self._having)
 
     def renew(self, connector: str, operations: Iterable[Operation]) -> None:
         """Put these in the place of all tools of a connector."""
         for path in [one.path for one in self.operations.values() if one.connector == connector]:
-            del self.operations[path], self._lengths[path]
-            for where in self._weights.values():
-                where.pop(path, None)
+            del self.operations[path], self._entries[path]
         for one in operations:
             self.operations[one.path] = one
-            self._add(one.path, one)
+            self._entries[one.path] = _entry(one)
+        self._index()
 
     def get(self, path: str) -> Operation:
         """The tool at a path; UnknownTool names those that are like it."""
@@ -92,52 +93,76 @@ class Catalog:
     def search(self, query: str, limit: int = 10) -> list[Found]:
         """The tools that fit best, best first; none if no word of the query is known.
 
-        A word counts by where it stands, and the more the fewer tools have it; a tool with more
-        of the words asked for goes before one with fewer.
+        A word counts by where it stands, and the more the fewer tools have it. A tool with more
+        of the words asked for goes before one with fewer, and one that is about nothing else
+        before one that is.
         """
-        asked = list(dict.fromkeys(words(query[:QUERY])))
-        scores: Counter[str] = Counter()
-        matched: Counter[str] = Counter()
-        for word in asked:
-            for path, score in self._scored(word).items():
-                scores[path] += score  # type: ignore[assignment]
-                matched[path] += 1
-        final = {
-            path: score * matched[path] / len(asked) / (1 + LENGTH * self._lengths[path])
-            for path, score in scores.items()
-        }
-        ranked = sorted(final, key=lambda path: (-final[path], path))
-        return [Found(self.operations[path], round(final[path], 3)) for path in ranked[:limit]]
+        asked = {word: self._rare(word) for word in words(query[:QUERY])}
+        scores: dict[str, float] = {}
+        parts: dict[str, set[str]] = {}
+        recalled: dict[str, float] = {}
+        for word, rare in asked.items():
+            for path, (share, known) in self._matches(word).items():
+                gain = rare * share * self._entries[path].weights[known]
+                scores[path] = scores.get(path, 0.0) + gain
+                recalled[path] = recalled.get(path, 0.0) + rare * share
+                parts.setdefault(path, set()).add(known)
+        whole = sum(asked.values())
+        for path, score in scores.items():
+            about = self._entries[path].about
+            precise = len(about & parts[path]) / len(about) if about else 0.0
+            scores[path] = score * recalled[path] / whole * (0.3 + precise)
+        ranked = sorted(scores, key=lambda path: (-scores[path], path))
+        return [Found(self.operations[path], round(scores[path], 3)) for path in ranked[:limit]]
 
-    def _scored(self, word: str) -> dict[str, float]:
-        """By path, what one word counts for it."""
-        found: dict[str, float] = {}
-        for known, where in self._like(word):
-            rare = math.log(1 + len(self.operations) / len(where))
-            share = rare if known == word else rare * PREFIX
-            for path, weight in where.items():
-                found[path] = max(found.get(path, 0.0), weight * share)
+    def _rare(self, word: str) -> float:
+        """How much a word says."""
+        known = self._having.get(word) or [
+            path for one in self._longer(word) for path in self._having[one]
+        ]
+        return math.log(1 + len(self.operations) / max(1, len(known)))
+
+    def _matches(self, word: str) -> dict[str, tuple[float, str]]:
+        """By path, the word of the tool that is best for one asked for, and how good that is."""
+        found: dict[str, tuple[float, str]] = {}
+        for known, share in self._like(word):
+            for path in self._having.get(known, ()):
+                have = found.get(path)
+                weight = self._entries[path].weights
+                if have is None or have[0] * weight[have[1]] < share * weight[known]:
+                    found[path] = share, known
         return found
 
-    def _like(self, word: str) -> Sequence[tuple[str, dict[str, float]]]:
-        if len(word) < LEAST:
-            return [(word, self._weights[word])] if word in self._weights else []
-        return [
-            (known, where)
-            for known, where in self._weights.items()
-            if known.startswith(word) or (len(known) > LEAST and word.startswith(known))
-        ]
+    def _like(self, word: str) -> Iterator[tuple[str, float]]:
+        yield word, 1.0
+        for other in SYNONYMS.get(word, ()):
+            yield other, SYNONYM
+        if len(word) >= LEAST:
+            for longer in self._longer(word):
+                yield longer, PREFIX
+            for end in range(LEAST + 1, len(word)):
+                yield word[:end], PREFIX
+
+    def _longer(self, word: str) -> Iterator[str]:
+        """The words that begin with this one."""
+        for at in range(bisect_left(self._sorted, word), len(self._sorted)):
+            if not self._sorted[at].startswith(word):
+                return
+            if self._sorted[at] != word:
+                yield self._sorted[at]
 
 
-def words(text: str) -> list[str]:
-    """Its words, in small letters and without the ends of plurals; of names, their parts."""
-    found = [_stem(word.lower()) for word in _WORDS.findall(text)]
-    return [word for word in found if word not in _COMMON]
-
-
-def _stem(word: str) -> str:
-    if len(word) > 4 and word.endswith("ies"):
-        return f"{word[:-3]}y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
+def _entry(one: Operation) -> _Entry:
+    summary, _, text = one.description[:TEXT].partition("\n")
+    places = [part for part in _HOLE.sub("", one.location).split("/") if part]
+    verb = _VERBS.get(one.method.lower(), "")
+    fields = {
+        "text": text, "method": f"{one.method} {verb}", "place": " ".join(places),
+        "connector": one.connector, "summary": summary, "name": one.name,
+    }  # fmt: skip
+    entry = _Entry()
+    for where, said in fields.items():
+        for word in words(said):
+            entry.weights[word] = max(entry.weights.get(word, 0.0), _WEIGHTS[where])
+    entry.about = frozenset(words(summary)) or frozenset(words(one.name))
+    return entry

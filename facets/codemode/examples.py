@@ -38,7 +38,7 @@ async def check(
         except Exception as error:
             raise _refused(snippet, number, script.explain(error)) from error
         finally:
-            await running.close()
+            running.close()
         if stand.missing:
             raise _refused(snippet, number, stand.missing)
         if found != unpack(pack(example.result, snippet.name)):

@@ -13,6 +13,8 @@ from facets.codemode.operation import Operation, Revert, connector_name
 from facets.codemode.schema import Schema
 
 _REF = "#/$defs/{name}"
+Reverter = Callable[[dict[str, Any], Any], Any]
+"""Undoes a call, given its arguments and its result; async or plain."""
 
 
 class FunctionConnector:
@@ -21,7 +23,8 @@ class FunctionConnector:
     They run as code of the actor whose `CodeMode` it is, in its steps. Docstrings and annotations
     are what a model sees. With `local`, none of them changes anything but that actor's database:
     what one writes there is in one commit with the log of its call, if it does not wait. Otherwise
-    a function runs once the log says durably that it is about to.
+    a function runs once the log says durably that it is about to. `facets.codemode.call_id()` is
+    the same within one whenever a call is made again.
 
     `reverts` has, by the name of a function, what undoes it: called with the arguments and the
     result of a call. `repeatable` names functions that may run again when a crash left it open
@@ -33,7 +36,7 @@ class FunctionConnector:
         name: str,
         functions: Sequence[Callable[..., Any]] | Mapping[str, Callable[..., Any]],
         *,
-        reverts: Mapping[str, Callable[[dict[str, Any], Any], Any]] | None = None,
+        reverts: Mapping[str, Reverter] | None = None,
         repeatable: Sequence[str] = (),
         local: bool = False,
     ) -> None:
@@ -66,7 +69,7 @@ class FunctionConnector:
         return Operation(
             connector=self.name, name=connector_name(name), call=call, parameters=parameters,
             returns=returns, description=inspect.getdoc(function) or "",
-            revert=None if revert is None else _revert(revert), repeatable=repeatable,
+            revert=None if revert is None else reverted(revert), repeatable=repeatable,
             local=self._local,
         )  # fmt: skip
 
@@ -75,7 +78,9 @@ def _name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", type(function).__name__))
 
 
-def _revert(function: Callable[[dict[str, Any], Any], Any]) -> Revert:
+def reverted(function: Reverter) -> Revert:
+    """What undoes a call, as an operation has it."""
+
     async def revert(arguments: dict[str, Any], result: Any) -> None:
         await finished(function(arguments, result))
 

@@ -65,6 +65,8 @@ class CallRecord:
     """It is asked for because a process died in it, and nobody knows whether it ran."""
     key: tuple[str, int]
     """The digest of path and arguments, and which of the equal calls it is."""
+    time: float
+    """When it was made first, in seconds since 1970."""
 
 
 class Ledger:
@@ -152,8 +154,13 @@ class Ledger:
         query = """insert into codemode_calls(execution, path, arguments, digest, occurrence,
             state, time) values (?, ?, ?, ?, ?, ?, ?) returning id"""
         packed = _encode(arguments)
-        added = self.sql(query, number, path, packed, *key, state, time.time()).value()
-        return CallRecord(added, number, path, arguments, state, None, None, False, key)
+        now = time.time()
+        added = self.sql(query, number, path, packed, *key, state, now).value()
+        return CallRecord(added, number, path, arguments, state, None, None, False, key, now)
+
+    def name(self, call: CallRecord) -> str:
+        """What tells it from every other call of every actor, also once it is deleted."""
+        return f"codemode/{self._actor.id}/{call.id}/{call.time:.6f}"
 
     def state(self, call: CallRecord, state: State, *, unsure: bool = False) -> None:
         """It is in another state."""
@@ -239,5 +246,5 @@ def _record(row: Row) -> CallRecord:
     return CallRecord(
         row.id, row.execution, row.path, unpack(row.arguments), row.state, unpack(row.result),
         None if error is None else (error[0], error[1]), bool(row.unsure),
-        (row.digest, row.occurrence),
+        (row.digest, row.occurrence), row.time,
     )  # fmt: skip

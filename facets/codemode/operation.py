@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +14,17 @@ from facets.codemode.schema import Schema
 
 Call = Callable[[dict[str, Any]], Awaitable[Any]]
 Revert = Callable[[dict[str, Any], Any], Awaitable[None]]
+
+
+RUNNING: ContextVar[str] = ContextVar("facets_codemode_call", default="")
+
+
+def call_id() -> str:
+    """The call of a tool that the running code belongs to; "" outside of one.
+
+    The same when the call is made again after a crash: a key for a service that takes one.
+    """
+    return RUNNING.get()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +77,10 @@ class Operation:
 
 
 class Connector(Protocol):
-    """Offers tools under one name.
+    """Offers tools under one name. Any object with these three is one.
 
     `operations` may be called again, and should be cheap then; `close` gives up what is held, and
-    may be called twice.
+    may be called twice. Both run on the loop of the actor whose `CodeMode` it is.
     """
 
     name: str

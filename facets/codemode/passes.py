@@ -24,7 +24,7 @@ from facets.codemode.errors import (
     ToolFailed,
 )
 from facets.codemode.ledger import CallRecord, Ledger, Status, digest, pack
-from facets.codemode.operation import Operation
+from facets.codemode.operation import RUNNING, Operation
 from facets.codemode.policy import ApprovalRule, decide
 
 SETTLE = 0.25
@@ -136,7 +136,11 @@ class Pass:
         try:
             if not operation.local:
                 await self._ledger.durable()
-            result = await operation.call(dict(call.arguments))
+            running = RUNNING.set(self._ledger.name(call))
+            try:
+                result = await operation.call(dict(call.arguments))
+            finally:
+                RUNNING.reset(running)
             self._ledger.ended(call, result=result)
         except Exception as error:
             self._ledger.ended(call, error=_kept(error, call.path))

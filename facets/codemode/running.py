@@ -41,6 +41,7 @@ class Running:
         )
         self._entry = Entrypoint(isolate, "main", None, isolate.limits)
         self.going = asyncio.ensure_future(self._result(value, use, list(connectors)))
+        self.going.add_done_callback(_looked_at)
 
     @property
     def printed(self) -> str:
@@ -52,8 +53,14 @@ class Running:
         title = f"{self._script.title}.py"
         return await self._entry(capability(use), code, connectors, value, title)
 
-    async def close(self) -> None:
-        """Drop the isolate, and what is going on in it."""
+    def close(self) -> None:
+        """Drop the isolate, and what is going on in it. It waits for nothing: who runs the code
+        may itself be dropped, in a process that dies."""
         self.going.cancel()
         self._entry.close()
-        await asyncio.gather(self.going, return_exceptions=True)
+
+
+def _looked_at(going: asyncio.Future[Any]) -> None:
+    """Nobody waits for the error of code that was dropped."""
+    if not going.cancelled():
+        going.exception()

@@ -126,7 +126,7 @@ class Runs:
             printed = "\n".join(filter(None, (*scope.printed, running.printed)))
             self._end(number, run, script, running, printed)
         finally:
-            await running.close()
+            running.close()
 
     def _end(self, number: int, run: Pass, script: Script, running: Running, printed: str) -> None:
         status: Status

@@ -127,7 +127,7 @@ class Scope:
         finally:
             inner.begun()
             self.printed += [one for one in (*inner.printed, running.printed) if one]
-            await running.close()
+            running.close()
 
 
 def narrowed(have: frozenset[str] | None, named: list[str] | None) -> frozenset[str] | None:

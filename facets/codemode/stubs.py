@@ -34,6 +34,7 @@ class _Words:
     """How a language says it."""
 
     plain: dict[str, str]
+    binary: str
     unknown: str
     array: Callable[[str], str]
     mapping: Callable[[str], str]
@@ -43,6 +44,7 @@ class _Words:
 
 _PYTHON = _Words(
     {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"},
+    "bytes | str",
     "Any",
     lambda inner: f"list[{inner}]",
     lambda inner: f"dict[str, {inner}]",
@@ -54,6 +56,7 @@ _TYPESCRIPT = _Words(
         "string": "string", "integer": "number", "number": "number", "boolean": "boolean",
         "null": "null",
     },
+    "Uint8Array | string",
     "unknown",
     lambda inner: f"({inner})[]" if "|" in inner else f"{inner}[]",
     lambda inner: f"Record<string, {inner}>",
@@ -97,7 +100,7 @@ class Declared:
         if kind == "array":
             return words.array(self.type(schema.at(schema.value.get("items", {})), name, depth + 1))
         if kind != "object":
-            return words.plain[kind]
+            return words.binary if kind == "string" and schema.binary else words.plain[kind]
         if schema.properties:
             return self._record(schema, name)
         inner = schema.value.get("additionalProperties")

@@ -52,7 +52,7 @@ class Lead(Agent):
     tools = (as_tool(Diver), as_tool(Failing), as_tool(Sleeper))
 
     async def below(self) -> list[tuple[str, str]]:
-        return self.agents.list()
+        return [(one.kind, one.name) for one in self.agents.list()]
 
     async def ask(self, name: str) -> str:
         return await self.agents.get(Diver, name).run("hearts?")
@@ -60,9 +60,10 @@ class Lead(Agent):
     async def both(self) -> list[Any]:
         await self.agents.get(Diver, "x").run("hearts?")
         await self.agents.get(Clerk, "x").run("note ink")
-        listed = self.agents.list(), self.agents.list(Clerk), self.agents.exists(Diver, "x")
+        clerks = [(one.kind, one.name) for one in self.agents.list(Clerk)]
+        listed = await self.below(), clerks, self.agents.exists(Diver, "x")
         self.agents.delete(Diver, "x")
-        return [*listed, self.agents.exists(Diver, "x"), self.agents.list()]
+        return [*listed, self.agents.exists("Diver", "x"), await self.below()]
 
     async def told(self) -> list[str]:
         return [
@@ -116,8 +117,8 @@ async def test_cancelling_a_turn_cancels_the_runs_it_waits_for(runtime: MemoryRu
     class Waiting(Lead):
         model = script([call("sleeper", {"prompt": "sleep"})], "never")
 
-        async def runs(self) -> list[Turn]:
-            found = [self.agents.get(Sleeper, name) for _, name in self.agents.list()]
+        async def their_turns(self) -> list[Turn]:
+            found = [self.agents.get(Sleeper, one.name) for one in self.agents.list()]
             return [one for child in found for one in await child.turns()]
 
     waiting = runtime.get(Waiting, "a")
@@ -125,12 +126,12 @@ async def test_cancelling_a_turn_cancels_the_runs_it_waits_for(runtime: MemoryRu
     await DOORS.setdefault("arrived", asyncio.Event()).wait()
     assert await waiting.cancel("1")
     assert (await waiting.wait("1")).status == "aborted"
-    (run,) = await waiting.runs()
+    (run,) = await waiting.their_turns()
     assert (await run_over(waiting)).status == "aborted", run
 
 
 async def run_over(waiting: Any) -> Turn:
-    while not (found := await waiting.runs())[0].over:
+    while not (found := await waiting.their_turns())[0].over:
         await asyncio.sleep(0)
     return found[0]
 
@@ -194,9 +195,9 @@ async def test_a_sub_agent_that_is_ended_leaves_a_run_that_is_interrupted(
 ) -> None:
     class Ending(Sending):
         async def end(self) -> None:
-            for kind, name in self.agents.list():
-                assert kind == "Sleeper"
-                self.agents.abort(Sleeper, name)
+            for one in self.agents.list():
+                assert one.kind == "Sleeper"
+                self.agents.abort(Sleeper, one.name)
 
     lead = runtime.get(Ending, "a")
     await lead.submit("go", id="1")
@@ -211,7 +212,7 @@ class Imp(Agent):
     model = "unused"
 
     async def forge(self, run: str) -> None:
-        await self.parent.progressed(run, "forged", 1.0)
+        await self.parent.progressed(Progressed(run, "forged", 1.0))
         await self.parent.report(run, "completed", "forged", None)
 
 
@@ -222,8 +223,8 @@ class Asleep(Lead):
     async def sibling_forges(self, run: str) -> None:
         await self.agents.get(Imp, "imp").forge(run)
 
-    async def on_progress(self, run: Run, message: str, fraction: float | None) -> None:
-        self.kv["heard"] = message
+    async def on_progress(self, run: Run, progress: Progressed) -> None:
+        self.kv["heard"] = progress.message
 
     async def heard(self) -> str | None:
         return self.kv.get("heard")
@@ -238,7 +239,7 @@ async def test_only_the_sub_agent_of_a_run_can_report_on_it(runtime: MemoryRunti
         await lead.report("1:1:0", "completed", "forged", None)
     with pytest.raises(NoSuchRun):
         await lead.sibling_forges("1:1:0")
-    await lead.progressed("1:1:0", "forged", 1.0)
+    await lead.progressed(Progressed("1:1:0", "forged", 1.0))
     assert await lead.heard() is None
     DOORS.setdefault("door", asyncio.Event()).set()
     while True:
@@ -261,7 +262,7 @@ async def test_only_a_parent_asks_to_be_told_of_a_run(runtime: MemoryRuntime) ->
         assert await agent.turns() == []
 
 
-@pytest.mark.parametrize("method", ["on_progress", "on_run_finished", "progress"])
+@pytest.mark.parametrize("method", ["on_progress", "on_run_started", "on_run_finished", "progress"])
 async def test_what_an_agent_calls_on_itself_is_not_open_to_callers(
     runtime: MemoryRuntime, method: str
 ) -> None:

@@ -85,6 +85,9 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 class Service:
     def __init__(self) -> None:
         self.asked: list[Any] = []
@@ -108,13 +111,13 @@ async def test_arguments_go_to_path_query_header_and_body() -> None:
     await update.call(update.bind((), {"owner": "a", "repo": "b", "name": "c", "private": True}))
     await raw.call(raw.bind((), {"body": "text"}))
     assert service.asked == [
-        ("GET", "/repos/a/b", {"query": {"page": 2}, "headers": {"X-Trace": "t"}, "body": None}),
+        ("GET", "/repos/a/b", {"query": {"page": "2"}, "headers": {"X-Trace": "t"}, "body": None}),
         (
             "PATCH",
             "/repos/a/b",
-            {"query": {}, "headers": {}, "body": {"name": "c", "private": True}},
+            {"query": {}, "headers": JSON, "body": {"name": "c", "private": True}},
         ),
-        ("POST", "/raw", {"query": {}, "headers": {}, "body": "text"}),
+        ("POST", "/raw", {"query": {}, "headers": {"Content-Type": "text/plain"}, "body": "text"}),
     ]
     assert (get.repeatable, update.repeatable) == (True, False)
 
