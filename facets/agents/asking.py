@@ -11,6 +11,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from facets.agents import hooks
+from facets.agents.compaction import fitting
 from facets.agents.events import TextDelta
 from facets.agents.plans import active
 from facets.agents.reserving import reserved
@@ -31,7 +32,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     agent = driver.agent
     check(agent, turn, agent._plans.of(turn.id, 0).steps)
     await hooks.before_step(driver, turn)
-    response, over = await patiently(driver, turn, lambda: _attempt(driver, turn))
+    response, over = await patiently(driver, turn, lambda: fitting(driver, turn, _attempt))
     if response.tool_calls:
         if over is not None:
             raise over
