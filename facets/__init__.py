@@ -10,6 +10,7 @@
     isolates/      self.isolates: WebAssembly sandboxes and the code inside them
     extensions/    code that proposes itself: manifest, check, consent, activation, rollback
     egress/        the only way out of a sandbox: requests that rules allow
+    browser/       pages in Chromium, whose requests all pass the egress
     sandbox/       commands that need an operating system, in namespaces of their own
     serve/         actors over HTTP
     mcp/           actors as tools of an MCP server
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from actors.ticks import Backoff as Backoff
     from actors.timers import Delivery as Delivery
     from actors.timers import Timer as Timer
+    from facets import browser as browser
     from facets import codemode as codemode
     from facets import extensions as extensions
     from facets import images as images
@@ -111,6 +113,7 @@ __all__ = [
     "Timer",
     "TimerLimits",
     "Used",
+    "browser",
     "capability",
     "codemode",
     "deadline",
@@ -153,7 +156,8 @@ _LAZY = {
     "Used": "facets.capabilities.audit",
 }
 _MODULES = (
-    "codemode", "extensions", "images", "logs", "mcp", "packages", "sandbox", "serve", "testing",
+    "browser", "codemode", "extensions", "images", "logs", "mcp", "packages", "sandbox", "serve",
+    "testing",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ FacetsError
 ├── FacetRunsOtherCode    `get` named other code than what is running under that name
 ├── AdapterError          about other frameworks; the branches are in facets.adapters.errors
 ├── AgentError            about agents; the branches are in facets.agents.errors
+├── BrowserError          about pages in a browser; the branches are in facets.browser.errors
 ├── CapabilityError       about what may be called; the branches are in facets.capabilities.errors
 ├── CodeModeError         about code that uses tools; the branches are in facets.codemode.errors
 ├── EgressError           about requests to the outside; the branches are in facets.egress.errors
@@ -26,6 +27,7 @@ from actors.quotas.errors import *  # noqa: F403
 from actors.ray.errors import *  # noqa: F403
 from facets.adapters.errors import *  # noqa: F403
 from facets.agents.errors import *  # noqa: F403
+from facets.browser.errors import *  # noqa: F403
 from facets.capabilities.errors import *  # noqa: F403
 from facets.codemode.errors import *  # noqa: F403
 from facets.egress.errors import *  # noqa: F403

@@ -5,6 +5,9 @@ turns.py     turns as rows: what is asked for, what became of it
 driving.py   which turns run, and who hears of them
 asking.py    one request to the model
 answering.py the tool calls of one response
+hooks.py     methods that run at fixed places of a turn
+plans.py     how a turn or a step asks the model otherwise
+retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
 running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
@@ -14,6 +17,7 @@ history.py   what a model is shown of them
 messages.py  a message as rows
 blocks.py    context blocks, as a class declares them
 context.py   what they say, and the prompt that is made of it
+compaction.py a history that grew too long
 noting.py    the tools for them
 skills.py    texts that the model loads and unloads
 words.py     searches
@@ -54,11 +58,24 @@ if TYPE_CHECKING:
     from facets.agents.events import Missed as Missed
     from facets.agents.events import Progressed as Progressed
     from facets.agents.events import Restarted as Restarted
+    from facets.agents.events import Retrying as Retrying
     from facets.agents.events import TextDelta as TextDelta
     from facets.agents.events import ToolFinished as ToolFinished
     from facets.agents.events import ToolStarted as ToolStarted
+    from facets.agents.hooks import Block as Block
+    from facets.agents.hooks import Stage as Stage
+    from facets.agents.hooks import Step as Step
+    from facets.agents.hooks import Substitute as Substitute
+    from facets.agents.hooks import ToolCall as ToolCall
+    from facets.agents.hooks import ToolOutcome as ToolOutcome
+    from facets.agents.hooks import Verdict as Verdict
+    from facets.agents.hooks import WithArguments as WithArguments
     from facets.agents.limits import EventLimits as EventLimits
     from facets.agents.limits import TurnLimits as TurnLimits
+    from facets.agents.plans import StepPlan as StepPlan
+    from facets.agents.plans import TurnPlan as TurnPlan
+    from facets.agents.retrying import ErrorKind as ErrorKind
+    from facets.agents.retrying import Retries as Retries
     from facets.agents.running import ToolRun as ToolRun
     from facets.agents.running import current as current
     from facets.agents.runs import Run as Run
@@ -66,10 +83,12 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Child", "Event", "EventLimits", "Missed", "Progressed",
-    "Restarted", "Run", "Session", "TextDelta", "Tool", "ToolFinished", "ToolRun", "ToolStarted",
-    "Turn", "TurnLimits", "as_tool", "current", "errors", "tool", "tool_of",
-    "Context", "ContextBlock", "Readonly", "Searchable", "Skills", "Writable",
+    "Agent", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
+    "ErrorKind", "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted",
+    "Retries", "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step",
+    "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome",
+    "ToolRun", "ToolStarted", "Turn", "TurnLimits", "TurnPlan", "Verdict", "WithArguments",
+    "Writable", "as_tool", "current", "errors", "tool", "tool_of",
 ]  # fmt: skip
 
 _LAZY = {
@@ -98,6 +117,19 @@ _LAZY = {
     "TurnLimits": "limits",
     "Session": "session",
     "Turn": "turns",
+    "Block": "hooks",
+    "Stage": "hooks",
+    "Step": "hooks",
+    "Substitute": "hooks",
+    "ToolCall": "hooks",
+    "ToolOutcome": "hooks",
+    "Verdict": "hooks",
+    "WithArguments": "hooks",
+    "StepPlan": "plans",
+    "TurnPlan": "plans",
+    "ErrorKind": "retrying",
+    "Retries": "retrying",
+    "Retrying": "events",
 }
 
 

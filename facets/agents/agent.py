@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
 
@@ -20,9 +21,12 @@ from facets.agents.context import Context
 from facets.agents.driving import Driver
 from facets.agents.errors import BadToolDefinition, NoSuchRun
 from facets.agents.events import Event, Progressed
+from facets.agents.hooks import HOOKS, Stage, Step, ToolCall, ToolOutcome, Verdict
 from facets.agents.limits import EventLimits, TurnLimits
 from facets.agents.noting import context_tools
 from facets.agents.overseeing import Overseer
+from facets.agents.plans import Plans, StepPlan, TurnPlan
+from facets.agents.retrying import ErrorKind, Retries, kind_of
 from facets.agents.runs import Run, Runs, RunStatus
 from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
@@ -31,6 +35,7 @@ from facets.agents.turns import Status, Turn, Turns
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+    from pydantic_ai.settings import ModelSettings
 
     from facets.extensions import Extensions
 
@@ -72,6 +77,18 @@ class Agent(Actor):
     context: ClassVar[Sequence[ContextBlock]] = ()
     """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
     `Skills`. The instructions, with this, are frozen for each branch."""
+    models: ClassVar[Mapping[str, Model]] = MappingProxyType({})
+    """Models by the names that a plan may give them."""
+    model_settings: ModelSettings | None = None
+    """What pydantic-ai takes for a request: temperature, max_tokens, tool_choice, timeout..."""
+    retries: ClassVar[Retries] = Retries()
+    """What becomes of a request to the model that fails."""
+    compact_after: ClassVar[int | None] = None
+    """Tokens of history, about, over which its older part goes on as a summary; None for 0.8 of the
+    model's window, where that is known. A request that is refused as too long is made again after
+    a compaction in any case. Nothing is deleted: `session.path` and `search` have it all."""
+    compaction_model: ClassVar[Model | str | None] = None
+    """Who writes the summary; None for `model`."""
     limits: ClassVar[TurnLimits] = TurnLimits()
     max_runs: ClassVar[int | None] = None
     """Runs of sub-agents under way at the same time; what is more is queued, in order."""
@@ -87,7 +104,7 @@ class Agent(Actor):
     waits; it takes the place of all of them; or it is dropped."""
     approval_seconds: ClassVar[float | None] = 7 * 86_400.0
     """How long a tool call waits for approval; then it is rejected. None: as long as it takes."""
-    _inner = frozenset({"on_progress", "on_run_finished", "on_run_started", "progress"})
+    _inner = frozenset({"on_progress", "on_run_finished", "on_run_started", "progress", *HOOKS})
     _made: Driver | None = None
     _oversees: Overseer | None = None
     _said: Session | None = None
@@ -147,6 +164,36 @@ class Agent(Actor):
             f"The run {run.id} of {run.kind} is over: {run.status}.\n{text or ''}",
             id=f"report:{run.id}",
         )
+
+    async def before_turn(self, turn: Turn) -> TurnPlan | None:
+        """Runs before the first request of a turn; may say how all of them are made."""
+
+    async def before_step(self, step: Step) -> StepPlan | None:
+        """Runs before each request to the model, once for all attempts; may say how it is made."""
+
+    async def on_text(self, turn: Turn, text: str) -> None:
+        """Runs for each piece of text that the model says. Of a request that fails, or is cut off
+        by a crash, the text comes anew."""
+
+    async def before_tool_call(self, call: ToolCall) -> Verdict | None:
+        """Runs before a tool: None to call it, or `WithArguments`, `Block`, `Substitute`."""
+
+    async def after_tool_call(self, call: ToolCall, outcome: ToolOutcome) -> None:
+        """Runs once what became of a call is kept."""
+
+    async def after_step(self, step: Step) -> None:
+        """Runs when the results of a response's calls are there, and after the last response."""
+
+    async def after_turn(self, turn: Turn) -> None:
+        """Runs in the step that ends a turn which had begun, however it ends: as it will be."""
+
+    async def on_error(self, turn: Turn, error: Exception, stage: Stage) -> None:
+        """Runs when a request to the model has failed, before it is made again or the turn ends,
+        and when an error ends a turn."""
+
+    def error_kind(self, error: Exception) -> ErrorKind:
+        """What an error of a model means: whether to try again."""
+        return kind_of(error)
 
     async def on_facet_due(self, name: str) -> None:
         """A sub-agent has turns to go on with, or an extension a timer that is due: it is
@@ -216,7 +263,7 @@ class Agent(Actor):
         new = self._turns.add(id, branch, prompt, "skipped" if dropped else "pending", report)
         if new and self.concurrency == "latest":
             for one in before:
-                self._driver.cancel(one, f"made way for turn {id!r}")
+                await self._driver.cancel(one, f"made way for turn {id!r}")
         self._driver.wake()
         return id
 
@@ -230,7 +277,7 @@ class Agent(Actor):
         over. What it has done stays. `NoSuchTurn`."""
         turn = self._turns.get(id)
         if not turn.over:
-            self._driver.cancel(turn)
+            await self._driver.cancel(turn)
         return not turn.over
 
     async def turn(self, id: str) -> Turn:
@@ -335,6 +382,10 @@ class Agent(Actor):
     @property
     def _turns(self) -> Turns:
         return Turns(self)
+
+    @property
+    def _plans(self) -> Plans:
+        return Plans(self)
 
     @property
     def _driver(self) -> Driver:

@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 from actors.deadline import deadline, remaining
 from actors.errors import DeadlineExceeded
 from actors.quotas.errors import MeterQuota
-from facets.agents.errors import BadToolArguments, NotApproved, OverBudget
+from facets.agents.errors import BadToolArguments, HookFailed, NotApproved, OverBudget
 from facets.agents.running import RUNNING as RUNNING
 from facets.agents.running import ToolRun as ToolRun
 from facets.agents.running import current as current
@@ -33,7 +33,7 @@ def ends_turn(error: Exception) -> bool:
     the turn's own."""
     if isinstance(error, DeadlineExceeded):
         return remaining() == 0.0
-    return isinstance(error, (MeterQuota, OverBudget))
+    return isinstance(error, (MeterQuota, OverBudget, HookFailed))
 
 
 def asked_for(tools: Mapping[str, Tool], part: ToolCallPart) -> tuple[Tool, dict[str, Any]]:
@@ -56,9 +56,19 @@ async def call_tool(tool: Tool, part: ToolCallPart, arguments: dict[str, Any]) -
     """What the tool returned. What it raises is raised, and undoes its last step."""
     with nullcontext() if tool.seconds is None else deadline(tool.seconds):
         result = await tool.call(**arguments)
-    returned = ToolReturnPart(part.tool_name, result, part.tool_call_id)
-    packed(returned)
-    return returned
+    return returned(part, result)
+
+
+def returned(part: ToolCallPart, result: Any) -> ToolReturnPart:
+    """What a call led to; PydanticSerializationError if it cannot be said in JSON."""
+    made = ToolReturnPart(part.tool_name, result, part.tool_call_id)
+    packed(made)
+    return made
+
+
+def blocked(part: ToolCallPart, reason: str) -> ToolReturnPart:
+    """What stands for the result of a call that was not allowed."""
+    return ToolReturnPart(part.tool_name, reason, part.tool_call_id, outcome="denied")
 
 
 def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:

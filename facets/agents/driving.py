@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import messages as m
 
 from actors.call import CURRENT
 from actors.deadline import deadline
-from facets.agents import answering, approvals, asking
+from facets.agents import answering, approvals, asking, hooks, retrying
+from facets.agents.errors import HookFailed
 from facets.agents.log import Log
-from facets.agents.turns import Turn
+from facets.agents.retrying import Attempts
+from facets.agents.turns import Status, Turn
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent
@@ -42,6 +45,10 @@ class Driver:
         """The task of each branch that has one, which drives its first open turn."""
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
+        self._ending: set[str] = set()
+        """Turns whose last hooks run."""
+        self._cancelled: dict[str, str] = {}
+        """Branches of turns that are being cancelled, by their ids: nobody is to drive those."""
         self.log = Log(agent)
         self._reporting: asyncio.Task[None] | None = None
         self._tools: dict[str, Tool] | None = None
@@ -57,7 +64,7 @@ class Driver:
         else:
             self.agent.timers.cancel(TIMER)
         for branch in branches:
-            if branch not in self._driving:
+            if branch not in self._driving and branch not in self._cancelled.values():
                 task = self._driving[branch] = self._detached(self._drive(branch))
                 task.add_done_callback(self._stopped)
 
@@ -79,15 +86,53 @@ class Driver:
         self._ends.clear()
         self.log.fail(error)
 
-    def cancel(self, turn: Turn, why: str = "cancelled") -> None:
+    async def cancel(self, turn: Turn, why: str = "cancelled") -> None:
         """End a turn that is not over; what it has done stays."""
-        first = turn.status == "running"
-        self.end(turn, "aborted", error=why)
         task = self._driving.get(turn.branch)
-        if first and task is not None:
+        if turn.begun is not None:
+            self._cancelled[turn.id] = turn.branch
+        if turn.status == "running" and task is not None:
             task.cancel()
+        try:
+            if turn.id in self._ending:
+                self.end(turn, "aborted", error=why)  # its last hooks are cut off
+            else:
+                await self.finish(turn, "aborted", error=why)
+        finally:
+            self._cancelled.pop(turn.id, None)
+        self.wake()
 
-    def end(self, turn: Turn, status: str, **outcome: Any) -> None:
+    async def finish(
+        self, turn: Turn, status: Status, *, last: hooks.Step | None = None, **outcome: Any
+    ) -> None:
+        """The turn ends, and its last hooks run in the step that keeps it."""
+        agent = self.agent
+        names = ["after_step"] * (last is not None) + ["after_turn"] * (turn.begun is not None)
+        if not any(hooks.defined(agent, name) for name in names):
+            return self.end(turn, status, **outcome)
+        self._ending.add(turn.id)
+        if last is not None:
+            self.log.keep(turn.id)  # the response, which the hooks begin a new step behind
+        try:
+            await hooks.apart(self._finish(turn, status, last, outcome))
+        except HookFailed as error:
+            if error.hook == "after_step":
+                raise
+            self.end(turn, "error", error=_said(error))
+        finally:
+            self._ending.discard(turn.id)
+
+    async def _finish(
+        self, turn: Turn, status: Status, last: hooks.Step | None, outcome: dict[str, Any]
+    ) -> None:
+        if last is not None:
+            await hooks.call(self.agent, "after_step", last)
+        newest = self.agent._turns.get(turn.id)
+        await hooks.call(self.agent, "after_turn", replace(newest, status=status, **outcome))
+        if not self.agent._turns.get(turn.id).over:  # a hook may hold up a cancellation
+            self.end(turn, status, **outcome)
+
+    def end(self, turn: Turn, status: Status, **outcome: Any) -> None:
         """The turn is over, as of this step; those who wait hear of it."""
         turns = self.agent._turns
         newest = turns.get(turn.id)
@@ -96,6 +141,8 @@ class Driver:
             if isinstance(response, m.ModelResponse) and response.tool_calls:
                 answering.close(self.agent, newest, response)
         turns.update(turn.id, status=status, paused=None, **outcome)
+        Attempts(self.agent).clear(turn.id)
+        self.agent._plans.clear(turn.id)
         approvals.Approvals(self.agent).withdraw(turn.id)
         ended = self._ends.pop(turn.id, None)
         if ended is not None and not ended.done():
@@ -121,7 +168,8 @@ class Driver:
             for turn in turns:  # none if it was cancelled, or undone, in the step that asked for it
                 await self._turn(turn)
         except asyncio.CancelledError:
-            if agent._active().broken is not None or not agent._turns.get(turns[0].id).over:
+            over = turns[0].id in self._cancelled or agent._turns.get(turns[0].id).over
+            if agent._active().broken is not None or not over:
                 raise  # not by `cancel`: what is left goes on when the agent wakes again
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - this runs in one
@@ -143,13 +191,24 @@ class Driver:
             with deadline(max(left, 0.0)):
                 if turn.begun is None:
                     turn = await self._begin(turn, now)
+                else:
+                    await retrying.take_up(self, turn)
+                if not turn.over:
+                    await hooks.before_turn(self, turn)
                 while turn.status == "running":
                     turn = await self._step(turn)
         except Exception as error:
             if agent._active().broken is not None:
                 raise
             if not agent._turns.get(turn.id).over:
-                self.end(turn, "error", error=f"{type(error).__name__}: {error}")
+                await self._fail(turn, error)
+
+    async def _fail(self, turn: Turn, error: Exception) -> None:
+        try:
+            await hooks.tell(self.agent, "on_error", turn, error, "turn")
+        except HookFailed as another:
+            error = another
+        await self.finish(turn, "error", error=_said(error))
 
     async def _begin(self, turn: Turn, now: float) -> Turn:
         agent = self.agent
@@ -163,9 +222,13 @@ class Driver:
 
     async def _step(self, turn: Turn) -> Turn:
         newest = self.agent.session.get(turn.head or "").message
-        if isinstance(newest, m.ModelResponse):
+        if not isinstance(newest, m.ModelResponse):
+            return await asking.respond(self, turn)
+        if newest.tool_calls:
             return await answering.answer(self, turn, newest)
-        return await asking.respond(self, turn)
+        last = hooks.Step(turn, turn.steps, newest)
+        await self.finish(turn, "completed", last=last, output=newest.text or "")
+        return self.agent._turns.get(turn.id)
 
     async def durable(self) -> None:
         """What was committed is on disk, or wherever the actor's durability says."""
@@ -187,3 +250,7 @@ class Driver:
         for turn in turns.unreported():
             await self.agent.parent.report(turn.report, turn.status, turn.output, turn.error)
             turns.update(turn.id, report=None)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -18,6 +18,7 @@
         ├── NoSuchBlock           no block of this kind has that label (LookupError)
         ├── NoSuchSkill           no skill, or file of one, has that name (LookupError)
         ├── BlockTooLong          a text is longer than its block may be (ValueError)
+        ├── CompactionFailed      the model made no summary of a history that is too long
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
         ├── NoSuchApproval        no approval has that id (LookupError)
@@ -26,7 +27,9 @@
         ├── ToolChanged           a call was asked for when its tool was another one
         ├── NoSuchRun             no run of a sub-agent has that id (LookupError)
         ├── OtherParent           the parent is not an agent of that class (TypeError)
-        └── OverBudget            a turn would cross one of its limits
+        ├── OverBudget            a turn would cross one of its limits
+        ├── HookFailed            a hook of the agent raised
+        └── ModelStalled          nothing comes from the model any more (TimeoutError)
 
 Whatever ends a turn is kept with it, as text.
 """
@@ -152,6 +155,12 @@ class BlockTooLong(AgentError, ValueError):
     most: int
 
 
+class CompactionFailed(AgentError):
+    """The model that was asked for a summary of the history gave none; the turn ends."""
+
+    hint = "set compaction_model to one that can"
+
+
 class BranchTaken(AgentError, ValueError):
     """There is a branch of this name, and it ends elsewhere. Field: `name`."""
 
@@ -215,3 +224,19 @@ class OverBudget(AgentError):
     hint = "raise it in the class: limits = TurnLimits(...)"
     limit: str
     most: float
+
+
+class HookFailed(AgentError):
+    """A hook raised, or returned what it may not: the turn ends with this, which names the error.
+    Field: `hook`, its name."""
+
+    hint = "what the hook wrote is undone; what the turn did before it stays"
+    hook: str
+
+
+class ModelStalled(AgentError, TimeoutError):
+    """A request to the model was given up: nothing came for too long. You get it only once the
+    agent's `retries` are used up. Field: `seconds`."""
+
+    hint = "allow more: retries = Retries(stall=...)"
+    seconds: float

@@ -52,10 +52,21 @@ class ToolFinished:
     call: str
     name: str
     outcome: str
-    """`success`; `failed`; `denied` if it was not approved; `retried` if it has not run, and the
-    model is asked to call again."""
+    """`success`; `failed`; `denied` if it was not approved, or a hook blocked it; `retried` if it
+    has not run, and the model is asked to call again."""
     content: str
     """What the model is told."""
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A request to the model failed, and is made again."""
+
+    turn: str
+    error: str
+    wait: float
+    """Seconds until then."""
     seq: int = field(default=0, compare=False, kw_only=True)
 
 
@@ -92,5 +103,14 @@ class Missed:
     seq: int = field(default=0, compare=False, kw_only=True)
 
 
-Event = TextDelta | ToolStarted | ApprovalAsked | ToolFinished | Progressed | Restarted | Missed
+Event = (
+    TextDelta
+    | ToolStarted
+    | ApprovalAsked
+    | ToolFinished
+    | Retrying
+    | Progressed
+    | Restarted
+    | Missed
+)
 KINDS: dict[str, Any] = {one.__name__: one for one in get_args(Event)}

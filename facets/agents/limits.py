@@ -23,6 +23,9 @@ class TurnLimits:
     """US dollars. A response whose price is not known ends the turn then."""
     seconds: float = 3600.0
     """From its first step, waiting for tools, and for a crashed process to come back, included."""
+    attempts: int = 5
+    """Times that it is taken up again, after what ended its process, without coming any further: a
+    turn that kills the process each time ends then."""
 
 
 @dataclass(frozen=True, slots=True)

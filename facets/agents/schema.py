@@ -72,5 +72,12 @@ SCHEMA = (
     """create table agent_children(
         place text primary key, created real not null, code text, props blob, quota text)
         without rowid""",
+    """create table agent_plans(
+        turn text not null, step integer not null, body text not null,
+        primary key (turn, step)) without rowid""",
+    """create table agent_attempts(
+        turn text primary key, taken integer not null default 0,
+        failed integer not null default 0, due real not null default 0) without rowid""",
+    "alter table agent_results add column unheard real",
 )
 """One migration each; those of a subclass come after them."""

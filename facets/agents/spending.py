@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn
 
 
-def check(agent: Agent, turn: Turn) -> None:
-    """`OverBudget` if the turn may not make another request."""
+def check(agent: Agent, turn: Turn, steps: int | None = None) -> None:
+    """`OverBudget` if the turn may not make another request; `steps` in place of the limit."""
     limits = agent.limits
     for name, used, most in (
-        ("steps", turn.steps, limits.steps),
+        ("steps", turn.steps, limits.steps if steps is None else steps),
         ("tokens", turn.tokens, limits.tokens),
         ("cost", turn.cost, limits.cost),
     ):

@@ -138,9 +138,36 @@ class Turns:
 
     # -- results of tool calls, until the step they belong to is over ----------------------
 
-    def keep(self, turn: Turn, place: int, body: str) -> None:
-        """The result of a call of the newest response."""
-        self._sql("insert into agent_results values (?, ?, ?, ?)", turn.id, turn.steps, place, body)
+    def keep(self, turn: Turn, place: int, body: str, unheard: float | None = None) -> None:
+        """The result of a call of the newest response. `unheard` is what the call took, if
+        `after_tool_call` is to hear of it."""
+        self._sql(
+            "insert into agent_results(turn, step, place, body, unheard) values (?, ?, ?, ?, ?)",
+            turn.id,
+            turn.steps,
+            place,
+            body,
+            unheard,
+        )
+
+    def unheard(self, turn: Turn) -> dict[int, float]:
+        """What those calls took of which `after_tool_call` has not heard, by their places."""
+        rows = self._sql(
+            "select place, unheard from agent_results "
+            "where turn = ? and step = ? and unheard is not null",
+            turn.id,
+            turn.steps,
+        )
+        return {row.place: row.unheard for row in rows}
+
+    def heard(self, turn: Turn, place: int) -> None:
+        """`after_tool_call` has heard of this one."""
+        self._sql(
+            "update agent_results set unheard = null where turn = ? and step = ? and place = ?",
+            turn.id,
+            turn.steps,
+            place,
+        )
 
     def kept(self, turn: Turn) -> dict[int, str]:
         """Those results, by the place of the call in the response."""

@@ -44,7 +44,7 @@ def command(
         "--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000",
         "--hostname", "box", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv",
         "--cap-drop", "ALL", "--seccomp", str(seccomp),
-        *_system(readable),
+        *system((*_ETC, *readable)),
         *(word for path, fd in files.items() for word in ("--ro-bind-data", str(fd), path)),
         *_own(limits),
         "--", python, "-I", "-S", _BROKER, str(sock), WORKSPACE,
@@ -56,16 +56,16 @@ def small_files() -> dict[str, str]:
     return _ACCOUNTS | {_BROKER: resources(__package__).joinpath("broker.py").read_text()}
 
 
-def _system(readable: Sequence[str]) -> Iterator[str]:
-    """Programs and libraries, for reading."""
+def system(readable: Sequence[str]) -> Iterator[str]:
+    """Programs and libraries, and those of `readable` that are there, for reading."""
     yield from ("--ro-bind", "/usr", "/usr")
     for path in _LINKS:
         if Path(path).is_symlink():
             yield from ("--symlink", str(Path(path).readlink()), path)
         elif Path(path).is_dir():
             yield from ("--ro-bind", path, path)
-    for path in (*_ETC, *readable):
-        yield from ("--ro-bind-try" if path in _ETC else "--ro-bind", path, path)
+    for path in readable:
+        yield from ("--ro-bind-try", path, path)
 
 
 def _own(limits: SandboxLimits) -> Iterator[str]:
