@@ -234,4 +234,4 @@ async def test_a_detached_run_ends_once_wherever_the_process_dies() -> None:
         assert (await porter.wait_run("1:1:0")).output == "read it"
         assert await porter.ended() == ["1:1:0"]
 
-    assert await die_everywhere(setup, act, check, every=4) > 3
+    assert await die_everywhere(setup, act, check, every=8) > 3
