@@ -329,6 +329,8 @@ async def test_a_fallback_model_is_asked_when_the_first_one_fails(runtime: Memor
         (x.UnexpectedModelBehavior("no JSON"), "transient"),
         (ModelStalled("nothing", seconds=1.0), "transient"),
         (ConnectionError("reset"), "transient"),
+        (x.ModelAPIError("m", "no JSON"), "transient"),
+        (http(418), "fatal"),
         (http(400, x.ModelContextWindowExceededError), "context_overflow"),
         (http(400, x.ModelRequestRejectedError), "fatal"),
         (http(401, x.ModelAuthenticationError), "fatal"),
