@@ -17,6 +17,7 @@ history.py   what a model is shown of them
 messages.py  a message as rows
 blocks.py    context blocks, as a class declares them
 context.py   what they say, and the prompt that is made of it
+compaction.py a history that grew too long
 noting.py    the tools for them
 skills.py    texts that the model loads and unloads
 words.py     searches

@@ -83,6 +83,12 @@ class Agent(Actor):
     """What pydantic-ai takes for a request: temperature, max_tokens, tool_choice, timeout..."""
     retries: ClassVar[Retries] = Retries()
     """What becomes of a request to the model that fails."""
+    compact_after: ClassVar[int | None] = None
+    """Tokens of history, about, over which its older part goes on as a summary; None for 0.8 of the
+    model's window, where that is known. A request that is refused as too long is made again after
+    a compaction in any case. Nothing is deleted: `session.path` and `search` have it all."""
+    compaction_model: ClassVar[Model | str | None] = None
+    """Who writes the summary; None for `model`."""
     limits: ClassVar[TurnLimits] = TurnLimits()
     max_runs: ClassVar[int | None] = None
     """Runs of sub-agents under way at the same time; what is more is queued, in order."""

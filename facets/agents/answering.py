@@ -78,6 +78,8 @@ class Call:
         self._run = calling.ToolRun(f"{turn.id}:{turn.steps}:{at}", turn.id, part.tool_name)
         self._heard = False
         """It is a call of a tool that is there, which `after_tool_call` hears of."""
+        self._unheard = False
+        """Its result is kept, and is to be heard of."""
 
     async def run(self) -> None:
         """Make it, keep what it led to, and tell those who listen. What ends the turn is raised."""
@@ -96,7 +98,7 @@ class Call:
                 raise
             self._keep(calling.told(part, error), began)
         await self._driver.durable()
-        if self._heard and hooks.defined(self._agent, "after_tool_call"):
+        if self._unheard:
             await self.hear()
 
     async def hear(self) -> None:
@@ -137,8 +139,8 @@ class Call:
 
     def _keep(self, result: m.ToolReturnPart, began: float) -> None:
         """The result, with the event that says so, in the open step, which ends here."""
-        hears = self._heard and hooks.defined(self._agent, "after_tool_call")
-        took = self._time() - began if hears else None
+        self._unheard = self._heard and hooks.defined(self._agent, "after_tool_call")
+        took = self._time() - began if self._unheard else None
         self._agent._turns.keep(self._turn, self.at, calling.packed(result), took)
         id, name, said = self._turn.id, result.tool_name, result.model_response_str()
         self._driver.log.keep(id, ToolFinished(id, self._run.id, name, result.outcome, said))

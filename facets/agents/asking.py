@@ -11,6 +11,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from facets.agents import hooks
+from facets.agents.compaction import fitting
 from facets.agents.events import TextDelta
 from facets.agents.plans import active
 from facets.agents.reserving import reserved
@@ -31,7 +32,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     agent = driver.agent
     check(agent, turn, agent._plans.of(turn.id, 0).steps)
     await hooks.before_step(driver, turn)
-    response, over = await patiently(driver, turn, lambda: _attempt(driver, turn))
+    response, over = await patiently(driver, turn, lambda: fitting(driver, turn, _attempt))
     if response.tool_calls:
         if over is not None:
             raise over
@@ -66,7 +67,7 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
     settings: ModelSettings = {**(agent.model_settings or {}), **(plan.model_settings or {})}
     kwargs: dict[str, Any] = {
         "model_settings": settings or None,
-        "model_request_parameters": _parameters(driver, plan),
+        "model_request_parameters": _parameters(driver, plan, history),
     }
     clock, stall = agent._active().node.host.clock, agent.retries.stall
     if not (driver.log.followed(turn.id) or hooks.defined(agent, "on_text")):
@@ -82,7 +83,9 @@ async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
         return stream.get()
 
 
-def _parameters(driver: Driver, plan: TurnPlan) -> ModelRequestParameters:
+def _parameters(
+    driver: Driver, plan: TurnPlan, history: list[m.ModelMessage]
+) -> ModelRequestParameters:
     tools = [
         ToolDefinition(
             name=one.name,
@@ -91,8 +94,16 @@ def _parameters(driver: Driver, plan: TurnPlan) -> ModelRequestParameters:
         )
         for one in active(driver.tools(), plan).values()
     ]
-    parts = None if plan.instructions is None else [m.InstructionPart(plan.instructions)]
-    return ModelRequestParameters(function_tools=tools, instruction_parts=parts)
+    return ModelRequestParameters(function_tools=tools, instruction_parts=_said(plan, history))
+
+
+def _said(plan: TurnPlan, history: list[m.ModelMessage]) -> list[m.InstructionPart] | None:
+    """The instructions of a plan; None where it leaves them as they are."""
+    if plan.instructions is None and plan.added is None:
+        return None
+    usual = history[-1].instructions if isinstance(history[-1], m.ModelRequest) else None
+    texts = [usual if plan.instructions is None else plan.instructions, plan.added]
+    return [m.InstructionPart(one) for one in texts if one]
 
 
 def _text(event: Any) -> str:

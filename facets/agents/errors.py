@@ -18,6 +18,7 @@
         ├── NoSuchBlock           no block of this kind has that label (LookupError)
         ├── NoSuchSkill           no skill, or file of one, has that name (LookupError)
         ├── BlockTooLong          a text is longer than its block may be (ValueError)
+        ├── CompactionFailed      the model made no summary of a history that is too long
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
         ├── NoSuchApproval        no approval has that id (LookupError)
@@ -152,6 +153,12 @@ class BlockTooLong(AgentError, ValueError):
     label: str
     tokens: int
     most: int
+
+
+class CompactionFailed(AgentError):
+    """The model that was asked for a summary of the history gave none; the turn ends."""
+
+    hint = "set compaction_model to one that can"
 
 
 class BranchTaken(AgentError, ValueError):

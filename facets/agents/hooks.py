@@ -100,16 +100,30 @@ class ToolOutcome:
 
 
 def defined(agent: Agent, name: str) -> bool:
-    """Whether a subclass has this hook."""
+    """Whether a subclass has this hook, or an extension hears of it."""
     from facets.agents.agent import Agent
 
-    return getattr(type(agent), name) is not getattr(Agent, name)
+    return getattr(type(agent), name) is not getattr(Agent, name) or _extended(agent, name)
+
+
+def _extended(agent: Agent, name: str) -> bool:
+    if agent.extensions is None:
+        return False
+    from facets.extensions.turns import hears
+
+    return hears(agent.extensions, name)
 
 
 async def call(agent: Agent, name: str, *args: Any) -> Any:
-    """Run a hook in the task that is there; `HookFailed` from what it raises."""
+    """Run a hook in the task that is there, then those of extensions; `HookFailed` from what it
+    raises. What an extension does wrong is a strike of its own."""
     try:
-        return await getattr(agent, name)(*args)
+        made = await getattr(agent, name)(*args)
+        if not _extended(agent, name):
+            return made
+        from facets.extensions.turns import hear
+
+        return await hear(agent, name, made, *args)
     except Exception as error:
         raise _failed(agent, name, error) from error
 

@@ -27,6 +27,8 @@ class StepPlan:
     model: str | None = None
     """A name in `Agent.models`, or one that pydantic-ai knows, as "openai:gpt-5"."""
     instructions: str | None = None
+    added: str | None = None
+    """Text behind the instructions, whatever they are. That of a step comes after its turn's."""
     model_settings: ModelSettings | None = None
     """Laid over the agent's: `{"temperature": 0.0}`, `{"tool_choice": "required"}`. What JSON can
     say."""
@@ -71,6 +73,8 @@ class Plans:
         merged: dict[str, Any] = {}
         for row in rows:
             plan = json.loads(row.body)
+            if "added" in plan and "added" in merged:
+                plan["added"] = f"{merged['added']}\n\n{plan['added']}"
             if "model_settings" in plan:
                 plan["model_settings"] = merged.get("model_settings", {}) | plan["model_settings"]
             merged |= plan

@@ -168,7 +168,7 @@ def estimate(driver: Driver, turn: Turn) -> int:
 
 
 def _input(driver: Driver, turn: Turn) -> int:
-    history = driver.agent.session.history(turn.branch, until=turn.head)
+    history = driver.agent.blocks.shown(turn)
     tools = sum(len(f"{one.description}{one.schema}") for one in driver.tools().values())
     return (len(ModelMessagesTypeAdapter.dump_json(history)) + tools) // CHARACTERS
 

@@ -10,7 +10,7 @@ policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        words      as the search compares them
 operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript
 schema      JSON Schema, read
-functions, actors, openapi, mcp, files       the connectors
+functions, actors, openapi, mcp, files, sandbox, browser       the connectors
 placing     arguments in a request           requests   requests to one service
 offered     the two tools as a model sees them
 telling     what a model is told             own        the tools of code mode itself
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facets.codemode.actors import ActorConnector as ActorConnector
+    from facets.codemode.browser import BrowserConnector as BrowserConnector
     from facets.codemode.catalog import Catalog as Catalog
     from facets.codemode.files import FilesConnector as FilesConnector
     from facets.codemode.functions import FunctionConnector as FunctionConnector
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from facets.codemode.policy import Deny as Deny
     from facets.codemode.requests import HttpRequest as HttpRequest
     from facets.codemode.runs import Execution as Execution
+    from facets.codemode.sandbox import SandboxConnector as SandboxConnector
     from facets.codemode.snippets import Answer as Answer
     from facets.codemode.snippets import Example as Example
     from facets.codemode.snippets import Snippet as Snippet
@@ -47,6 +49,7 @@ __all__ = [
     "Allow",
     "Answer",
     "Ask",
+    "BrowserConnector",
     "CallRecord",
     "Catalog",
     "CodeMode",
@@ -60,6 +63,7 @@ __all__ = [
     "McpConnector",
     "OpenApiConnector",
     "Operation",
+    "SandboxConnector",
     "Snippet",
     "call_id",
 ]
@@ -69,6 +73,7 @@ _LAZY = {
     "Allow": "policy",
     "Answer": "snippets",
     "Ask": "policy",
+    "BrowserConnector": "browser",
     "CallRecord": "ledger",
     "Catalog": "catalog",
     "CodeMode": "mode",
@@ -82,6 +87,7 @@ _LAZY = {
     "McpConnector": "mcp",
     "OpenApiConnector": "openapi",
     "Operation": "operation",
+    "SandboxConnector": "sandbox",
     "Snippet": "snippets",
     "call_id": "operation",
 }

@@ -4,6 +4,10 @@ extensions.py  Extensions: propose, approve, roll back, call, emit
 manifest.py    what an extension says of itself, and its hash
 uses.py        what its source uses, read without running it
 changes.py     what a version may that another may not
+checking.py    the check of a proposal
+arguments.py   what a tool is called with, held to its schema
+calling.py     one call of a tool
+package.py     an extension as one file
 proposal.py    what became of a version, and policies of consent
 rehearsal.py   tests and calls made again, where they can do no harm
 grants.py      what the host lends, and what of it a manifest gets
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from facets.extensions.manifest import Manifest as Manifest
     from facets.extensions.manifest import Permissions as Permissions
     from facets.extensions.manifest import ToolSpec as ToolSpec
+    from facets.extensions.package import Package as Package
+    from facets.extensions.proposal import Answer as Answer
     from facets.extensions.proposal import Proposal as Proposal
     from facets.extensions.proposal import ask as ask
     from facets.extensions.proposal import no_wider as no_wider
@@ -37,12 +43,14 @@ if TYPE_CHECKING:
     from facets.extensions.tools import model_tools as model_tools
 
 _LAZY = {
+    "Answer": "proposal",
     "Change": "changes",
     "Event": "records",
     "Extensions": "extensions",
     "Grants": "grants",
     "HookSpec": "manifest",
     "Manifest": "manifest",
+    "Package": "package",
     "Permissions": "manifest",
     "Proposal": "proposal",
     "PublicKey": "signing",
@@ -53,12 +61,14 @@ _LAZY = {
     "no_wider": "proposal",
 }
 __all__ = [
+    "Answer",
     "Change",
     "Event",
     "Extensions",
     "Grants",
     "HookSpec",
     "Manifest",
+    "Package",
     "Permissions",
     "Proposal",
     "PublicKey",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +12,8 @@ import msgspec
 from actors.code import Start
 from actors.quotas.quota import Quota
 from facets.extensions import calling, hooks
-from facets.extensions.changes import changes
+from facets.extensions.changes import Change, changes
+from facets.extensions.checking import checked, taken
 from facets.extensions.errors import (
     ExtensionAltered,
     ExtensionDisabled,
@@ -23,11 +24,12 @@ from facets.extensions.errors import (
 )
 from facets.extensions.grants import Grants
 from facets.extensions.manifest import Manifest, manifest_of
+from facets.extensions.package import Package
 from facets.extensions.proposal import Answer, Consent, Proposal, Ran, ask
 from facets.extensions.records import Event, Records
-from facets.extensions.rehearsal import check, rehearse, started, told, trial_start
+from facets.extensions.rehearsal import rehearse, started, trial_start
 from facets.extensions.signing import Key, signer_of
-from facets.extensions.uses import CLASS, problems_of, unused_of, uses_of
+from facets.extensions.uses import CLASS
 from facets.isolates.limits import Limits
 from storage.errors import NoState
 
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from facets.agents.tool import Tool
 
 LIMITS = Limits(cpu=1.0, wall=10.0, calls=10_000, output=1 << 20, logs=64 << 10)
-SOURCE = 256 << 10
-"""Bytes of source that are read at most."""
 PENDING = 32
 """Proposals that may wait for a decision."""
 
@@ -52,6 +52,7 @@ class Extensions:
     with a database of its own, in a sandbox that has exactly what its manifest says of what
     `grants` has, within `limits`. `consent` decides about each proposal that passes its check, at
     once or by "ask", which leaves it to `approve` and `reject`. `keys` are who may sign, by name.
+    An event in `exclusive` is heard by one extension: another one that hooks into it is refused.
     After `strikes` failed hooks or killed sandboxes in a row an extension is switched off. The
     newest `rehearsed` calls of tools are made again on a copy before an upgrade.
 
@@ -67,6 +68,7 @@ class Extensions:
         grants: Grants | None = None,
         keys: Mapping[str, Key] | None = None,
         limits: Limits = LIMITS,
+        exclusive: Collection[str] = (),
         strikes: int = 3,
         rehearsed: int = 5,
     ) -> None:
@@ -75,6 +77,7 @@ class Extensions:
         self.grants = grants or Grants()
         self.keys = dict(keys or {})
         self.limits = limits
+        self.exclusive = frozenset(exclusive)
         self.strikes = strikes
         self.rehearsed = rehearsed
         self.records = Records(actor)
@@ -110,9 +113,20 @@ class Extensions:
                 return await self._go_on(known)
             signer = signer_of(self.keys, proposal.hash, signature)
             self._check_room(proposal)
-            proposal = _but(proposal, signer=signer)
+            proposal = _but(proposal, signer=signer, signature=signature or b"")
             self.records.save(proposal, "proposed", signer, source)
             return await self._go_on(proposal)
+
+    async def install(self, package: Package) -> Proposal:
+        """Propose what came as a file: nothing of it is believed but its signature."""
+        signature = package.signature or None
+        return await self.propose(package.manifest, package.source, signature=signature)
+
+    def export(self, name: str, version: str = "") -> Package:
+        """A version as a file, with its signature: that which runs, if none is named."""
+        found = self._known(name, version) if version else self.ready(name)
+        source = self.records.source(found)
+        return Package(manifest=found.manifest, source=source, signature=found.signature)
 
     async def approve(self, name: str, version: str) -> Proposal:
         """Say yes to a pending one: it is rehearsed and activated. Not for a model to call."""
@@ -170,17 +184,25 @@ class Extensions:
         self.records.disable(name, "")
         self.records.happened(name, "", "enabled")
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *, keep_data: bool = False) -> None:
         """End it and delete its data. Its versions and events stay; none can be rolled back to,
-        and a new version begins with nothing."""
+        and a new version begins with nothing.
+
+        With `keep_data` its data stays, asleep, for the next version of that name: whoever decides
+        about that one is shown that it gets them. `remove` again deletes them.
+        """
         async with self._lock(name):
             running = self.records.active(name)
-            if running is None:
+            if running is None and not self._has_facet(name):
                 raise NoSuchExtension(f"no extension {name!r} is active", name=name)
             self.records.removed(name)
-            self._move(running, "retired", "removed")
+            if running is not None:
+                self._move(running, "retired", "removed")
             self._starts.pop(name, None)
-            self.actor.facets.delete(facet_of(name))
+            if keep_data:
+                self.actor.facets.abort(facet_of(name), "removed")
+            else:
+                self.actor.facets.delete(facet_of(name))
 
     # -- looking ----------------------------------------------------------------------------
 
@@ -262,30 +284,16 @@ class Extensions:
 
     async def _check(self, proposal: Proposal) -> Proposal:
         source, running = self.records.source(proposal), self.records.active(proposal.name)
-        proposal = await self._checked(proposal, source)
+        proposal = await checked(self, proposal, source)
         changed = changes(running.manifest if running else None, proposal.manifest)
+        if running is None and self._has_facet(proposal.name):
+            changed += (Change("data", "none", "what was kept of it", widens=True),)
         proposal = _but(proposal, changes=changed, running=running.version if running else "")
         if proposal.problems:
             return self._move(proposal, "refused", "refused", "; ".join(proposal.problems))
         answer = await self._asked(proposal)
         states = {"approve": "approved", "reject": "rejected"}
         return self._move(proposal, states.get(answer, "pending"), f"consent: {answer}")
-
-    async def _checked(self, proposal: Proposal, source: str) -> Proposal:
-        manifest = proposal.manifest
-        if len(source.encode()) > SOURCE:
-            return _but(proposal, problems=(f"the source has more than {SOURCE} bytes",))
-        try:
-            uses = uses_of(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return _but(proposal, problems=(told(error),))
-        problems = problems_of(uses, manifest) + self.grants.missing(manifest.permissions)
-        tests: Sequence[Ran] = ()
-        if not problems:
-            tests = await check(self.actor, manifest, source, uses.tests, self.limits)
-        problems += [f"{one.what}: {one.error}" for one in tests if one.error]
-        unused = unused_of(uses, manifest)
-        return _but(proposal, problems=tuple(problems), tests=tuple(tests), unused=unused)
 
     async def _asked(self, proposal: Proposal) -> Answer:
         answer = self.consent(proposal)
@@ -295,6 +303,8 @@ class Extensions:
     async def _activate(self, proposal: Proposal) -> Proposal:
         """Rehearse it beside what runs; then let it take over, or leave that as it is."""
         name, running = proposal.name, self.records.active(proposal.name)
+        if heard := taken(self, proposal.manifest):  # since its check
+            return self._failed(proposal, tuple(heard))
         rehearsal = await self._rehearsed(running, proposal) if running else ()
         proposal = _but(proposal, rehearsal=rehearsal)
         if failed := tuple([f"{one.what}: {one.error}" for one in rehearsal if one.error]):

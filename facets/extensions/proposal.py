@@ -56,6 +56,7 @@ class Proposal(msgspec.Struct, frozen=True):
     hash: str
     signer: str = ""
     """The name of the key that signed it."""
+    signature: bytes = b""
     state: State = "checking"
     running: str = ""
     """The version that ran when it was proposed, which `changes` compare with."""

@@ -59,7 +59,7 @@ class Box:
         `NoSuchCommand`, a `SandboxLimit`, or `SandboxFailed` if the box dies.
         """
         done, changes = await self.run(argv, cwd, env, stdin, seconds)
-        if self._actor is not None and changes is not None:
+        if self._actor is not None:
             changes.apply(self._actor, self._root)
         return done
 
@@ -76,7 +76,7 @@ class Box:
     async def run(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str] | None,
         stdin: bytes, seconds: float | None,
-    ) -> tuple[Done, Changes | None]:  # fmt: skip
+    ) -> tuple[Done, Changes]:  # fmt: skip
         """A command to its end, and what it changed, which is not kept yet."""
         process = await self._begin(self._limits.shown, argv, cwd, env, stdin, seconds)
         try:
@@ -86,7 +86,7 @@ class Box:
             raise
         finally:
             self._processes.discard(process)
-        return done, None if self._actor is None else await self._changes()
+        return done, await self._changes()
 
     async def _begin(
         self, shown: int, argv: Sequence[str], cwd: str, env: Mapping[str, str] | None,
@@ -137,6 +137,8 @@ class Box:
 
     async def _changes(self) -> Changes:
         changes = Changes()
+        if self._actor is None:
+            return changes
         for frame in await self._ask({"do": "changes"}):
             try:
                 changes.add(frame, self._limits.disk + 256 * self._limits.files)

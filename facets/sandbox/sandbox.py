@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, final
 
 from facets.sandbox.box import Box
+from facets.sandbox.changes import Changes
 from facets.sandbox.channel import Channel
 from facets.sandbox.errors import SandboxBusy
 from facets.sandbox.limits import SandboxLimits
@@ -78,11 +79,20 @@ class Sandbox:
 
         Nothing of it runs when this returns, and the actor's files are changed in that step.
         """
-        async with self.open(actor, root) as box:
-            done, changes = await box.run(argv, cwd, env, stdin, seconds)
-        if actor is not None and changes is not None:
+        done, changes = await self.changed(
+            actor, argv, root=root, cwd=cwd, env=env, stdin=stdin, seconds=seconds
+        )
+        if actor is not None:
             changes.apply(actor, root)
         return done
+
+    async def changed(
+        self, actor: Actor | None, argv: Sequence[str], *, root: str = "/", cwd: str = "",
+        env: Mapping[str, str] | None = None, stdin: bytes = b"", seconds: float | None = None,
+    ) -> tuple[Done, Changes]:  # fmt: skip
+        """The same, with the changes of files in the place of making them: `Changes.apply`."""
+        async with self.open(actor, root) as box:
+            return await box.run(argv, cwd, env, stdin, seconds)
 
     def tools(self, actor: Actor, root: str = "/") -> list[Tool]:
         """What lets a model use it: `run_command`, over the actor's files below `root`.

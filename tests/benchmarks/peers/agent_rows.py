@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.usage import RequestUsage
 
 from facets import LocalRuntime
 from facets.agents import Agent, tool
@@ -34,11 +35,13 @@ await bank.pay(amount=second)
 """
 
 
-def answer(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+async def answer(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
     newest = messages[-1]
     assert isinstance(newest, ModelRequest)
     done = any(one.part_kind == "tool-return" for one in newest.parts)
-    return ModelResponse(parts=[TextPart("done") if done else ToolCallPart("pay", {"amount": 1})])
+    part = TextPart("done") if done else ToolCallPart("pay", {"amount": 1})
+    # With usage, as the other side says it: otherwise all that was said is split into words.
+    return ModelResponse(parts=[part], usage=RequestUsage(input_tokens=10, output_tokens=5))
 
 
 class Child(Agent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from facets import LocalRuntime
 from facets.agents import Agent, Tool, tool
 from facets.agents.driving import Driver
 from facets.extensions import Extensions, Proposal
-from facets.testing import MemoryRuntime, die_everywhere
+from facets.testing import MemoryRuntime
 from tests.facets.agents.test_turns import DOORS, call, script
 from tests.facets.extensions.test_life import COUNTER, MANIFEST, approve
 
@@ -153,34 +154,41 @@ async def test_a_death_after_any_commit_of_such_a_turn_repeats_nothing_that_is_f
     gc.collect()  # what the deaths left is gone here, and not during some other test
 
 
-async def test_wherever_the_process_dies_an_extension_does_what_it_stores_once() -> None:
+async def test_a_death_between_what_an_extension_stores_and_its_result_repeats_nothing(
+    runtime: MemoryRuntime,
+) -> None:
     class Counting(Writer):
-        model = script([COUNT, COUNT], [COUNT], "counted")
+        model = script([COUNT], "counted")
 
         async def prepare(self) -> None:
             await self.extensions.propose(MANIFEST, COUNTER)
 
-        async def counts(self) -> int:
-            counted: int = await self.extensions.call("counter", "count", word="ink")
-            return counted - 1
+        def _extended(self) -> dict[str, Tool]:
+            return {name: self._late(one) for name, one in super()._extended().items()}
 
-    async def setup(runtime: MemoryRuntime) -> None:
-        await runtime.get(Counting, "a").prepare()
+        def _late(self, one: Tool) -> Tool:
+            async def call(**arguments: Any) -> Any:
+                result = await one.call(**arguments)
+                await self._driver.durable()  # the extension's data is on disk, its result is not
+                DOORS.setdefault("arrived", asyncio.Event()).set()
+                await DOORS.setdefault("door", asyncio.Event()).wait()
+                return result
 
-    async def act(runtime: MemoryRuntime) -> None:
-        counting = runtime.get(Counting, "a")
-        await counting.submit("count ink", id="1")
-        await counting.wait("1")
+            return replace(one, call=call)
 
-    async def check(runtime: MemoryRuntime) -> None:
-        counting = runtime.get(Counting, "a")
-        await counting.submit("count ink", id="1")
-        await counting.wait("1")
-        assert sorted(await counting.told()) == ["1", "2", "3"]
-        assert await counting.counts() == 3
+        async def count(self) -> int:
+            return int(await self.extensions.call("counter", "count", word="ink"))
 
-    assert await die_everywhere(setup, act, check, every=7) > 3
-    gc.collect()  # what the deaths left is gone here, and not during some other test
+    counting = runtime.get(Counting, "a")
+    await counting.prepare()
+    await counting.submit("count ink", id="1")
+    await DOORS.setdefault("arrived", asyncio.Event()).wait()
+    await runtime.crash()
+    DOORS.setdefault("door", asyncio.Event()).set()
+    counting = runtime.get(Counting, "a")
+    assert (await counting.wait("1")).output == "counted"
+    assert await counting.told() == ["1"]
+    assert await counting.count() == 2
 
 
 IDENTIFIED = """
