@@ -11,6 +11,8 @@ retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
 running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
+output.py    what a turn ends with: text, or data of a type
+prompts.py   what is asked: submitted, merged, put off, steered, asked for again
 spending.py  tokens and money
 session.py   the messages, as a tree
 history.py   what a model is shown of them
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from facets.agents.children import Child as Child
     from facets.agents.children import as_tool as as_tool
     from facets.agents.context import Context as Context
+    from facets.agents.events import Answered as Answered
     from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
@@ -83,7 +86,7 @@ if TYPE_CHECKING:
     from facets.agents.turns import Turn as Turn
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
+    "Agent", "Answered", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
     "ErrorKind", "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted",
     "Retries", "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step",
     "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome",
@@ -94,6 +97,7 @@ __all__ = [
 _LAZY = {
     "Agent": "agent",
     "Approval": "approvals",
+    "Answered": "events",
     "ApprovalAsked": "events",
     "ToolRun": "running",
     "current": "running",
