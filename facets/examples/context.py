@@ -25,8 +25,10 @@ def host(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     if not info.function_tools:
         return ModelResponse([TextPart("The guest likes green tea, and had three cups.")])
     results = [part for part in messages[-1].parts if part.part_kind == "tool-return"]
-    if results or "green" not in str(messages[-1].parts):
-        return ModelResponse([TextPart(results[0].content if results else "Here is another cup.")])
+    if results:
+        return ModelResponse([TextPart(results[0].model_response_str())])
+    if "green" not in str(messages[-1].parts):
+        return ModelResponse([TextPart("Here is another cup.")])
     note = {"label": "guest", "text": "likes green tea"}
     calls = [ToolCallPart("load_skill", {"name": "brewing"}), ToolCallPart("set_context", note)]
     return ModelResponse(calls)
