@@ -10,7 +10,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
-from facets.agents import hooks
+from facets.agents import hooks, output
 from facets.agents.compaction import fitting
 from facets.agents.events import TextDelta
 from facets.agents.plans import active
@@ -33,7 +33,7 @@ async def respond(driver: Driver, turn: Turn) -> Turn:
     check(agent, turn, agent._plans.of(turn.id, 0).steps)
     await hooks.before_step(driver, turn)
     response, over = await patiently(driver, turn, lambda: fitting(driver, turn, _attempt))
-    if response.tool_calls:
+    if output.outcome(agent, response) is None:
         if over is not None:
             raise over
         driver.log.keep(turn.id)
@@ -94,7 +94,14 @@ def _parameters(
         )
         for one in active(driver.tools(), plan).values()
     ]
-    return ModelRequestParameters(function_tools=tools, instruction_parts=_said(plan, history))
+    outputs = output.of(driver.agent)
+    return ModelRequestParameters(
+        function_tools=tools,
+        instruction_parts=_said(plan, history),
+        output_mode="tool" if outputs.shapes else "text",
+        output_tools=outputs.definitions(),
+        allow_text_output=outputs.text,
+    )
 
 
 def _said(plan: TurnPlan, history: list[m.ModelMessage]) -> list[m.InstructionPart] | None:
