@@ -180,6 +180,12 @@ async def test_the_broker_cannot_be_read_written_stopped_or_killed(box: Box) -> 
     assert (await box.exec(["echo", "on"])).text == "on\n"
 
 
+async def test_a_command_inherits_nothing_that_is_open(box: Box) -> None:
+    assert await python(box, "import os; print(os.listdir('/proc/self/fd'))") == (
+        "['0', '1', '2', '3']\n"  # the last is of the listing itself
+    )
+
+
 async def test_a_command_that_kills_all_it_sees_does_not_kill_the_broker(box: Box) -> None:
     other = await box.start(["sleep", "1000"])
     assert (await box.exec(["sh", "-c", "kill -9 -1"])).code == 0
