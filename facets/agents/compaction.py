@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_ai import direct
 from pydantic_ai import messages as m
-from pydantic_ai.models import infer_model
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models.fallback import FallbackModel
 
 from facets.agents.errors import CompactionFailed
 from facets.agents.messages import answers, text_of
+from facets.agents.plans import model_of
 from facets.agents.reserving import reserved
 from facets.agents.retrying import within
 from facets.agents.skills import loaded
@@ -57,7 +59,7 @@ SKILLS = "\nSkills that were loaded, and have to be loaded again: {names}"
 
 async def make_room(driver: Driver, turn: Turn) -> Turn:
     """Compact the turn's history if it is over the limit; the turn with what that has cost."""
-    most = limit(driver.agent)
+    most = limit(driver.agent, turn)
     if most is None:
         return turn
     shown = driver.agent.blocks.shown(turn)
@@ -84,17 +86,25 @@ async def fitting(driver: Driver, turn: Turn, ask: Callable[[Driver, Turn], Awai
             turn = await _compact(driver, turn, stretch, most)
 
 
-def limit(agent: Agent) -> int | None:
+def limit(agent: Agent, turn: Turn) -> int | None:
     """Tokens of history from which on it is compacted; None if nobody knows."""
     if agent.compact_after is not None:
         return agent.compact_after
-    model = agent.model
-    window = _window(model) if isinstance(model, str) else model.profile.get("context_window")
+    window = _window(model_of(agent, agent._plans.next(turn)))
     return None if window is None else int(window * HEADROOM)
 
 
+def _window(model: Model | str) -> int | None:
+    """Tokens that a model takes, of several in turn the least; None if nobody knows."""
+    if isinstance(model, str):
+        return _named(model)
+    if isinstance(model, FallbackModel):
+        return min(filter(None, map(_window, model.models)), default=None)
+    return model.profile.get("context_window")
+
+
 @lru_cache(maxsize=64)
-def _window(model: str) -> int | None:
+def _named(model: str) -> int | None:
     return infer_model(model).profile.get("context_window")
 
 
