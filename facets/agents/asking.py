@@ -13,7 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 from facets.agents import hooks, output
 from facets.agents.compaction import fitting
 from facets.agents.events import TextDelta
-from facets.agents.plans import active
+from facets.agents.plans import active, asked_model
 from facets.agents.reserving import reserved
 from facets.agents.retrying import Attempts, patiently, within
 from facets.agents.spending import charge, check
@@ -61,8 +61,7 @@ def _keep(driver: Driver, turn: Turn, response: m.ModelResponse, held: Hold) -> 
 async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
     agent = driver.agent
     plan = agent._plans.of(turn.id, turn.steps + 1)
-    name = plan.model
-    model = agent.model if name is None else agent.models.get(name, name)
+    model = asked_model(agent, plan)
     history = agent.blocks.shown(turn)
     settings: ModelSettings = {**(agent.model_settings or {}), **(plan.model_settings or {})}
     kwargs: dict[str, Any] = {

@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
 
     from facets.actor import Actor
+    from facets.agents.agent import Agent
     from facets.agents.tool import Tool
 
 P = TypeVar("P", bound="StepPlan")
@@ -86,6 +88,11 @@ class Plans:
 
     def _sql(self, query: str, *args: Any) -> Any:
         return self._actor.sql.unsafe(query, *args)
+
+
+def asked_model(agent: Agent, plan: StepPlan) -> Model | str:
+    """The model that a request goes to."""
+    return agent.model if plan.model is None else agent.models.get(plan.model, plan.model)
 
 
 def active(tools: dict[str, Tool], plan: StepPlan) -> dict[str, Tool]:
