@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facets.actor import Actor
     from facets.agents.agent import Agent
     from facets.agents.tool import Tool
+    from facets.agents.turns import Turn
 
 P = TypeVar("P", bound="StepPlan")
 
@@ -82,6 +83,10 @@ class Plans:
             merged |= plan
         return TurnPlan(**merged)
 
+    def next(self, turn: Turn) -> TurnPlan:
+        """What holds for the request that comes next."""
+        return self.of(turn.id, turn.steps + 1)
+
     def clear(self, turn: str) -> None:
         """The turn is over."""
         self._sql("delete from agent_plans where turn = ?", turn)
@@ -90,9 +95,14 @@ class Plans:
         return self._actor.sql.unsafe(query, *args)
 
 
-def asked_model(agent: Agent, plan: StepPlan) -> Model | str:
-    """The model that a request goes to."""
+def model_of(agent: Agent, plan: StepPlan) -> Model | str:
+    """The model that is asked."""
     return agent.model if plan.model is None else agent.models.get(plan.model, plan.model)
+
+
+def settings_of(agent: Agent, plan: StepPlan) -> ModelSettings:
+    """How it is asked."""
+    return {**(agent.model_settings or {}), **(plan.model_settings or {})}
 
 
 def active(tools: dict[str, Tool], plan: StepPlan) -> dict[str, Tool]:

@@ -25,11 +25,9 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.usage import RequestUsage
 
 from facets.agents.errors import OverBudget
-from facets.agents.plans import active, asked_model
+from facets.agents.plans import active, model_of, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from actors.node import Node
     from actors.quotas.meters import Reservation
     from facets.agents.agent import Agent
@@ -111,9 +109,8 @@ async def reserved(driver: Driver, turn: Turn) -> AsyncIterator[Hold]:
             nodes = _limiting(driver.agent, meter)
             if nodes:
                 line = _line(nodes[-1], meter)
-                wanted = Estimate(driver, turn).of(meter)
                 async with line.first:
-                    await _take(hold, driver.agent, wanted, meter, line)
+                    await _take(hold, driver, turn, meter, line)
                     line.flying.update(nodes)
                 flown.append((line, nodes))
         try:
@@ -126,7 +123,9 @@ async def reserved(driver: Driver, turn: Turn) -> AsyncIterator[Hold]:
             line.land(nodes)
 
 
-async def _take(hold: Hold, agent: Agent, wanted: float, meter: str, line: Line) -> None:
+async def _take(hold: Hold, driver: Driver, turn: Turn, meter: str, line: Line) -> None:
+    agent = driver.agent
+    wanted = estimate(driver, turn) if meter == TOKENS else _price(driver, turn)
     while True:
         left = agent.meters.left(meter)
         if left <= 0 and not any(line.flying[one] for one in _tight(agent, meter, 0)):
@@ -165,40 +164,37 @@ def _line(node: Node, meter: str) -> Line:
 # -- estimates ------------------------------------------------------------------------------------
 
 
-class Estimate:
-    """What the next request of a turn may cost."""
+def estimate(driver: Driver, turn: Turn) -> int:
+    """Tokens that the next request may cost."""
+    return _input(driver, turn) + _output(driver.agent, driver.agent._plans.next(turn))
 
-    def __init__(self, driver: Driver, turn: Turn) -> None:
-        agent = driver.agent
-        plan = agent._plans.of(turn.id, turn.steps + 1)
-        self._turn = turn
-        self._model: Any = asked_model(agent, plan)
-        shown = ModelMessagesTypeAdapter.dump_json(agent.blocks.shown(turn))
-        tools = active(driver.tools(), plan).values()
-        told = sum(len(f"{one.description}{one.schema}") for one in tools)
-        self._input = (len(shown) + told) // CHARACTERS
-        self._output = int(self._settings(agent, plan).get("max_tokens") or OUTPUT)
 
-    def of(self, meter: str) -> float:
-        """Of this meter."""
-        return self._input + self._output if meter == TOKENS else self._price()
+def _input(driver: Driver, turn: Turn) -> int:
+    history = driver.agent.blocks.shown(turn)
+    shown = active(driver.tools(), driver.agent._plans.next(turn))
+    tools = sum(len(f"{one.description}{one.schema}") for one in shown.values())
+    return (len(ModelMessagesTypeAdapter.dump_json(history)) + tools) // CHARACTERS
 
-    def _settings(self, agent: Agent, plan: TurnPlan) -> Mapping[str, Any]:
-        own = getattr(self._model, "settings", None)
-        return {**(own or {}), **(agent.model_settings or {}), **(plan.model_settings or {})}
 
-    def _price(self) -> float:
-        """US dollars; where no price is known, what the requests before it did cost."""
-        model = self._model
-        if isinstance(model, str):
-            provider, _, name = model.rpartition(":")
-        else:
-            provider, name = model.system, model.model_name
-        usage = RequestUsage(input_tokens=self._input, output_tokens=self._output)
-        asked = ModelResponse(
-            parts=[], usage=usage, model_name=name, provider_name=provider or None
-        )
-        try:
-            return float(asked.cost().total_price)
-        except (LookupError, ValueError):
-            return self._turn.cost / max(self._turn.steps, 1)
+def _output(agent: Agent, plan: TurnPlan) -> int:
+    usual: Any = getattr(model_of(agent, plan), "settings", None) or {}
+    most = settings_of(agent, plan).get("max_tokens") or usual.get("max_tokens")
+    return int(most or OUTPUT)
+
+
+def _price(driver: Driver, turn: Turn) -> float:
+    """US dollars that it may cost; where no price is known, what those before it did."""
+    plan = driver.agent._plans.next(turn)
+    model: Any = model_of(driver.agent, plan)
+    if isinstance(model, str):
+        provider, _, name = model.rpartition(":")
+    else:
+        provider, name = model.system, model.model_name
+    usage = RequestUsage(
+        input_tokens=_input(driver, turn), output_tokens=_output(driver.agent, plan)
+    )
+    asked = ModelResponse(parts=[], usage=usage, model_name=name, provider_name=provider or None)
+    try:
+        return float(asked.cost().total_price)
+    except (LookupError, ValueError):
+        return turn.cost / max(turn.steps, 1)
