@@ -42,8 +42,8 @@ class Form(Protocol):
 
 
 class Events:
-    """`text/event-stream`, for browsers: items are messages. The id of one is its `seq`, which events
-    of an agent have, else a running number."""
+    """`text/event-stream`, for browsers: items are messages. The id of one is its `seq`, which
+    events of an agent have, else a running number."""
 
     media = "text/event-stream"
     beat = b":\n\n"
