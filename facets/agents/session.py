@@ -85,13 +85,11 @@ class Session:
         name = id or uuid4().hex
         if self._is_there(name, message):
             return name
-        for turn in Turns(self._actor).open(branch)[:1]:
-            if turn.begun is not None:
-                raise BranchBusy(
-                    f"turn {turn.id!r} of branch {branch!r} is under way",
-                    branch=branch,
-                    turn=turn.id,
-                )
+        turn = Turns(self._actor).under_way(branch)
+        if turn is not None:
+            raise BranchBusy(
+                f"turn {turn!r} of branch {branch!r} is under way", branch=branch, turn=turn
+            )
         return self._add(name, message, branch)
 
     def go_on(self, message: m.ModelMessage, *, id: str, branch: str) -> str:
