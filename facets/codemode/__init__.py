@@ -6,6 +6,7 @@ scopes      what an isolate is handed        running    one isolate with code in
 script      code that a model wrote          inside     what runs in the isolate, .py and .js
 snippets    code that was saved              examples   its tests
 ledger      what is kept in the actor's database
+listing     the tools there are now          undoing    tools that raise, undone
 policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        words      as the search compares them
 operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript

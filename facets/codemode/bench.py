@@ -46,13 +46,13 @@ class Workbench(Actor):
         """The calls that wait for approval, oldest first."""
         return self.code.pending()
 
-    async def approve(self, call: int) -> Execution:
-        """Let a call run, and go on with its execution."""
-        return await self.code.approve(call)
+    async def approve(self, *calls: int) -> Execution:
+        """Let calls of one execution run, and go on with it."""
+        return await self.code.approve(*calls)
 
-    async def reject(self, call: int, reason: str = "") -> Execution:
-        """Go on without it."""
-        return await self.code.reject(call, reason)
+    async def reject(self, *calls: int, reason: str = "") -> Execution:
+        """Go on without them."""
+        return await self.code.reject(*calls, reason=reason)
 
     async def resume(self, number: int) -> Execution:
         """Go on with an execution that a process died in."""

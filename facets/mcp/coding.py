@@ -138,7 +138,7 @@ async def _decide(stub: Workbench, done: Execution, call: int, answer: str) -> E
     if answer == "accept":
         return await stub.approve(call)
     if answer == "decline":
-        return await stub.reject(call, "the user said no")
+        return await stub.reject(call, reason="the user said no")
     return done
 
 

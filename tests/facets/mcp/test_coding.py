@@ -93,7 +93,7 @@ async def test_what_no_client_can_ask_is_approved_through_the_actor() -> None:
         done = await stub.execute("[await bank.pay(1), await bank.pay(2)]")
         await stub.approve(done.pending[0].id)
         (call,) = await stub.pending()
-        done = await stub.reject(call.id, "enough")
+        done = await stub.reject(call.id, reason="enough")
         assert "not approved: enough" in await stub.told(done.id)
         assert await stub.resume(done.id) == done
         assert (await stub.describe("bank.pay")).startswith("await bank.pay(amount: int) -> str")
