@@ -23,6 +23,7 @@ compaction.py a history that grew too long
 noting.py    the tools for them
 skills.py    texts that the model loads and unloads
 words.py     searches
+workspace.py files as tools
 children.py  self.agents, and agents as tools of others
 registry.py  what sub-agents were got with
 runs.py      runs as rows: prompts given to sub-agents
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from facets.agents.runs import Run as Run
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
+    from facets.agents.workspace import Workspace as Workspace
 
 __all__ = [
     "Agent", "Answered", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
@@ -106,6 +108,7 @@ _LAZY = {
     "Readonly": "blocks",
     "Searchable": "blocks",
     "Skills": "blocks",
+    "Workspace": "workspace",
     "Writable": "blocks",
     "Child": "children",
     "Run": "runs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
@@ -33,6 +34,7 @@ from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
 from facets.agents.tool import Tool, check_names, is_tool, tool_of
 from facets.agents.turns import Status, Turn, Turns
+from facets.agents.workspace import Workspace
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -73,8 +75,9 @@ class Agent(Actor):
     """What pydantic-ai takes: a `Model`, or a name like "openai:gpt-5"."""
     instructions: str | None = None
     """What the model is told first, in every request."""
-    tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
-    """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    tools: ClassVar[Sequence[Tool | SubAgent | Workspace | Callable[..., Any]]] = ()
+    """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`,
+    `Workspace("/work")`."""
     context: ClassVar[Sequence[ContextBlock]] = ()
     """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
     `Skills`. The instructions, with this, are frozen for each branch."""
@@ -449,7 +452,9 @@ class Agent(Actor):
             getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
         ]
         found: dict[str, Tool] = {}
-        for one in (*marked, *self.tools, *context_tools(self)):
+        spaces = [one.bind(self) for one in self.tools if isinstance(one, Workspace)]
+        others = [one for one in self.tools if not isinstance(one, Workspace)]
+        for one in (*chain(*spaces), *marked, *others, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_ai import direct
 from pydantic_ai import messages as m
-from pydantic_ai.models import infer_model
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models.fallback import FallbackModel
 
 from facets.agents.errors import CompactionFailed
 from facets.agents.messages import answers, text_of
@@ -88,13 +89,21 @@ def limit(agent: Agent) -> int | None:
     """Tokens of history from which on it is compacted; None if nobody knows."""
     if agent.compact_after is not None:
         return agent.compact_after
-    model = agent.model
-    window = _window(model) if isinstance(model, str) else model.profile.get("context_window")
+    window = _window(agent.model)
     return None if window is None else int(window * HEADROOM)
 
 
+def _window(model: Model | str) -> int | None:
+    """Tokens that a model takes, of several in turn the least; None if nobody knows."""
+    if isinstance(model, str):
+        return _named(model)
+    if isinstance(model, FallbackModel):
+        return min(filter(None, map(_window, model.models)), default=None)
+    return model.profile.get("context_window")
+
+
 @lru_cache(maxsize=64)
-def _window(model: str) -> int | None:
+def _named(model: str) -> int | None:
     return infer_model(model).profile.get("context_window")
 
 

@@ -145,7 +145,7 @@ class BranchBusy(AgentError):
     """A turn of this branch has begun and is not over: what was put between its messages could part
     a call from its result. Fields: `branch`, `turn`."""
 
-    hint = "submit a prompt, which waits for the end, or append to a fork"
+    hint = "steer the turn, submit a prompt, which waits for its end, or append to a fork"
     branch: str
     turn: str
 

@@ -6,6 +6,7 @@ scopes      what an isolate is handed        running    one isolate with code in
 script      code that a model wrote          inside     what runs in the isolate, .py and .js
 snippets    code that was saved              examples   its tests
 ledger      what is kept in the actor's database
+listing     the tools there are now          undoing    tools that raise, undone
 policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        words      as the search compares them
 operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript
@@ -13,6 +14,7 @@ schema      JSON Schema, read
 functions, actors, openapi, mcp, files, sandbox, browser       the connectors
 placing     arguments in a request           requests   requests to one service
 offered     the two tools as a model sees them
+bench       all of it as an actor
 telling     what a model is told             own        the tools of code mode itself
 tokens      estimates and cutting            errors    one tree
 """
@@ -23,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facets.codemode.actors import ActorConnector as ActorConnector
+    from facets.codemode.bench import Workbench as Workbench
+    from facets.codemode.bench import workbench as workbench
     from facets.codemode.browser import BrowserConnector as BrowserConnector
     from facets.codemode.catalog import Catalog as Catalog
     from facets.codemode.files import FilesConnector as FilesConnector
@@ -65,7 +69,9 @@ __all__ = [
     "Operation",
     "SandboxConnector",
     "Snippet",
+    "Workbench",
     "call_id",
+    "workbench",
 ]
 
 _LAZY = {
@@ -89,7 +95,9 @@ _LAZY = {
     "Operation": "operation",
     "SandboxConnector": "sandbox",
     "Snippet": "snippets",
+    "Workbench": "bench",
     "call_id": "operation",
+    "workbench": "bench",
 }
 
 

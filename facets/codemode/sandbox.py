@@ -23,8 +23,9 @@ def SandboxConnector(  # noqa: N802 - it stands beside the classes of the other 
     """One tool, `run`: a command over the actor's files below `root`, in a box of its own.
 
     All that a command does is in files, which change in one commit with the log of its call: one
-    that a crash cut off has done nothing, so it runs again. Files as they were before the newest 20
-    calls are kept below `/codemode/undo`, and a rollback brings them back. `root` is not "/".
+    that a crash cut off has done nothing, so it runs again; with an egress it is asked for. Files
+    as they were before the newest 20 calls are kept below `/codemode/undo`, and a rollback brings
+    them back. `root` is not "/".
     """
     if f"{root.rstrip('/')}/" in ("/", "/codemode/", f"{UNDO}/"):
         raise ValueError(f"root={root!r} holds what code mode keeps; give a folder of its own")
@@ -48,7 +49,9 @@ def SandboxConnector(  # noqa: N802 - it stands beside the classes of the other 
         Changes.unpacked(actor.fs.read(path)).apply(actor, root)
         actor.fs.unlink(path)
 
-    return FunctionConnector(name, [run], reverts={"run": revert}, repeatable=["run"])
+    return FunctionConnector(
+        name, [run], reverts={"run": revert}, repeatable=[] if sandbox.egress else ["run"]
+    )
 
 
 def _keep(actor: Actor, inverse: Changes) -> str:

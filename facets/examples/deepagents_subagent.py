@@ -59,7 +59,7 @@ async def main() -> None:
     ]
     async with LocalRuntime("state/") as runtime:
         researcher = runtime.get(Researcher, "alice")
-        agent = create_deep_agent(
+        agent: Any = create_deep_agent(
             Scripted(messages=iter([*calls, AIMessage("It is written down.")])),
             backend=FacetBackend(runtime, Notes, "alice"),
             subagents=[facet_subagent(researcher)],

@@ -13,6 +13,7 @@ from facets.sandbox.channel import Channel, Frame
 from facets.sandbox.errors import SandboxDisk, SandboxFailed
 from facets.sandbox.limits import SandboxLimits
 from facets.sandbox.process import Done, Process
+from facets.sandbox.starting import ENVIRONMENT
 
 if TYPE_CHECKING:
     from facets.actor import Actor
@@ -30,12 +31,14 @@ class Box:
     """
 
     def __init__(
-        self, channel: Channel, limits: SandboxLimits, actor: Actor | None, root: str
-    ) -> None:
+        self, channel: Channel, limits: SandboxLimits, actor: Actor | None, root: str,
+        environment: Mapping[str, str],
+    ) -> None:  # fmt: skip
         self._channel = channel
         self._limits = limits
         self._actor = actor
         self._root = root
+        self._environment = {**ENVIRONMENT, **environment}
         self._processes: set[Process] = set()
         channel.over = self._over
 
@@ -96,7 +99,7 @@ class Box:
             raise ValueError("a command is a program and its arguments, without NULs")
         process = Process(self._channel, self._limits, shown)
         self._processes = {one for one in self._processes if not one.over} | {process}
-        await process.begin(argv, cwd, env, stdin, seconds)
+        await process.begin(argv, cwd, {**self._environment, **(env or {})}, stdin, seconds)
         return process
 
     # -- files --------------------------------------------------------------------------------
