@@ -9,9 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from facets.errors import ExtensionDisabled, NoSuchExtension
 from facets.extensions import no_wider
@@ -52,6 +59,10 @@ class Model:
     @property
     def active(self) -> Version | None:
         return next((one for one in self.versions if one.state == "active"), None)
+
+    @property
+    def pending(self) -> list[Version]:
+        return [one for one in self.versions if one.state == "pending"]
 
     @property
     def before(self) -> Version | None:
@@ -97,38 +108,42 @@ class Life(RuleBasedStateMachine):
 
         return str(self.do(story))
 
-    def next(self, **fields: Any) -> Version:
-        return Version(str(len(self.model.versions)), **fields)
+    @initialize()
+    def begin(self) -> None:
+        self.propose_something("good", False, 1)
+        self.decide(self.model.versions[0], yes=True)
 
-    @rule(files=st.booleans(), adds=st.sampled_from([1, 10]))
-    def propose_good(self, files: bool, adds: int) -> None:
-        new = self.next(files=files, adds=adds)
-        waits = self.model.widens(new)
-        assert self.propose(new, SOURCES[adds]) == ("pending" if waits else "active")
-        if waits:
-            new.state = "pending"
-        else:
+    @rule(
+        kind=st.sampled_from(["good", "good", "good", "bad", "sly"]),
+        files=st.booleans(),
+        adds=st.sampled_from([1, 10]),
+    )
+    def propose_something(self, kind: str, files: bool, adds: int) -> None:
+        new = Version(str(len(self.model.versions)), files, adds)
+        if kind == "bad":
+            new.state = "refused"
+        elif self.model.widens(new):
+            new.state, new.adds = "pending", adds if kind == "good" else 0
+        elif kind == "sly":
+            new.state = "failed"
+        source = {"good": SOURCES[adds], "bad": COUNTER.replace("== 2", "== 3"), "sly": SLY}
+        assert self.propose(new, source[kind]) == new.state
+        if new.state == "active":
+            self.model.versions.remove(new)  # it is not yet, for the model
             self.model.activate(new)
+            self.model.versions.append(new)
 
-    @rule()
-    def propose_one_whose_test_fails(self) -> None:
-        bad = COUNTER.replace("== 2", "== 3")
-        assert self.propose(self.next(state="refused"), bad) == "refused"
+    @precondition(lambda self: self.model.pending)
+    @rule(data=st.data())
+    def approve(self, data: st.DataObject) -> None:
+        self.decide(data.draw(st.sampled_from(self.model.pending)), yes=True)
 
-    @rule()
-    def propose_one_that_breaks_when_it_takes_over(self) -> None:
-        sly = self.next(state="failed")
-        if self.model.widens(sly):
-            sly.state, sly.adds = "pending", 0
-        assert self.propose(sly, SLY) == sly.state
+    @precondition(lambda self: self.model.pending)
+    @rule(data=st.data())
+    def reject(self, data: st.DataObject) -> None:
+        self.decide(data.draw(st.sampled_from(self.model.pending)), yes=False)
 
-    @rule(data=st.data(), yes=st.booleans())
-    def decide(self, data: st.DataObject, yes: bool) -> None:
-        waiting = [one for one in self.model.versions if one.state == "pending"]
-        if not waiting:
-            return
-        chosen = data.draw(st.sampled_from(waiting))
-
+    def decide(self, chosen: Version, *, yes: bool) -> None:
         async def story(lead: Lead) -> str:
             if not yes:
                 return lead.extensions.reject("counter", chosen.number).state
@@ -143,20 +158,19 @@ class Life(RuleBasedStateMachine):
             self.model.activate(chosen)
         assert state == chosen.state
 
+    @precondition(lambda self: self.model.active and self.model.before)
     @rule()
     def roll_back(self) -> None:
         running, before = self.model.active, self.model.before
 
+        assert running is not None
+        assert before is not None
+
         async def story(lead: Lead) -> str:
-            try:
-                return (await lead.extensions.rollback("counter")).state
-            except NoSuchExtension:
-                return ""
+            return (await lead.extensions.rollback("counter")).state
 
         state = self.do(story)
-        if running is None or before is None:
-            assert state == ""
-        elif before.files > running.files:
+        if before.files > running.files:
             assert state == "pending"
             before.state = "pending"
         else:
@@ -165,26 +179,23 @@ class Life(RuleBasedStateMachine):
             self.model.data = running.data
             self.model.disabled = False
 
+    @precondition(lambda self: self.model.active)
     @rule(keep_data=st.booleans())
     def remove(self, keep_data: bool) -> None:
-        if self.model.active is None:
-            return
-
         async def story(lead: Lead) -> None:
             await lead.extensions.remove("counter", keep_data=keep_data)
 
         self.do(story)
+        assert self.model.active is not None
         self.model.active.state = "retired"
         for one in self.model.versions:
             one.activated = 0
         self.model.disabled = False
         self.model.data = self.model.data if keep_data else 0
 
+    @precondition(lambda self: self.model.active)
     @rule(on=st.booleans())
     def switch(self, on: bool) -> None:
-        if self.model.active is None:
-            return
-
         async def story(lead: Lead) -> None:
             ours = lead.extensions
             ours.enable("counter") if on else ours.disable("counter")
@@ -192,6 +203,7 @@ class Life(RuleBasedStateMachine):
         self.do(story)
         self.model.disabled = not on
 
+    @precondition(lambda self: self.model.active)
     @rule()
     def count(self) -> None:
         async def story(lead: Lead) -> int:
@@ -242,6 +254,7 @@ def test_the_life_of_an_extension_is_as_the_model_says() -> None:
             max_examples=int(os.environ.get("FACETS_EXTENSION_LIVES", "10")),
             stateful_step_count=25,
             deadline=None,
+            phases=[Phase.generate],  # each life takes a second: too long to make one shorter
             suppress_health_check=list(HealthCheck),
         ),
     )
