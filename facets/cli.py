@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
-from facets import diff_command, examples_command, ray_commands, state_commands
+from facets import diff_command, examples_command, mcp_commands, ray_commands, state_commands
 from facets.demo.process import run_and_kill
 from facets.demo.story import Job, second_act
 from facets.errors import FacetsError
@@ -37,6 +37,7 @@ app.command()(diff_command.diff)
 app.command("import")(state_commands.import_)
 app.command()(examples_command.example)
 app.add_typer(ray_commands.app, name="ray")
+app.add_typer(mcp_commands.app, name="mcp")
 
 
 @app.command()
@@ -79,6 +80,9 @@ def bench(
     trees: Annotated[
         int, typer.Option(help="Instead: tree operations, on trees of up to so many facets.")
     ] = 0,
+    code: Annotated[
+        bool, typer.Option("--code", help="Instead: what a model reads of large APIs.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure this machine: medians with spread, each as a ratio to its reference.
@@ -91,6 +95,9 @@ def bench(
     from tests.benchmarks.harness import OWN, PEERS, RAY, run_all, table
 
     console = Console(stderr=True)
+    if code:
+        _code(as_json)
+        return
     if scale or trees:
         _scale(scale or trees, "scale" if scale else "tree_scale", console, as_json)
         return
@@ -102,6 +109,15 @@ def bench(
         print(json.dumps([one.as_dict() for one in results]))  # noqa: T201 - the output asked for
     else:
         Console(width=140 if not sys.stdout.isatty() else None).print(table(results))
+
+
+def _code(as_json: bool) -> None:
+    found = import_module("tests.benchmarks.codemode")
+    figures = asyncio.run(found.measure())
+    if as_json:
+        print(json.dumps(figures))  # noqa: T201 - the output asked for
+    else:
+        Console(width=140 if not sys.stdout.isatty() else None).print(found.table(figures))
 
 
 def _scale(facets: int, module: str, console: Console, as_json: bool) -> None:

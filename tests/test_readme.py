@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import facets
-from facets import ray_commands
+from facets import mcp_commands, ray_commands
 from facets.agents import EventLimits, TurnLimits
 from facets.cli import app
 
@@ -69,5 +69,7 @@ def test_every_command_is_shown() -> None:
 
     of_ray = {f"ray {one.callback.__name__}" for one in ray_commands.app.registered_commands}  # type: ignore[union-attr]
 
-    missing = {name for name in commands | of_ray if f"    facets {name}" not in README}
+    of_mcp = {f"mcp {one.callback.__name__}" for one in mcp_commands.app.registered_commands}  # type: ignore[union-attr]
+
+    missing = {name for name in commands | of_ray | of_mcp if f"    facets {name}" not in README}
     assert missing == set()

@@ -5,6 +5,7 @@
     langgraph.py      FacetSaver: checkpoints, an actor for each thread
     deepagents.py     facet_subagent, FacetBackend
     smolagents.py     FacetExecutor: code of a model in an isolate
+    inside.py         what it gives the isolate to run it
     checkpoints.py    what FacetSaver keeps, as rows
     tools.py          methods of actors as tools, for all of them
     bridge.py         calls from other threads and event loops

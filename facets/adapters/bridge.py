@@ -54,18 +54,22 @@ class Bridge:
 
         An interrupt of the waiting thread cancels it.
         """
+        begun = self.start(function, *args)
+        try:
+            return begun.result()
+        except BaseException:
+            begun.cancel()
+            raise
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
+        """The same without waiting: cancelling the future cancels it."""
         running = asyncio._get_running_loop()
         if running is not None and running is self.loop:
             raise NotActive(
                 "this thread runs the event loop of the actors, and waiting would stop it",
                 hint="use the asynchronous method, or asyncio.to_thread",
             )
-        begun = self._start(function, *args)
-        try:
-            return begun.result()
-        except BaseException:
-            begun.cancel()
-            raise
+        return self._start(function, *args)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
         """The items, for plain code like `wait`."""

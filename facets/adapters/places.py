@@ -40,11 +40,12 @@ class Place:
         """Put a copy of an actor in the place of another, in one commit."""
         await self.bridge.run(self._clone, cls, source, target)
 
-    async def _call(self, cls: type[Actor], name: str, method: str, *args: Any) -> Any:
-        return await getattr(self._get(cls, name), method)(*args)
-
-    def _get(self, cls: type[Actor], name: str) -> Any:
+    def get(self, cls: type[Actor], name: str) -> Any:
+        """A stub, for code on the loop of the actors."""
         return self._of.get(name, cls) if isinstance(self._of, Facets) else self._of.get(cls, name)
+
+    async def _call(self, cls: type[Actor], name: str, method: str, *args: Any) -> Any:
+        return await getattr(self.get(cls, name), method)(*args)
 
     async def _names(self, cls: type[Actor]) -> list[str]:
         if isinstance(self._of, Facets):

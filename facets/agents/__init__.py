@@ -11,15 +11,19 @@ retrying.py  requests that failed, and turns that were cut off
 calling.py   one tool call
 running.py   which one the running code belongs to
 approvals.py tool calls that somebody must approve
+output.py    what a turn ends with: text, or data of a type
+prompts.py   what is asked: submitted, merged, put off, steered, asked for again
 spending.py  tokens and money
 session.py   the messages, as a tree
 history.py   what a model is shown of them
 messages.py  a message as rows
 blocks.py    context blocks, as a class declares them
 context.py   what they say, and the prompt that is made of it
+compaction.py a history that grew too long
 noting.py    the tools for them
 skills.py    texts that the model loads and unloads
 words.py     searches
+workspace.py files as tools
 children.py  self.agents, and agents as tools of others
 registry.py  what sub-agents were got with
 runs.py      runs as rows: prompts given to sub-agents
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from facets.agents.children import Child as Child
     from facets.agents.children import as_tool as as_tool
     from facets.agents.context import Context as Context
+    from facets.agents.events import Answered as Answered
     from facets.agents.events import ApprovalAsked as ApprovalAsked
     from facets.agents.events import Event as Event
     from facets.agents.events import Missed as Missed
@@ -80,9 +85,10 @@ if TYPE_CHECKING:
     from facets.agents.runs import Run as Run
     from facets.agents.session import Session as Session
     from facets.agents.turns import Turn as Turn
+    from facets.agents.workspace import Workspace as Workspace
 
 __all__ = [
-    "Agent", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
+    "Agent", "Answered", "Approval", "ApprovalAsked", "Block", "Child", "Context", "ContextBlock",
     "ErrorKind", "Event", "EventLimits", "Missed", "Progressed", "Readonly", "Restarted",
     "Retries", "Retrying", "Run", "Searchable", "Session", "Skills", "Stage", "Step",
     "StepPlan", "Substitute", "TextDelta", "Tool", "ToolCall", "ToolFinished", "ToolOutcome",
@@ -93,6 +99,7 @@ __all__ = [
 _LAZY = {
     "Agent": "agent",
     "Approval": "approvals",
+    "Answered": "events",
     "ApprovalAsked": "events",
     "ToolRun": "running",
     "current": "running",
@@ -101,6 +108,7 @@ _LAZY = {
     "Readonly": "blocks",
     "Searchable": "blocks",
     "Skills": "blocks",
+    "Workspace": "workspace",
     "Writable": "blocks",
     "Child": "children",
     "Run": "runs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import uuid4
@@ -12,6 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from facets.actor import Actor
+from facets.agents import prompts
 from facets.agents.approvals import Approval, Approvals, Decision, decide, expire
 from facets.agents.blocks import ContextBlock
 from facets.agents.blocks import check as check_blocks
@@ -32,6 +34,7 @@ from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
 from facets.agents.tool import Tool, check_names, is_tool, tool_of
 from facets.agents.turns import Status, Turn, Turns
+from facets.agents.workspace import Workspace
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -72,8 +75,9 @@ class Agent(Actor):
     """What pydantic-ai takes: a `Model`, or a name like "openai:gpt-5"."""
     instructions: str | None = None
     """What the model is told first, in every request."""
-    tools: ClassVar[Sequence[Tool | SubAgent | Callable[..., Any]]] = ()
-    """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`."""
+    tools: ClassVar[Sequence[Tool | SubAgent | Workspace | Callable[..., Any]]] = ()
+    """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`,
+    `Workspace("/work")`."""
     context: ClassVar[Sequence[ContextBlock]] = ()
     """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
     `Skills`. The instructions, with this, are frozen for each branch."""
@@ -83,6 +87,12 @@ class Agent(Actor):
     """What pydantic-ai takes for a request: temperature, max_tokens, tool_choice, timeout..."""
     retries: ClassVar[Retries] = Retries()
     """What becomes of a request to the model that fails."""
+    compact_after: ClassVar[int | None] = None
+    """Tokens of history, about, over which its older part goes on as a summary; None for 0.8 of the
+    model's window, where that is known. A request that is refused as too long is made again after
+    a compaction in any case. Nothing is deleted: `session.path` and `search` have it all."""
+    compaction_model: ClassVar[Model | str | None] = None
+    """Who writes the summary; None for `model`."""
     limits: ClassVar[TurnLimits] = TurnLimits()
     max_runs: ClassVar[int | None] = None
     """Runs of sub-agents under way at the same time; what is more is queued, in order."""
@@ -93,9 +103,18 @@ class Agent(Actor):
     and `await self.extensions.resume()`. Each step of a turn has the tools of what is active then,
     and `model_tools`, so what a tool call activates can be used in the next step. A tool of the
     agent's own comes before one of an extension with the same name."""
-    concurrency: ClassVar[Literal["queue", "latest", "drop"]] = "queue"
+    output_type: ClassVar[Any] = str
+    """What a turn ends with: text, or a pydantic model, a dataclass, a TypedDict, or a union of
+    types, for which the model has tools to answer by. One that does not fit is told what is wrong,
+    and asked again."""
+    output_retries: ClassVar[int] = 2
+    """How often, in one turn: then it ends with `BadOutput`."""
+    concurrency: ClassVar[Literal["queue", "latest", "drop", "merge", "debounce"]] = "queue"
     """What becomes of a turn that is submitted while another one of its branch is not over: it
-    waits; it takes the place of all of them; or it is dropped."""
+    waits; it takes the place of all of them; it is dropped; it becomes one turn with those that
+    wait; or so, once nobody has asked for more for a while."""
+    debounce_seconds: ClassVar[float] = 1.0
+    """That while."""
     approval_seconds: ClassVar[float | None] = 7 * 86_400.0
     """How long a tool call waits for approval; then it is rejected. None: as long as it takes."""
     _inner = frozenset({"on_progress", "on_run_finished", "on_run_started", "progress", *HOOKS})
@@ -198,8 +217,8 @@ class Agent(Actor):
 
     # -- for callers ------------------------------------------------------------------------
 
-    async def run(self, prompt: str, *, branch: str = MAIN) -> str:
-        """The output of a new turn. Cancelling the call cancels the turn.
+    async def run(self, prompt: str, *, branch: str = MAIN) -> Any:
+        """The output of a new turn, of `output_type`. Cancelling the call cancels the turn.
 
         `TurnFailed` if it has none; the error is kept with the turn.
         """
@@ -252,12 +271,8 @@ class Agent(Actor):
         if report is not None and (parent is None or caller() is not parent):
             raise NoSuchRun(f"whoever calls has no run {report!r}", run=report)
         id = id or uuid4().hex
-        before = self._turns.open(branch)
-        dropped = self.concurrency == "drop" and bool(before)
-        new = self._turns.add(id, branch, prompt, "skipped" if dropped else "pending", report)
-        if new and self.concurrency == "latest":
-            for one in before:
-                await self._driver.cancel(one, f"made way for turn {id!r}")
+        for one in prompts.add(self, id, branch, prompt, report):
+            await self._driver.cancel(one, f"made way for turn {id!r}")
         self._driver.wake()
         return id
 
@@ -273,6 +288,33 @@ class Agent(Actor):
         if not turn.over:
             await self._driver.cancel(turn)
         return not turn.over
+
+    async def steer(self, turn: str, text: str, *, id: str | None = None) -> bool:
+        """Say something to a turn that is not over: the model hears it before its next step, also
+        if it was about to end. Whether it will: False if it is over. Durable once this returns, and
+        idempotent by `id`, of which the words are said once; `TurnDiffers` for other words;
+        `NoSuchTurn`."""
+        return prompts.steer(self, self._turns.get(turn), text, id or uuid4().hex)
+
+    async def regenerate(
+        self, turn: str, *, id: str | None = None, branch: str | None = None
+    ) -> str:
+        """Ask for another turn of the same prompt, on a branch that begins where the first one
+        did, and which is called as the new turn if nothing else is said; its id. The first stays.
+        Idempotent by `id`; `TurnOpen` if the first is not over; `BranchTaken`; `NoSuchTurn`."""
+        old, id = self._turns.get(turn), id or uuid4().hex
+        if self._turns.find(id) is None:
+            name = branch or id
+            await self.submit(prompts.beside(self, old, name), id=id, branch=name)
+        return id
+
+    async def delete(self, id: str) -> bool:
+        """Forget a turn that is over; whether there was one. Its messages stay, so its id cannot be
+        used again. `TurnOpen`."""
+        found = self._turns.find(id)
+        if found is not None:
+            prompts.forget(self, found)
+        return found is not None
 
     async def turn(self, id: str) -> Turn:
         """The turn as it is now; `NoSuchTurn`."""
@@ -410,7 +452,9 @@ class Agent(Actor):
             getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
         ]
         found: dict[str, Tool] = {}
-        for one in (*marked, *self.tools, *context_tools(self)):
+        spaces = [one.bind(self) for one in self.tools if isinstance(one, Workspace)]
+        others = [one for one in self.tools if not isinstance(one, Workspace)]
+        for one in (*chain(*spaces), *marked, *others, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai import messages as m
 
-from facets.agents import approvals, calling, hooks
+from facets.agents import approvals, calling, hooks, output
 from facets.agents.events import ApprovalAsked, ToolFinished, ToolStarted
 from facets.agents.plans import active
 from facets.agents.retrying import Attempts
@@ -48,11 +48,12 @@ async def _close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
     return close(agent, turn, response)
 
 
-def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
-    """The results of its calls as one message; a model refuses calls that have none."""
+def close(agent: Agent, turn: Turn, response: m.ModelResponse, answered: str | None = None) -> Turn:
+    """The results of its calls as one message; a model refuses calls that have none. `answered` is
+    the tool of an output that the turn ends with."""
     kept = agent._turns.kept(turn)
     parts = [
-        calling.unpacked(kept[at]) if at in kept else calling.interrupted(part)
+        calling.unpacked(kept[at]) if at in kept else calling.without_result(part, answered)
         for at, part in enumerate(response.tool_calls)
     ]
     head = agent.session.go_on(
@@ -62,7 +63,8 @@ def close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
     )
     agent._turns.clear(turn)
     Attempts(agent).clear(turn.id)
-    return agent._turns.update(turn.id, head=head)
+    retries = turn.retries + output.wrong(agent, response)
+    return agent._turns.update(turn.id, head=head, retries=retries)
 
 
 class Call:
@@ -114,6 +116,7 @@ class Call:
         """What the tool returned, or what `before_tool_call` says in its place; None if the call
         waits for approval."""
         part, turn = self._part, self._turn
+        output.of(self._agent).refuse(part)
         tools = active(self._driver.tools(), self._agent._plans.of(turn.id, turn.steps))
         tool, arguments = calling.asked_for(tools, part)
         self._heard = True

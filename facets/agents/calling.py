@@ -86,8 +86,10 @@ def told(part: ToolCallPart, error: Exception) -> ToolReturnPart:
     return found
 
 
-def interrupted(part: ToolCallPart) -> ToolReturnPart:
-    """What stands for the result of a call whose turn ended before it had one."""
+def without_result(part: ToolCallPart, answered: str | None) -> ToolReturnPart:
+    """What stands for the result of a call whose turn ended before it had one, or by it."""
+    if part.tool_name == answered:
+        return ToolReturnPart(part.tool_name, "that is the output", part.tool_call_id)
     content = "the turn ended before this call did"
     return ToolReturnPart(part.tool_name, content, part.tool_call_id, outcome="interrupted")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -175,9 +176,18 @@ class SubAgent:
             running = current()
             if running is None:
                 raise RuntimeError(f"the tool {self.name!r} is for an agent's turn")
-            return (await parent._overseer.ask(self, running.id, prompt)).told()
+            run = await parent._overseer.ask(self, running.id, prompt)
+            said = run.told()
+            return said | self._typed(run.output) if run.status == "completed" else said
 
         return Tool(self.name, self.description, _PROMPT, call, seconds=None)
+
+    def _typed(self, output: str | None) -> dict[str, Any]:
+        """The output as the data that it is, unless its type says that it may be text."""
+        from facets.agents.output import outputs_of
+
+        text = outputs_of(self.cls.output_type).text
+        return {"output": output if text else json.loads(output or "null")}
 
 
 _PROMPT = {

@@ -145,7 +145,7 @@ class Context:
         step that begins the turn."""
         if not self._blocks:
             return
-        now = await self._texts()
+        now = await self.texts()
         if self._agent._turns.get(turn.id).over:  # it was cancelled meanwhile
             return
         frozen = self._row(turn.branch)
@@ -160,11 +160,11 @@ class Context:
             self._agent.session.go_on(message, id=f"{turn.id}:context", branch=turn.branch)
             self._tell(turn.branch, {one: now[one] for one in news})
 
-    async def refreeze(self, branch: str) -> None:
-        """Freeze the prompt of a branch as it is now, in the step that is open at the end of this:
-        its history was compacted, so that no prefix of it is left."""
+    def freeze(self, branch: str, texts: dict[str, str]) -> None:
+        """Let the prompt of a branch be made of these `texts`: when it begins, and when its history
+        was compacted, so that no prefix of it is left."""
         if self._blocks:
-            self._freeze(branch, await self._texts())
+            self._freeze(branch, texts)
 
     def shown(self, turn: Turn) -> list[m.ModelMessage]:
         """All that the model is shown in the next request of a turn."""
@@ -188,7 +188,7 @@ class Context:
 
     # -- inside -------------------------------------------------------------------------------
 
-    async def _texts(self) -> dict[str, str]:
+    async def texts(self) -> dict[str, str]:
         """What each block says now, in the order in which they are declared."""
         found: dict[str, str] = {}
         for label, block in self._blocks.items():

@@ -13,6 +13,7 @@ that nobody drives.
 from __future__ import annotations
 
 import asyncio
+import json
 from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,11 @@ from pydantic_ai import messages as m
 
 from actors.call import CURRENT
 from actors.deadline import deadline
-from facets.agents import answering, approvals, asking, hooks, retrying
+from facets.agents import answering, approvals, asking, hooks, output, prompts, retrying
 from facets.agents.errors import HookFailed
+from facets.agents.events import Answered
 from facets.agents.log import Log
+from facets.agents.output import Outcome
 from facets.agents.retrying import Attempts
 from facets.agents.turns import Status, Turn
 
@@ -57,9 +60,8 @@ class Driver:
 
     def wake(self) -> None:
         """See that every open turn is driven, and goes on being so after a crash."""
-        turns = self.agent._turns
-        branches, unreported = turns.branches(), turns.unreported()
-        if branches or unreported:
+        branches = prompts.ready(self.agent)
+        if branches or self.agent._turns.unreported():
             self.agent.timers.every(WAKE, self.agent._wake, name=TIMER)
         else:
             self.agent.timers.cancel(TIMER)
@@ -88,6 +90,9 @@ class Driver:
 
     async def cancel(self, turn: Turn, why: str = "cancelled") -> None:
         """End a turn that is not over; what it has done stays."""
+        if turn.merged is not None:
+            self.end(turn, "aborted", error=why)  # the one that it is part of goes on
+            return
         task = self._driving.get(turn.branch)
         if turn.begun is not None:
             self._cancelled[turn.id] = turn.branch
@@ -139,7 +144,7 @@ class Driver:
         if newest.head is not None:
             response = self.agent.session.get(newest.head).message
             if isinstance(response, m.ModelResponse) and response.tool_calls:
-                answering.close(self.agent, newest, response)
+                answering.close(self.agent, newest, response, outcome.get("answered"))
         turns.update(turn.id, status=status, paused=None, **outcome)
         Attempts(self.agent).clear(turn.id)
         self.agent._plans.clear(turn.id)
@@ -148,6 +153,13 @@ class Driver:
         if ended is not None and not ended.done():
             ended.set_result(None)
         self.log.end(turn.id)
+        for one in turns.merged(turn.id):
+            if not one.over:
+                self.end(one, status, **outcome)
+
+    def ending(self, id: str) -> bool:
+        """Whether the last hooks of a turn run, which nothing keeps from its end."""
+        return id in self._ending
 
     async def ended(self, id: str) -> Turn:
         """The turn, once it is over."""
@@ -163,12 +175,13 @@ class Driver:
 
     async def _drive(self, branch: str) -> None:
         agent = self.agent
-        turns = agent._turns.open(branch)[:1]
+        turns = [one for one in agent._turns.first(branch) if prompts.is_ready(agent, one)]
         try:
             for turn in turns:  # none if it was cancelled, or undone, in the step that asked for it
                 await self._turn(turn)
         except asyncio.CancelledError:
-            over = turns[0].id in self._cancelled or agent._turns.get(turns[0].id).over
+            newest = agent._turns.find(turns[0].id)
+            over = newest is None or newest.over or newest.id in self._cancelled
             if agent._active().broken is not None or not over:
                 raise  # not by `cancel`: what is left goes on when the agent wakes again
             task = asyncio.current_task()
@@ -190,7 +203,7 @@ class Driver:
             left = agent.limits.seconds - (now - (turn.begun or now) - turn.waited)
             with deadline(max(left, 0.0)):
                 if turn.begun is None:
-                    turn = await self._begin(turn, now)
+                    turn = await self._begin(turn)
                 else:
                     await retrying.take_up(self, turn)
                 if not turn.over:
@@ -200,7 +213,8 @@ class Driver:
         except Exception as error:
             if agent._active().broken is not None:
                 raise
-            if not agent._turns.get(turn.id).over:
+            newest = agent._turns.find(turn.id)
+            if newest is not None and not newest.over:
                 await self._fail(turn, error)
 
     async def _fail(self, turn: Turn, error: Exception) -> None:
@@ -210,24 +224,36 @@ class Driver:
             error = another
         await self.finish(turn, "error", error=_said(error))
 
-    async def _begin(self, turn: Turn, now: float) -> Turn:
-        agent = self.agent
-        await agent.blocks.begin(turn)
-        turn = agent._turns.get(turn.id)
-        if turn.over:  # it was cancelled while the blocks were read
-            return turn
-        request = m.ModelRequest.user_text_prompt(turn.prompt)
-        head = agent.session.go_on(request, id=f"{turn.id}:0", branch=turn.branch)
-        return agent._turns.update(turn.id, status="running", begun=now, head=head)
+    async def _begin(self, turn: Turn) -> Turn:
+        await self.agent.blocks.begin(turn)
+        newest = self.agent._turns.find(turn.id)
+        if newest is None or newest.over:  # it was cancelled while the blocks were read
+            return replace(turn, status="aborted")
+        return prompts.begin(self.agent, newest)
 
     async def _step(self, turn: Turn) -> Turn:
-        newest = self.agent.session.get(turn.head or "").message
+        agent = self.agent
+        newest = agent.session.get(turn.head or "").message
         if not isinstance(newest, m.ModelResponse):
-            return await asking.respond(self, turn)
+            output.check(agent, turn)
+            return await asking.respond(self, prompts.hear(agent, turn))
+        heard = not prompts.unheard(agent, turn)
+        ended = output.outcome(agent, newest) if heard else None
+        if ended is not None:
+            return await self._complete(turn, newest, ended)
         if newest.tool_calls:
             return await answering.answer(self, turn, newest)
-        last = hooks.Step(turn, turn.steps, newest)
-        await self.finish(turn, "completed", last=last, output=newest.text or "")
+        if heard:
+            return output.again(agent, turn)
+        return await asking.respond(self, prompts.hear(agent, turn))
+
+    async def _complete(self, turn: Turn, response: m.ModelResponse, ended: Outcome) -> Turn:
+        if ended.answered is not None:
+            self.log.tell(turn.id, Answered(turn.id, json.loads(ended.output)))
+        last = hooks.Step(turn, turn.steps, response)
+        await self.finish(
+            turn, "completed", last=last, output=ended.output, answered=ended.answered
+        )
         return self.agent._turns.get(turn.id)
 
     async def durable(self) -> None:

@@ -7,6 +7,9 @@
         ├── TurnFailed            a turn ended without an output
         │   ├── TurnAborted       it was cancelled, or made way for a later one
         │   └── TurnSkipped       it was dropped: another one was under way
+        ├── TurnOpen              the turn is not over
+        ├── BadOutput             a model's output is not what `output_type` takes (ValueError)
+        ├── BadOutputType         a type that JSON cannot say (TypeError)
         ├── TurnDiffers           the id is that of a turn with another prompt (ValueError)
         ├── NoSuchTurn            no turn has that id (LookupError)
         ├── NoSuchMessage         no message or branch has that name (LookupError)
@@ -18,6 +21,7 @@
         ├── NoSuchBlock           no block of this kind has that label (LookupError)
         ├── NoSuchSkill           no skill, or file of one, has that name (LookupError)
         ├── BlockTooLong          a text is longer than its block may be (ValueError)
+        ├── CompactionFailed      the model made no summary of a history that is too long
         ├── BranchTaken           a branch of this name ends elsewhere (ValueError)
         ├── SplitsToolCall        a compaction would part a call from its result (ValueError)
         ├── NoSuchApproval        no approval has that id (LookupError)
@@ -73,6 +77,27 @@ class TurnSkipped(TurnFailed):
     hint = "submit it again, under another id, when the other is over"
 
 
+class TurnOpen(AgentError):
+    """The turn is not over, or it is and the parent that asked for it has not heard. Field:
+    `turn`."""
+
+    hint = "cancel it, or wait for it"
+    turn: str
+
+
+class BadOutput(AgentError, ValueError):
+    """The model gave no output that `output_type` takes, and was asked often enough: it ends the
+    turn. Or the type has changed, and does not take what an earlier turn ended with."""
+
+    hint = "say more about the type in descriptions of its fields, or raise output_retries"
+
+
+class BadOutputType(AgentError, TypeError):
+    """A model cannot be told what this type is, or which of several."""
+
+    hint = "use a pydantic model, a dataclass, a TypedDict, or a union of such that have names"
+
+
 class TurnDiffers(AgentError, ValueError):
     """There is a turn of this id, with another prompt or on another branch. Field: `turn`."""
 
@@ -120,7 +145,7 @@ class BranchBusy(AgentError):
     """A turn of this branch has begun and is not over: what was put between its messages could part
     a call from its result. Fields: `branch`, `turn`."""
 
-    hint = "submit a prompt, which waits for the end, or append to a fork"
+    hint = "steer the turn, submit a prompt, which waits for its end, or append to a fork"
     branch: str
     turn: str
 
@@ -152,6 +177,12 @@ class BlockTooLong(AgentError, ValueError):
     label: str
     tokens: int
     most: int
+
+
+class CompactionFailed(AgentError):
+    """The model that was asked for a summary of the history gave none; the turn ends."""
+
+    hint = "set compaction_model to one that can"
 
 
 class BranchTaken(AgentError, ValueError):

@@ -60,6 +60,16 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The model has given an output of the agent's `output_type`: the turn ends with it."""
+
+    turn: str
+    output: Any
+    """As plain data; `turn.result()` is the object."""
+    seq: int = field(default=0, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """A request to the model failed, and is made again."""
 
@@ -108,6 +118,7 @@ Event = (
     | ToolStarted
     | ApprovalAsked
     | ToolFinished
+    | Answered
     | Retrying
     | Progressed
     | Restarted

@@ -29,11 +29,21 @@ _WALK = f"""with recursive line(n, seq, id, mark, overlay, next) as (
         union all
         select n + 1, {_COLUMNS} from line join agent_messages m on m.id = line.next {_OVERLAY}
         where line.id is not ?)
-    select line.seq, line.id, line.mark, overlay, o.summary,
+    select line.seq, line.id, line.mark, overlay, o.summary, coalesce(o.first, line.id) as first,
         case when overlay is null then m.body end as body
     from line join agent_messages m on m.seq = line.seq
     left join agent_overlays o on o.seq = overlay
     order by n desc"""  # noqa: S608 - of our own texts
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message of a history, with the stretch of the tree that it stands for."""
+
+    first: str
+    last: str
+    """The same, if it is not a summary."""
+    message: m.ModelMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,12 @@ class Histories:
         else:
             line = None
         return self._remember(branch, line, rows, overlays)
+
+    def shown(self, end: str | None) -> list[Shown]:
+        """The same with what each message stands for. Nothing of it is remembered."""
+        rows = self._walk(end, None)
+        pairs = zip(rows, self._parsed(rows), strict=True)
+        return [Shown(row.first, row.id, message) for row, message in pairs]
 
     def _remember(
         self, branch: str, line: _Line | None, rows: list[Any], overlays: tuple[int, int]

@@ -175,6 +175,8 @@ class Overseer:
 
     async def over(self, id: str) -> Run:
         """The run, once it is over."""
+        if not self._looked and not self._runs.get(id).over:
+            self.soon(self.look())  # it may be one of a process that died
         while not (run := self._runs.get(id)).over:
             await self._change(id)
         return run

@@ -36,8 +36,11 @@ _KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], ErrorKind], .
     ((x.ModelQuotaExceededError, x.ModelRequestRejectedError, x.ContentFilterError), "fatal"),
     ((x.ModelUnavailableError, x.ModelServerError, x.ModelConnectionError), "transient"),
     ((x.ModelRequestTimeout, x.UnexpectedModelBehavior, OSError), "transient"),
+    (x.ModelHTTPError, "fatal"),
+    (x.ModelAPIError, "transient"),
 )
-"""The first that fits; OSError is what a network says by itself."""
+"""The first that fits. OSError is what a network says by itself; an error of a provider that is of
+no class and no status is a response that nobody could read."""
 BACKOFF = Backoff(first=1.0, most=60.0, attempts=5)
 
 

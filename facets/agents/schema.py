@@ -79,5 +79,13 @@ SCHEMA = (
         turn text primary key, taken integer not null default 0,
         failed integer not null default 0, due real not null default 0) without rowid""",
     "alter table agent_results add column unheard real",
+    """alter table agent_turns add column merged text;
+    alter table agent_turns add column due real;
+    alter table agent_turns add column retries integer not null default 0;
+    alter table agent_turns add column answered text;
+    create index agent_turns_merged on agent_turns(merged, seq) where merged is not null""",
+    """create table agent_words(
+        seq integer primary key, turn text not null, id text not null, text text not null,
+        heard integer not null default 0, unique (turn, id))""",
 )
 """One migration each; those of a subclass come after them."""

@@ -24,7 +24,7 @@ from facets.agents.errors import (
     NoSuchMessage,
     SplitsToolCall,
 )
-from facets.agents.history import Histories
+from facets.agents.history import Histories, Shown
 from facets.agents.messages import Message, answers, said
 from facets.agents.turns import Turns
 from facets.agents.words import excerpt, phrases
@@ -41,10 +41,10 @@ _LINE = """with recursive line(n, seq, parent) as (
         union all
         select n + 1, m.seq, m.parent from line join agent_messages m on m.id = line.parent
         limit ?)
-    select m.seq, m.id, m.parent, m.body, m.at from line join agent_messages m using (seq)
+    select m.seq, m.id, m.parent, m.kind, m.body, m.at from line join agent_messages m using (seq)
     order by n"""
 """From the end of a line back to its first message, or as many as are asked for: -1 for all."""
-_IDS = _LINE.replace("m.seq, m.id, m.parent, m.body, m.at from", "m.id from")
+_IDS = _LINE.replace("m.seq, m.id, m.parent, m.kind, m.body, m.at from", "m.id from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +208,20 @@ class Session:
         Do not change a message that is in it: what was parsed is kept for the next reading.
         """
         return self._histories.read(branch, self._end(branch, until))
+
+    def shown(self, branch: str = MAIN, *, until: str | None = None) -> list[Shown]:
+        """The same with the stretch of messages that each one stands for."""
+        return self._histories.shown(self._end(branch, until))
+
+    def counted(self, until: str) -> tuple[int | None, int]:
+        """Tokens of a history up to its last response and with it, as the provider counted them,
+        and how many messages came since. None if nobody has, since the last compaction."""
+        made = self._sql("select max(made) from agent_overlays").value() or 0
+        for since, row in enumerate(self._sql(_LINE, until, 8)):
+            if row.kind == "response" and row.seq > made:
+                response: Any = rows_of.bodies(self._actor, [row])[0]
+                return response.usage.total_tokens or None, since
+        return None, 0
 
     def _end(self, branch: str, until: str | None) -> str | None:
         return self.head(branch) if until is None else self.get(until).id

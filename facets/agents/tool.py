@@ -152,7 +152,7 @@ def _arguments(
         try:
             checked: dict[str, Any] = adapter.validate_python(arguments)
         except ValidationError as error:
-            raise BadToolArguments(_told(name, error), name=name) from error
+            raise BadToolArguments(explained(name, error), name=name) from error
         return checked
 
     return schema, check
@@ -182,7 +182,7 @@ def _shape(name: str, function: Callable[..., Any], bound: bool) -> Any:
     return shape
 
 
-def _told(name: str, error: Any) -> str:
+def explained(name: str, error: Any) -> str:
     """What was wrong, for a model to read: no values that it did not send, no links."""
     found = [f"{'.'.join(map(str, one['loc'])) or name}: {one['msg']}" for one in error.errors()]
     return f"wrong arguments of {name}: " + "; ".join(found)

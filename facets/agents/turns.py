@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from facets.agents.errors import NoSuchTurn, TurnAborted, TurnDiffers, TurnFailed, TurnSkipped
@@ -16,7 +17,7 @@ _OPEN = "status in ('pending', 'running', 'paused')"
 """As the index has it."""
 _SELECT = (
     "select id, branch, prompt, status, head, begun, steps, tokens, cost, output, error, report, "
-    "paused, waited from agent_turns "
+    "paused, waited, merged, due, retries, answered from agent_turns "
 )
 
 
@@ -48,20 +49,41 @@ class Turn:
     """Seconds since 1970 when it was paused, if it is."""
     waited: float = 0.0
     """Seconds that it was paused before: they do not count as its own."""
+    merged: str | None = None
+    """The turn that its prompt became part of, and whose end is its own."""
+    due: float | None = None
+    """Seconds since 1970 before which it does not begin, if nobody asks for more until then."""
+    retries: int = 0
+    """Responses that should have been an output and were none."""
+    answered: str | None = None
+    """The tool by which the model gave an output that is data, which `output` is as JSON."""
+    output_type: Any = field(default=str, repr=False, compare=False)
+    """That of the agent, for `result`."""
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come of it."""
         return self.status not in OPEN
 
-    def result(self) -> str:
-        """The output; `TurnFailed` in all that is not completed."""
+    @property
+    def data(self) -> Any:
+        """The output as plain data: text, or what its JSON says."""
+        return self.output if self.answered is None else json.loads(self.output or "null")
+
+    def result(self) -> Any:
+        """The output: text, or an object of the agent's `output_type`. `TurnFailed` in all that is
+        not completed; `BadOutput` if the type does not take it any more."""
         if self.status == "completed":
-            return self.output or ""
+            return self.output or "" if self.answered is None else self._typed()
         kinds = {"aborted": TurnAborted, "skipped": TurnSkipped}
         raise kinds.get(self.status, TurnFailed)(
             f"turn {self.id!r}: {self.error or self.status}", turn=self.id, status=self.status
         )
+
+    def _typed(self) -> Any:
+        from facets.agents.output import outputs_of
+
+        return outputs_of(self.output_type).load(self.answered or "", self.output or "")
 
 
 class Turns:
@@ -91,7 +113,7 @@ class Turns:
 
     def find(self, id: str) -> Turn | None:
         """The turn of this id."""
-        return _turn(self._sql(_SELECT + "where id = ?", id).first())
+        return next(iter(self._find("where id = ?", id)), None)
 
     def get(self, id: str) -> Turn:
         """The turn of this id; `NoSuchTurn`."""
@@ -109,26 +131,35 @@ class Turns:
         like = """where (?1 is null or status = ?1) and (?2 is null or branch = ?2)
             and (?3 is null or seq < (select seq from agent_turns where id = ?3))
             order by seq desc limit ?4"""
-        rows = self._sql(_SELECT + like, status, branch, before, limit)
-        return [Turn(*row) for row in rows]
+        return self._find(like, status, branch, before, limit)
 
     def open(self, branch: str) -> list[Turn]:
         """Those that are not over, in the order in which they came."""
-        rows = self._sql(_SELECT + f"where branch = ? and {_OPEN} order by seq", branch)
-        return [Turn(*row) for row in rows]
+        return self._find(f"where branch = ? and {_OPEN} order by seq", branch)
 
-    def branches(self) -> list[str]:
-        """Branches whose first open turn can go on."""
-        first = f"select min(seq) from agent_turns where {_OPEN} group by branch"  # noqa: S608
-        rows = self._sql(
-            f"select branch from agent_turns where seq in ({first}) and status <> 'paused'"  # noqa: S608
+    def first(self, branch: str | None = None) -> list[Turn]:
+        """The first open turn of each branch, or of this one."""
+        each = f"select min(seq) from agent_turns where {_OPEN} group by branch"  # noqa: S608
+        return self._find(f"where seq in ({each}) and (?1 is null or branch = ?1)", branch)
+
+    def merged(self, into: str) -> list[Turn]:
+        """Those that became part of a turn, in the order in which they came."""
+        return self._find("where merged = ? order by seq", into)
+
+    def put_off(self, branch: str, due: float) -> None:
+        """Those of a branch that have not begun, until then."""
+        self._sql(
+            "update agent_turns set due = ? where branch = ? and status = 'pending'", due, branch
         )
-        return [row.branch for row in rows]
+
+    def delete(self, id: str) -> None:
+        """Forget it, and the results that are kept for it."""
+        self._sql("delete from agent_results where turn = ?", id)
+        self._sql("delete from agent_turns where id = ?", id)
 
     def unreported(self) -> list[Turn]:
         """Those that are over, and of which the parent has not heard."""
-        rows = self._sql(_SELECT + f"where report is not null and not ({_OPEN})")
-        return [Turn(*row) for row in rows]
+        return self._find(f"where report is not null and not ({_OPEN})")
 
     def update(self, id: str, **changes: Any) -> Turn:
         """Change columns of an open turn; as it is then."""
@@ -182,9 +213,10 @@ class Turns:
         """They are part of a message now."""
         self._sql("delete from agent_results where turn = ?", turn.id)
 
+    def _find(self, like: str, *args: Any) -> list[Turn]:
+        kind = getattr(self._actor, "output_type", str)
+        rows = self._sql(_SELECT + like, *args)
+        return [replace(Turn(*row), output_type=kind) for row in rows]
+
     def _sql(self, query: str, *args: Any) -> Any:
         return self._actor.sql.unsafe(query, *args)
-
-
-def _turn(row: Any) -> Turn | None:
-    return None if row is None else Turn(*row)

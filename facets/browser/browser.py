@@ -144,7 +144,7 @@ class Browser:
         await self.close()
 
     def tools(self, actor: Actor) -> list[Tool]:
-        """What lets a model use it: `read_page` and `use_page`.
+        """What lets a model use it: `read_page`, `use_page`, `picture`.
 
         Each call has a window of its own. Put them among the tools of an agent to grant it.
         """

@@ -14,6 +14,7 @@ from facets.browser.errors import BrowserBusy, BrowserClosed, BrowserError, Brow
 from facets.browser.gate import Download, Gate
 from facets.browser.limits import BrowserLimits
 from facets.browser.page import Page
+from facets.egress.acting import exit_of
 from facets.sandbox.broker import descendants, proportional
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page as Tab
 
     from facets.actor import Actor
-    from facets.egress.egress import Egress, Exit
+    from facets.egress.egress import Egress
 
 _LOOK = 1.0
 
@@ -73,7 +74,9 @@ class Window:
     async def begin(self) -> None:
         """Close the ways out, then open the context that pages are in."""
         session = await self._chromium.new_browser_cdp_session()
-        self._gate = Gate(self._exit(), session.send, self._limits.downloads)
+        self._gate = Gate(
+            exit_of(self._egress, self._actor, "browser"), session.send, self._limits.downloads
+        )
         session.on("Fetch.requestPaused", self._gate.paused)
         await self._gate.open()
         self._context = await self._chromium.new_context(accept_downloads=False)
@@ -121,17 +124,6 @@ class Window:
             self._page(tab)
         else:
             spawn(_shut(tab))
-
-    def _exit(self) -> Exit:
-        if self._actor is None:
-            return self._egress.exit("browser")
-        home = self._actor._active()
-
-        async def durable() -> None:
-            await asyncio.sleep(0)
-            await home.node.host.gate.passed(home.dependency, home.remote)
-
-        return self._egress.exit(f"{home.id}: browser", durable)
 
     async def _watch(self) -> None:
         """End the window when its processes together take too much."""

@@ -6,13 +6,15 @@ scopes      what an isolate is handed        running    one isolate with code in
 script      code that a model wrote          inside     what runs in the isolate, .py and .js
 snippets    code that was saved              examples   its tests
 ledger      what is kept in the actor's database
+listing     the tools there are now          undoing    tools that raise, undone
 policy      rules: Allow, Ask, Deny
 catalog     all tools, and the search        words      as the search compares them
 operation   one tool, and what offers tools  stubs     declarations in Python and TypeScript
 schema      JSON Schema, read
-functions, actors, openapi, mcp, files       the connectors
+functions, actors, openapi, mcp, files, sandbox, browser       the connectors
 placing     arguments in a request           requests   requests to one service
 offered     the two tools as a model sees them
+bench       all of it as an actor
 telling     what a model is told             own        the tools of code mode itself
 tokens      estimates and cutting            errors    one tree
 """
@@ -23,6 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facets.codemode.actors import ActorConnector as ActorConnector
+    from facets.codemode.bench import Workbench as Workbench
+    from facets.codemode.bench import workbench as workbench
+    from facets.codemode.browser import BrowserConnector as BrowserConnector
     from facets.codemode.catalog import Catalog as Catalog
     from facets.codemode.files import FilesConnector as FilesConnector
     from facets.codemode.functions import FunctionConnector as FunctionConnector
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from facets.codemode.policy import Deny as Deny
     from facets.codemode.requests import HttpRequest as HttpRequest
     from facets.codemode.runs import Execution as Execution
+    from facets.codemode.sandbox import SandboxConnector as SandboxConnector
     from facets.codemode.snippets import Answer as Answer
     from facets.codemode.snippets import Example as Example
     from facets.codemode.snippets import Snippet as Snippet
@@ -47,6 +53,7 @@ __all__ = [
     "Allow",
     "Answer",
     "Ask",
+    "BrowserConnector",
     "CallRecord",
     "Catalog",
     "CodeMode",
@@ -60,8 +67,11 @@ __all__ = [
     "McpConnector",
     "OpenApiConnector",
     "Operation",
+    "SandboxConnector",
     "Snippet",
+    "Workbench",
     "call_id",
+    "workbench",
 ]
 
 _LAZY = {
@@ -69,6 +79,7 @@ _LAZY = {
     "Allow": "policy",
     "Answer": "snippets",
     "Ask": "policy",
+    "BrowserConnector": "browser",
     "CallRecord": "ledger",
     "Catalog": "catalog",
     "CodeMode": "mode",
@@ -82,8 +93,11 @@ _LAZY = {
     "McpConnector": "mcp",
     "OpenApiConnector": "openapi",
     "Operation": "operation",
+    "SandboxConnector": "sandbox",
     "Snippet": "snippets",
+    "Workbench": "bench",
     "call_id": "operation",
+    "workbench": "bench",
 }
 
 

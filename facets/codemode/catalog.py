@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from facets.codemode.errors import UnknownTool
+from facets.codemode.errors import ToolFailed, UnknownTool
 from facets.codemode.operation import Operation
 from facets.codemode.words import SYNONYMS, words
 
@@ -59,7 +59,11 @@ class _Entry:
 class Catalog:
     """Tools by path, and an index of their words."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(
+        self, operations: Iterable[Operation], missing: Mapping[str, ToolFailed] | None = None
+    ) -> None:
+        self.missing = dict(missing or {})
+        """Why the tools of a connector are not here, by its name."""
         self.operations: dict[str, Operation] = {one.path: one for one in operations}
         self._entries = {path: _entry(one) for path, one in self.operations.items()}
         self._index()
@@ -82,8 +86,12 @@ class Catalog:
         self._index()
 
     def get(self, path: str) -> Operation:
-        """The tool at a path; UnknownTool names those that are like it."""
+        """The tool at a path; UnknownTool names those that are like it, and ToolFailed says why
+        the tools of its connector are missing."""
         found = self.operations.get(path)
+        missing = self.missing.get(path.partition(".")[0])
+        if found is None and missing is not None:
+            raise ToolFailed(f"the tools cannot be had now: {missing}", path=path[:100])
         if found is None:
             near = [one.operation.path for one in self.search(path, 3)]
             hint = f"there is {', '.join(near)}" if near else "`codemode.search` finds tools"

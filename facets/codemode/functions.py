@@ -22,9 +22,9 @@ class FunctionConnector:
 
     They run as code of the actor whose `CodeMode` it is, in its steps. Docstrings and annotations
     are what a model sees. With `local`, none of them changes anything but that actor's database:
-    what one writes there is in one commit with the log of its call, if it does not wait. Otherwise
-    a function runs once the log says durably that it is about to. `facets.codemode.call_id()` is
-    the same within one whenever a call is made again.
+    what one writes there is in one commit with the log of its call, if it does not wait, and is
+    undone if it raises. Otherwise a function runs once the log says durably that it is about to.
+    `facets.codemode.call_id()` is the same within one whenever a call is made again.
 
     `reverts` has, by the name of a function, what undoes it: called with the arguments and the
     result of a call. `repeatable` names functions that may run again when a crash left it open

@@ -32,11 +32,12 @@ State = Literal[
 VALUE = 8 << 20
 """Bytes of one result that is kept; a larger one is the failure of its call."""
 _TABLES = (
-    """create table if not exists codemode_executions(id integer primary key, code text not null,
+    """create table if not exists codemode_executions(id integer primary key autoincrement,
+        code text not null,
         input blob not null, language text not null, connectors blob,
         status text not null, result blob, error text not null default '',
         printed text not null default '', passes integer not null default 0, time real not null)""",
-    """create table if not exists codemode_calls(id integer primary key,
+    """create table if not exists codemode_calls(id integer primary key autoincrement,
         execution integer not null, path text not null, arguments blob not null,
         digest text not null, occurrence integer not null, state text not null, result blob,
         error blob, ended integer, time real not null, unsure integer not null default 0,
@@ -45,6 +46,8 @@ _TABLES = (
         code text not null, description text not null, language text not null, connectors blob,
         examples blob not null, time real not null, primary key(name, version))""",
 )
+_ROUND = 16
+"""So many executions, and old ones are looked for."""
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.decode
 
@@ -72,8 +75,9 @@ class CallRecord:
 class Ledger:
     """The rows of one actor."""
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor
+    def __init__(self, actor: Actor, keep: int) -> None:
+        self.actor = actor
+        self._keep = keep
 
     def sql(self, query: str, *args: Any) -> Any:
         """A statement on the tables, which are made by the first.
@@ -82,13 +86,13 @@ class Ledger:
         have been undone.
         """
         try:
-            return self._actor.sql.unsafe(query, *args)
+            return self.actor.sql.unsafe(query, *args)
         except SqlError as error:
             if "no such table" not in error.message:
                 raise
         for table in _TABLES:
-            self._actor.sql.unsafe(table)
-        return self._actor.sql.unsafe(query, *args)
+            self.actor.sql.unsafe(table)
+        return self.actor.sql.unsafe(query, *args)
 
     async def durable(self) -> None:
         """Return once all that was written here is on the disk: something is about to leave.
@@ -99,7 +103,7 @@ class Ledger:
         if call is not None:
             refuse(call, "a call of a tool")
         await asyncio.sleep(0)  # which ends the step
-        home = self._actor._active()
+        home = self.actor._active()
         await home.node.host.gate.passed(home.dependency, home.remote)
 
     # -- executions -----------------------------------------------------------------------------
@@ -111,7 +115,17 @@ class Ledger:
         query = """insert into codemode_executions(code, input, language, connectors, status, time)
             values (?, ?, ?, ?, 'running', ?) returning id"""
         kept = pack(value, "the input"), language, pack(connectors, "connectors"), time.time()
-        return int(self.sql(query, code, *kept).value())
+        number = int(self.sql(query, code, *kept).value())
+        if number % _ROUND == 0:
+            self._forget_old()
+        return number
+
+    def _forget_old(self) -> None:
+        """Those that have ended, but the newest."""
+        query = """select id from codemode_executions where status not in ('running', 'paused')
+            order by id desc limit -1 offset ?"""
+        for row in self.sql(query, self._keep):
+            self.forget(row.id)
 
     def execution(self, number: int) -> Row:
         """The row of one; NoSuchExecution."""
@@ -144,6 +158,8 @@ class Ledger:
         """Delete an execution and its calls."""
         self.sql("delete from codemode_calls where execution = ?", number)
         self.sql("delete from codemode_executions where id = ?", number)
+        if self.actor.fs.exists(kept_at(number)):
+            self.actor.fs.unlink(kept_at(number))
 
     # -- calls ----------------------------------------------------------------------------------
 
@@ -160,7 +176,7 @@ class Ledger:
 
     def name(self, call: CallRecord) -> str:
         """What tells it from every other call of every actor, also once it is deleted."""
-        return f"codemode/{self._actor.id}/{call.id}/{call.time:.6f}"
+        return f"codemode/{self.actor.id}/{call.id}/{call.time:.6f}"
 
     def state(self, call: CallRecord, state: State, *, unsure: bool = False) -> None:
         """It is in another state."""
@@ -215,6 +231,11 @@ class Ledger:
         query = "select id from codemode_calls where state = 'pending' and time < ? order by id"
         old = {row.id for row in self.sql(query, moment)}
         return [call for call in self.pending() if call.id in old]
+
+
+def kept_at(number: int) -> str:
+    """The file of a result that is too long for a model."""
+    return f"/codemode/{number}.json"
 
 
 def digest(path: str, arguments: dict[str, Any]) -> str:

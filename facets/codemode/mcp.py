@@ -56,7 +56,7 @@ class McpConnector:
     async def operations(self) -> Sequence[Operation]:
         """What the server lists now."""
         found: dict[str, Operation] = {}
-        for tool in await self._asked("list", self._tools):
+        for tool in await self._asked(self.name, self._tools):
             name = distinct(identifier(tool.name), found)
             found[name] = self._operation(name, tool)
         return [*found.values()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from facets.codemode import offered
 from facets.codemode.catalog import Catalog
 from facets.codemode.examples import check
 from facets.codemode.ledger import CallRecord, Ledger, State, Status, unpack
-from facets.codemode.operation import Connector, Operation, distinct, identifier
-from facets.codemode.own import SNIPPETS, OwnTools, snippet_tool
+from facets.codemode.listing import Listing
+from facets.codemode.operation import Connector
+from facets.codemode.own import SNIPPETS, OwnTools
 from facets.codemode.policy import Allow, ApprovalRule
 from facets.codemode.runs import Execution, Runs
 from facets.codemode.snippets import Answer, Example, Snippet, Snippets
@@ -42,7 +42,8 @@ class CodeMode:
 
     Use it from methods of that actor, on its loop. `language` is that of code and declarations
     where nothing else is said; TypeScript needs the extra `js`. `most` is how many tokens of a
-    result a model is given; what is more is written to the actor's files below `/codemode`.
+    result a model is given; all of it is written to the actor's files below `/codemode`, and code
+    gets it by `codemode.result(id)`. Of executions that have ended the newest `keep` are kept.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class CodeMode:
         language: Language = "python",
         limits: Limits | None = None,
         most: int = 6_000,
+        keep: int = 1_000,
     ) -> None:
         names = [one.name for one in connectors]
         taken = ("codemode", "input", SNIPPETS)
@@ -65,10 +67,9 @@ class CodeMode:
         self._limits = limits or Limits(wall=120.0)
         self._language: Language = language
         self._most = most
-        self._ledger = Ledger(actor)
+        self._ledger = Ledger(actor, keep)
         self._snippets = Snippets(self._ledger)
-        self._own = OwnTools(self)
-        self._catalog: Catalog | None = None
+        self._listing = Listing(self._connectors, OwnTools(self).operations, self._snippets)
         self._names = names
         self._runs = Runs(
             actor, self._ledger, self.catalog, connectors=names, rules=rules, limits=self._limits
@@ -78,8 +79,8 @@ class CodeMode:
 
     async def search(self, query: str, limit: int = 10, language: Language | None = None) -> str:
         """Tools that fit a query, one line each, best first: to be shown to a model."""
-        found = (await self.catalog()).search(query, limit)
-        return found_text(query, found, [*self._names, SNIPPETS], language or self._language)
+        names = [*self._names, SNIPPETS]
+        return found_text(await self.catalog(), query, limit, names, language or self._language)
 
     async def execute(
         self,
@@ -107,19 +108,11 @@ class CodeMode:
         return declare((await self.catalog()).get(path), language or self._language)
 
     async def catalog(self, *, fresh: bool = False) -> Catalog:
-        """The tools of all connectors; `fresh` asks them again."""
-        if self._catalog is None or fresh:
-            listed = await asyncio.gather(*(one.operations() for one in self._connectors))
-            every = [*self._own.operations, *(one for some in listed for one in some)]
-            self._catalog = Catalog([*every, *self._snippet_tools()])
-        return self._catalog
+        """The tools of all connectors; `fresh` asks them again.
 
-    def _snippet_tools(self) -> list[Operation]:
-        found: dict[str, Operation] = {}
-        for one in self._snippets.all():
-            name = distinct(identifier(one.name), found)
-            found[name] = snippet_tool(name, one)
-        return [*found.values()]
+        A connector that raises ToolFailed takes its own tools along, and is asked again later.
+        """
+        return await self._listing.catalog(fresh=fresh)
 
     def tools(self) -> list[Tool]:
         """Both, as tools of an agent: `execute` gives what `told` says."""
@@ -155,13 +148,13 @@ class CodeMode:
         """The calls of all executions that wait for approval, oldest first."""
         return self._ledger.pending()
 
-    async def approve(self, call: int) -> Execution:
-        """Let a call run, and go on with its execution; nothing if it does not wait for that."""
-        return await self._decided(call, "approved")
+    async def approve(self, *calls: int) -> Execution:
+        """Let calls of one execution run, and go on with it; nothing if none waits for that."""
+        return await self._decided(calls, "approved")
 
-    async def reject(self, call: int, reason: str = "") -> Execution:
+    async def reject(self, *calls: int, reason: str = "") -> Execution:
         """The same with `CallRejected` raised inside: the code may do something else then."""
-        return await self._decided(call, "rejected", reason)
+        return await self._decided(calls, "rejected", reason)
 
     async def resume(self, number: int) -> Execution:
         """Go on with an execution that a process died in; nothing if there is no such need."""
@@ -185,7 +178,7 @@ class CodeMode:
         """Reject all that has waited for longer than this; the executions that went on."""
         old = self._ledger.waiting_since(time.time() - seconds)
         for call in old:
-            await self.reject(call.id, "nobody answered in time")
+            await self.reject(call.id, reason="nobody answered in time")
         return list(dict.fromkeys(call.execution for call in old))
 
     async def close(self) -> None:
@@ -223,7 +216,7 @@ class CodeMode:
         )  # fmt: skip
         await check(self._actor, await self.catalog(), made, self._names, self._limits)
         saved = self._snippets.add(made)
-        self._renew()
+        self._listing.renew()
         return saved
 
     def example(self, number: int) -> Example:
@@ -254,16 +247,14 @@ class CodeMode:
     def unsave(self, name: str) -> bool:
         """Delete all versions of a snippet; whether there were any."""
         found = self._snippets.delete(name)
-        self._renew()
+        self._listing.renew()
         return found
 
-    def _renew(self) -> None:
-        """The catalogue has the snippets as they are now."""
-        if self._catalog is not None:
-            self._catalog.renew(SNIPPETS, self._snippet_tools())
-
-    async def _decided(self, number: int, state: State, reason: str = "") -> Execution:
-        call = self._ledger.call(number)
-        if call.state == "pending":
-            self._ledger.decide(call, state, reason)
-        return await self._runs.go_on(call.execution)
+    async def _decided(self, numbers: Sequence[int], state: State, reason: str = "") -> Execution:
+        calls = [self._ledger.call(number) for number in numbers]
+        if len({call.execution for call in calls}) != 1:
+            raise ValueError("name the calls of one execution")
+        for call in calls:
+            if call.state == "pending":
+                self._ledger.decide(call, state, reason)
+        return await self._runs.go_on(calls[0].execution)

@@ -45,6 +45,7 @@ class OwnTools:
                 path="string",
             ),
             _own("now", self._now, "Seconds since 1970; the same when the code runs again."),
+            _own("result", self._result, "What an execution returned.", number="integer"),
             _own("snippet", self._snippet, "The newest version of a snippet.", name="string"),
             _own("run", _not_here, "What a snippet returns.", ("input",), name="string"),
         ]
@@ -57,6 +58,9 @@ class OwnTools:
 
     async def _now(self, arguments: dict[str, Any]) -> Any:
         return time.time()
+
+    async def _result(self, arguments: dict[str, Any]) -> Any:
+        return self._mode.execution(arguments["number"]).result
 
     async def _snippet(self, arguments: dict[str, Any]) -> Any:
         found = self._mode.snippet(arguments["name"])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from facets.codemode.errors import (
@@ -26,6 +26,7 @@ from facets.codemode.errors import (
 from facets.codemode.ledger import CallRecord, Ledger, Status, digest, pack
 from facets.codemode.operation import RUNNING, Operation
 from facets.codemode.policy import ApprovalRule, decide
+from facets.codemode.undoing import Undoing
 
 SETTLE = 0.25
 """Seconds without any call after which those that a run has not made again are missing."""
@@ -138,7 +139,7 @@ class Pass:
                 await self._ledger.durable()
             running = RUNNING.set(self._ledger.name(call))
             try:
-                result = await operation.call(dict(call.arguments))
+                result = await self._called(operation, dict(call.arguments))
             finally:
                 RUNNING.reset(running)
             self._ledger.ended(call, result=result)
@@ -147,6 +148,12 @@ class Pass:
         finally:
             self.busy -= 1
             self._moves += 1
+
+    def _called(self, operation: Operation, arguments: dict[str, Any]) -> Awaitable[Any]:
+        called = operation.call(arguments)
+        if operation.local and asyncio.iscoroutine(called):
+            return Undoing(self._ledger.actor, called)
+        return called
 
     async def _asked(self) -> None:
         """Stop, once no tool runs and the code has made what other calls it can."""

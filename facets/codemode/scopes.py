@@ -84,7 +84,7 @@ class Scope:
             return run.step(str(args[0]), self.name)
         if path == "codemode.keep":
             return run.keep(args[0], args[1])
-        operation = self._runner.catalog.get(path)
+        operation = self._runner.catalog.get(str(path))
         if not may(self._connectors, operation.connector):
             raise CallDenied(f"this code may not use {operation.connector}", path=path)
         arguments = operation.bind(args, kwargs)

@@ -166,6 +166,7 @@ def _argument(
     """Whether it may be left out, and its text."""
     if language == "typescript":
         return not must, f"{_quoted(key)}{'' if must else '?'}: {kind}"
+    key = key if key.isidentifier() else repr(key)
     if must:
         return False, f"{key}: {kind}"
     default = schema.value.get("default")

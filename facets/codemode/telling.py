@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facets.codemode.catalog import Found
+from facets.codemode.catalog import Catalog
+from facets.codemode.ledger import kept_at
 from facets.codemode.stubs import Declared, Language, signature
 from facets.codemode.tokens import cut, tokens
 
@@ -19,12 +20,17 @@ SEARCH = 1_500
 
 
 def found_text(
-    query: str, found: Sequence[Found], connectors: Sequence[str], language: Language
+    catalog: Catalog, query: str, limit: int, connectors: Sequence[str], language: Language
 ) -> str:
-    """Tools that a search found, one line each."""
+    """Tools that a search found, one line each, and the connectors whose tools are missing."""
+    found = catalog.search(query, limit)
+    mark = "#" if language == "python" else "//"
+    lines = [
+        f"{mark} the tools of {name} cannot be had now: {cut(str(error), 50)}"
+        for name, error in catalog.missing.items()
+    ]
     if not found:
-        return f"nothing fits {query!r}; there are tools of {', '.join(connectors)}"
-    lines, mark = [], "#" if language == "python" else "//"
+        lines += [f"nothing fits {query!r}; there are tools of {', '.join(connectors)}"]
     for one in found:
         text = " ".join(one.operation.description.split())[:160]
         line = signature(one.operation, Declared(language, room=0))
@@ -52,7 +58,8 @@ def _result(actor: Actor, execution: Execution, most: int) -> str:
     text = json.dumps(execution.result, default=str, ensure_ascii=False)
     if tokens(text) <= most:
         return text
-    path = f"/codemode/{execution.id}.json"
+    path = kept_at(execution.id)
     actor.fs.mkdir("/codemode", exist_ok=True)
     actor.fs.write_text(path, text)
-    return cut(text, most, f", all in the file {path}")
+    note = f", all in the file {path}; `await codemode.result({execution.id})` gives it to code"
+    return cut(text, most, note)

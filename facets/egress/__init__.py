@@ -14,7 +14,7 @@
     scrubbing    secrets taken out of answers         decoding     gzip with a bound
     route        what brings the answer: network, handler
     connections  pools, one for each rule             transport    httpx on checked addresses
-    idle         connections that nobody uses
+    idle         connections that nobody uses        acting     exits of browsers and commands
 
 Importing this package does not import httpx; making an Egress with rules does.
 """

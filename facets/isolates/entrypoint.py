@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from actors.call import CURRENT, Call
@@ -29,7 +31,16 @@ class Entrypoint:
     Its sandbox is minted by the first call, and again by the next one after it was killed.
     """
 
-    def __init__(self, isolate: Isolate, name: str, props: Any, limits: Limits) -> None:
+    def __init__(
+        self,
+        isolate: Isolate,
+        name: str,
+        props: Any,
+        limits: Limits,
+        waits: Mapping[str, Callable[..., Awaitable[Any]]] = MappingProxyType({}),
+    ) -> None:
+        self.waits = waits
+        """Services besides those of the runtime, for which synchronous code inside may wait."""
         self._isolate = isolate
         self._name = name
         self._props = props
@@ -113,6 +124,8 @@ class _Stateless:
         self.home = self.giver = isolate.owner
         self.own: Own | None = Own()
         Fetching(isolate.egress, isolate.owner, isolate.owner, entrypoint._label).offer(self.own)
+        for name, service in entrypoint.waits.items():
+            self.own.offer(name, service, waits=True)
         self._desk = Desk(isolate.owner, isolate.owner, f"{isolate.label}.{entrypoint._name}")
 
     def granter(self, cause: Call | None) -> Any:

@@ -5,6 +5,7 @@
     changes    files in before, changes out after          tools      for a model
     channel    bubblewrap, and frames to its broker        broker     what runs inside, as PID 1
     starting   the command line: what there is in a box    filtering  refused system calls
+    proxy      the way out, by the rules of an Egress
     locating   bubblewrap, Python, a user, on this machine errors     one tree
 
 Needs the extra `sandbox` and bubblewrap. Importing this package imports neither.

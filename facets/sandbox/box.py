@@ -13,6 +13,7 @@ from facets.sandbox.channel import Channel, Frame
 from facets.sandbox.errors import SandboxDisk, SandboxFailed
 from facets.sandbox.limits import SandboxLimits
 from facets.sandbox.process import Done, Process
+from facets.sandbox.starting import ENVIRONMENT
 
 if TYPE_CHECKING:
     from facets.actor import Actor
@@ -30,12 +31,14 @@ class Box:
     """
 
     def __init__(
-        self, channel: Channel, limits: SandboxLimits, actor: Actor | None, root: str
-    ) -> None:
+        self, channel: Channel, limits: SandboxLimits, actor: Actor | None, root: str,
+        environment: Mapping[str, str],
+    ) -> None:  # fmt: skip
         self._channel = channel
         self._limits = limits
         self._actor = actor
         self._root = root
+        self._environment = {**ENVIRONMENT, **environment}
         self._processes: set[Process] = set()
         channel.over = self._over
 
@@ -59,7 +62,7 @@ class Box:
         `NoSuchCommand`, a `SandboxLimit`, or `SandboxFailed` if the box dies.
         """
         done, changes = await self.run(argv, cwd, env, stdin, seconds)
-        if self._actor is not None and changes is not None:
+        if self._actor is not None:
             changes.apply(self._actor, self._root)
         return done
 
@@ -76,7 +79,7 @@ class Box:
     async def run(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str] | None,
         stdin: bytes, seconds: float | None,
-    ) -> tuple[Done, Changes | None]:  # fmt: skip
+    ) -> tuple[Done, Changes]:  # fmt: skip
         """A command to its end, and what it changed, which is not kept yet."""
         process = await self._begin(self._limits.shown, argv, cwd, env, stdin, seconds)
         try:
@@ -86,7 +89,7 @@ class Box:
             raise
         finally:
             self._processes.discard(process)
-        return done, None if self._actor is None else await self._changes()
+        return done, await self._changes()
 
     async def _begin(
         self, shown: int, argv: Sequence[str], cwd: str, env: Mapping[str, str] | None,
@@ -96,7 +99,7 @@ class Box:
             raise ValueError("a command is a program and its arguments, without NULs")
         process = Process(self._channel, self._limits, shown)
         self._processes = {one for one in self._processes if not one.over} | {process}
-        await process.begin(argv, cwd, env, stdin, seconds)
+        await process.begin(argv, cwd, {**self._environment, **(env or {})}, stdin, seconds)
         return process
 
     # -- files --------------------------------------------------------------------------------
@@ -137,6 +140,8 @@ class Box:
 
     async def _changes(self) -> Changes:
         changes = Changes()
+        if self._actor is None:
+            return changes
         for frame in await self._ask({"do": "changes"}):
             try:
                 changes.add(frame, self._limits.disk + 256 * self._limits.files)

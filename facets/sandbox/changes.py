@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from facets.sandbox.channel import Frame
 from facets.sandbox.errors import SandboxFailed
-from storage.errors import FileMissing
 
 if TYPE_CHECKING:
     from facets.actor import Actor
     from storage.files import Files
 
 _LONGEST = 4096
+_Packed = tuple[list[str], dict[str, int], dict[str, tuple[int, bytes]], dict[str, str]]
 
 
 @dataclass(slots=True)
@@ -47,6 +49,44 @@ class Changes:
             self.files[checked(header["path"])] = int(header["mode"]), b"".join(self._pieces)
             self._pieces = []
 
+    def paths(self) -> list[str]:
+        """What is not as it was, sorted."""
+        return sorted({*self.gone, *self.directories, *self.files, *self.links})
+
+    def inverse(self, fs: Files, root: str) -> Changes:
+        """What would undo these, made before they are applied."""
+        back = Changes()
+        for path in self.paths():
+            before = _kind(fs, root, path)
+            if before is None or before != self._kind(path):
+                back.gone.insert(0, path)
+            if before == "directory":
+                back.directories[path] = fs.lstat(_at(root, path)).mode
+            elif before == "link":
+                back.links[path] = fs.readlink(_at(root, path))
+            elif before == "file":
+                at = _at(root, path)
+                back.files[path] = fs.lstat(at).mode, fs.read(at)
+        return back
+
+    def packed(self) -> bytes:
+        """As bytes, to be kept."""
+        return msgspec.msgpack.encode([self.gone, self.directories, self.files, self.links])
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Changes:
+        """From what `packed` gave."""
+        return cls(*msgspec.msgpack.decode(data, type=_Packed))
+
+    def _kind(self, path: str) -> str | None:
+        """What a path is after these."""
+        for kind, here in (
+            ("file", self.files), ("directory", self.directories), ("link", self.links),
+        ):  # fmt: skip
+            if path in here:
+                return kind
+        return None
+
     def apply(self, actor: Actor, root: str) -> None:
         """Make the actor's files below `root` those of the workspace, in its step, or not at all.
 
@@ -58,7 +98,7 @@ class Changes:
         with actor.transaction():
             actor.fs.mkdir(root, parents=True, exist_ok=True)
             for path in self.gone:
-                _remove(actor.fs, _at(root, path))
+                _remove(actor.fs, root, path)
             for path in sorted(self.directories):
                 self._place(actor.fs, root, path)
                 if not actor.fs.is_dir(_at(root, path)):
@@ -69,7 +109,7 @@ class Changes:
                 actor.fs.chmod(_at(root, path), mode & 0o777)
             for path, target in self.links.items():
                 self._place(actor.fs, root, path)
-                _remove(actor.fs, _at(root, path))
+                _remove(actor.fs, root, path)
                 actor.fs.symlink(target, _at(root, path))
 
     def _place(self, fs: Files, root: str, path: str) -> None:
@@ -82,6 +122,15 @@ class Changes:
             fs.mkdir(above, exist_ok=True, parents=True)
         if fs.is_link(_at(root, path)):
             fs.unlink(_at(root, path))
+
+
+def _kind(fs: Files, root: str, path: str) -> str | None:
+    """What a path is in the actor's files; None for one behind a link, which is not the root's."""
+    parts = path.split("/")
+    above = (_at(root, "/".join(parts[:end])) for end in range(1, len(parts)))
+    if any(not fs.is_dir(one) or fs.is_link(one) for one in above):
+        return None
+    return fs.lstat(_at(root, path)).kind if fs.lexists(_at(root, path)) else None
 
 
 def entries(fs: Files, root: str) -> Iterator[dict[str, Any]]:
@@ -115,9 +164,7 @@ def _at(root: str, path: str) -> str:
     return posixpath.join(root, path)
 
 
-def _remove(fs: Files, path: str) -> None:
-    try:
-        fs.lstat(path)
-    except FileMissing:
-        return
-    fs.remove_tree(path)
+def _remove(fs: Files, root: str, path: str) -> None:
+    """What is there goes; nothing, if it would be reached through a link."""
+    if _kind(fs, root, path) is not None:
+        fs.remove_tree(_at(root, path))

@@ -11,7 +11,8 @@ import socket
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from actors.tasks import spawn
@@ -25,6 +26,17 @@ _HEADER = 32 << 20
 _PAYLOAD = 1 << 20
 _PATIENCE = 5.0
 Frame = tuple[dict[str, Any], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a box is made with."""
+
+    limits: SandboxLimits
+    readable: tuple[str, ...] = ()
+    program: str | None = None
+    authority: str = ""
+    """The certificate that its programs trust, if it has a way out."""
 
 
 class Channel:
@@ -41,19 +53,23 @@ class Channel:
         self._reading: asyncio.Task[None] | None = None
         self.over: Callable[[dict[str, Any]], None] = lambda header: None
         self.failed: BaseException | None = None
+        self.door: socket.socket | None = None
+        """Listens in the box, and is served by the host."""
 
     @classmethod
-    async def open(
-        cls, program: str | None, limits: SandboxLimits, readable: Sequence[str]
-    ) -> Channel:
+    async def open(cls, plan: Plan) -> Channel:
         """Start one and wait until its broker is ready; `SandboxUnavailable` if it never is."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs, tempfile.TemporaryFile() as stderr:
-            channel = cls(_start(program, limits, readable, theirs, stderr))
+        (ours, theirs), (door, inside) = socket.socketpair(), socket.socketpair()
+        with ours, theirs, door, inside, tempfile.TemporaryFile() as stderr:
+            channel = cls(_start(plan, theirs, inside, stderr))
             theirs.close()
             ours.setblocking(False)
             channel._streams = await asyncio.open_connection(sock=ours.dup())
-            await channel._begin(limits, lambda: os.pread(stderr.fileno(), 2000, 0))
+            await channel._begin(plan.limits, lambda: os.pread(stderr.fileno(), 2000, 0))
+            if plan.authority:  # it is there: the broker gave it before it was ready
+                door.setblocking(False)
+                _, (fd,), _, _ = socket.recv_fds(door, 1, 1)
+                channel.door = socket.socket(fileno=fd)
         return channel
 
     async def _begin(self, limits: SandboxLimits, said: Callable[[], bytes]) -> None:
@@ -161,26 +177,30 @@ def _refused(said: bytes) -> SandboxUnavailable:
 
 
 def _start(
-    program: str | None, limits: SandboxLimits, readable: Sequence[str],
-    theirs: socket.socket, stderr: Any,
-) -> subprocess.Popen[bytes]:  # fmt: skip
+    plan: Plan, theirs: socket.socket, inside: socket.socket, stderr: Any
+) -> subprocess.Popen[bytes]:
     """Fork on this thread: a box ends with the thread that made it (PR_SET_PDEATHSIG)."""
-    path = locating.bubblewrap(program)
+    path = locating.bubblewrap(plan.program)
     interpreter, folder = locating.python()
+    files = starting.small_files()
+    if plan.authority:
+        files[starting.AUTHORITY] = plan.authority
     with contextlib.ExitStack() as held:
-        files = starting.small_files()
-        fds = {path: _data(held, text.encode()) for path, text in files.items()}
+        fds = {name: _data(held, text.encode()) for name, text in files.items()}
         seccomp = _data(held, filtering.program())
+        passed = [theirs.fileno(), seccomp, *fds.values()]
+        if plan.authority:
+            passed.append(inside.fileno())
         argv = starting.command(
-            path, limits, [*readable, *([folder] if folder else [])], interpreter,
-            theirs.fileno(), seccomp, fds,
+            path, plan.limits, [*plan.readable, *([folder] if folder else [])], interpreter,
+            theirs.fileno(), seccomp, fds, inside.fileno() if plan.authority else None,
         )  # fmt: skip
         user: dict[str, Any] = {}
         if not os.geteuid():
             user = {"user": locating.UID, "group": locating.UID, "extra_groups": []}
         return subprocess.Popen(  # noqa: S603 - its words are ours
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
-            pass_fds=[theirs.fileno(), seccomp, *fds.values()], env={}, cwd="/", **user,
+            pass_fds=passed, env={}, cwd="/", **user,
         )  # fmt: skip
 
 

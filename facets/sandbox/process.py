@@ -26,7 +26,6 @@ from facets.sandbox.errors import (
     SandboxTimeout,
 )
 from facets.sandbox.limits import SandboxLimits
-from facets.sandbox.starting import ENVIRONMENT
 
 Piece = tuple[Literal["stdout", "stderr"], bytes]
 _NOT_THERE = {errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
@@ -115,13 +114,13 @@ class Process:
     # -- within the package -------------------------------------------------------------------
 
     async def begin(
-        self, argv: Sequence[str], cwd: str, env: Mapping[str, str] | None,
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str],
         stdin: bytes | None, seconds: float | None,
     ) -> None:  # fmt: skip
         """Start it; `NoSuchCommand` if that cannot be."""
         order = {
             "do": "exec", "id": self._id, "argv": [*argv], "cwd": cwd, "shown": self._shown,
-            "env": {**ENVIRONMENT, **(env or {})}, "output": self._limits.output,
+            "env": {**env}, "output": self._limits.output,
             "eof": stdin == b"",
         }  # fmt: skip
         await self._channel.tell(order)

@@ -17,6 +17,8 @@ _ETC = (
     "/etc/ld.so.conf.d", "/etc/localtime", "/etc/pki/tls/certs", "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )  # fmt: skip
+PORT = 3128
+AUTHORITY = "/etc/facets-authority.pem"
 _BROKER = "/etc/facets-broker.py"
 _ACCOUNTS = {
     "/etc/passwd": "user:x:1000:1000:user:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
@@ -34,7 +36,7 @@ ENVIRONMENT = {
 
 def command(
     program: str, limits: SandboxLimits, readable: Sequence[str], python: str,
-    sock: int, seccomp: int, files: dict[str, int],
+    sock: int, seccomp: int, files: dict[str, int], door: int | None,
 ) -> list[str]:  # fmt: skip
     """The whole of it; numbers are descriptors that bubblewrap inherits."""
     return [
@@ -48,6 +50,7 @@ def command(
         *(word for path, fd in files.items() for word in ("--ro-bind-data", str(fd), path)),
         *_own(limits),
         "--", python, "-I", "-S", _BROKER, str(sock), WORKSPACE,
+        *([] if door is None else [str(door), str(PORT)]),
     ]  # fmt: skip
 
 

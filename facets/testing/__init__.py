@@ -3,6 +3,7 @@
 memory        a runtime whose state lives as long as the object, with a clock that a test moves
 crashing      the end of a process, now or at any operation on the disk
 scratch       directories in memory
+chat          a server on loopback that speaks as a provider of models does, and fails as one
 conformance   what every runtime must do, as tests to run on yours
 history       what clients did and were told, and whether one order of events explains it
 

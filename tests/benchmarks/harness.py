@@ -125,6 +125,7 @@ def run_all(
     `started` hears the name of each as it begins.
     """
     from tests.benchmarks import (  # noqa: F401
+        agents,
         cluster,
         cluster_failures,
         cluster_population,

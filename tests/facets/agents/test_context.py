@@ -389,4 +389,4 @@ async def test_a_turn_that_dies_anywhere_sets_each_text_once() -> None:
         assert (await diarist.wait("1")).output == "written"
         assert await diarist.kept() == ("one\ntwo", 1)
 
-    assert await die_everywhere(setup, act, check, every=2) > 3
+    assert await die_everywhere(setup, act, check, every=4) > 3

@@ -53,6 +53,10 @@ class Lead(Actor):
     async def note(self, text: str) -> int:
         """Write a note into the actor's own database."""
         self.sql("insert into notes values (?)", text)
+        if text.startswith("waits"):
+            await asyncio.sleep(0)
+        if text.endswith("bad"):
+            raise ValueError(text)
         return int(self.sql("select count(*) from notes").value())
 
     async def notes(self) -> list[str]:

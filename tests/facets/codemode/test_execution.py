@@ -73,7 +73,7 @@ async def test_code_may_be_written_in_every_way_models_write_it(
         ("'x' * 17_000_000", "OutputLimit"),
         ("'x' * 9_000_000", "the code gave 9000005 bytes, of which 8388608 can be kept"),
         ("await numbers.double(n=float('nan'))", "n must be integer"),
-        ("await numbers._log._use(5, 6, 7)", "TypeError"),
+        ("await numbers._log._use(5, 6, 7)", "UnknownTool"),
         ("await numbers._log._use('numbers.double', 6, 7)", "Error"),
         (
             "await numbers._log._use('codemode.keep', [1, 2, 3], {})\nawait codemode.keep()",
@@ -173,7 +173,7 @@ async def test_code_may_handle_a_rejection(runtime: MemoryRuntime, world: World)
             "try:\n    await bank.pay('b', 500)\n"
             "except PermissionError as error:\n    return str(error)"
         )
-        return await code.reject(paused.pending[0].id, "too much")
+        return await code.reject(paused.pending[0].id, reason="too much")
 
     done = await run(runtime, story)
     assert done.result == "bank.pay was not approved: too much"
@@ -455,3 +455,66 @@ async def test_how_a_call_failed_is_in_the_log_and_it_is_not_made_again(
     assert (done.error, states) == ("", ["error", "denied", "applied"])
     assert done.result[0] == "gone"
     assert world.did == [("fail", "gone"), ("pay", "a", 500)]
+
+
+async def test_what_a_tool_wrote_before_it_raised_is_undone_and_its_failure_is_kept(
+    runtime: MemoryRuntime,
+) -> None:
+    async def story(code: CodeMode) -> Any:
+        done = await code.execute(
+            "told = []\n"
+            "for text in ('kept', 'bad', 'waits, bad'):\n"
+            "    try: await notes.note(text)\n"
+            "    except ValueError as error: told.append(str(error))\n"
+            "[told, await notes.notes()]"
+        )
+        return done, [call.state for call in code.calls(done.id)]
+
+    done, states = await run(runtime, story)
+    assert states == ["applied", "error", "error", "applied"]
+    assert done.result == [["bad", "waits, bad"], ["kept", "waits, bad"]]
+
+
+async def test_several_calls_are_decided_at_once_if_they_are_of_one_execution(
+    runtime: MemoryRuntime, world: World
+) -> None:
+    async def story(code: CodeMode) -> Any:
+        both = "import asyncio\nawait asyncio.gather(bank.pay('a', 100), bank.pay('b', 200))"
+        first, second = await code.execute(both), await code.execute(both)
+        with pytest.raises(ValueError, match="calls of one execution"):
+            await code.approve(first.pending[0].id, second.pending[0].id)
+        done = await code.approve(*(call.id for call in first.pending))
+        refused = await code.reject(*(call.id for call in second.pending), reason="no")
+        return done, refused
+
+    done, refused = await run(runtime, story)
+    assert (done.result, done.passes) == (["paid a 100", "paid b 200"], 2)
+    assert "not approved: no" in refused.error
+
+
+async def test_code_gets_the_whole_result_of_an_earlier_execution(runtime: MemoryRuntime) -> None:
+    async def story(code: CodeMode) -> Any:
+        done = await code.execute("list(range(50_000))")
+        assert f"await codemode.result({done.id})" in code.told(done)
+        return await code.execute(f"sum(await codemode.result({done.id}))")
+
+    assert (await run(runtime, story)).result == sum(range(50_000))
+
+
+async def test_of_executions_that_ended_the_newest_are_kept(
+    runtime: MemoryRuntime, world: World
+) -> None:
+    async def story(code: CodeMode) -> Any:
+        code._ledger._keep = 3
+        waits = await code.execute("await bank.pay('a', 100)")
+        told = code.told(await code.execute("['word'] * 50_000"))
+        for _ in range(14):
+            await code.execute("await numbers.double(1)")
+        kept = [one.id for one in code.executions()]
+        calls = code._ledger.sql("select count(*) from codemode_calls").value()
+        return waits.id, kept, calls, told, code._actor.fs.listdir("/codemode")
+
+    first, kept, calls, told, files = await run(runtime, story)
+    assert kept == [16, 15, 14, 13, first]
+    assert (calls, files) == (5, [])
+    assert "all in the file /codemode/2.json" in told

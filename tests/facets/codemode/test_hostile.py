@@ -73,7 +73,7 @@ async def attack(code: str, language: str = "python", **limits: Any) -> Any:
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("while True: pass", "CpuLimit"),
+        ("while True: pass", "Limit"),
         ("while True: print('x' * 1000)", "LogLimit"),
         ("bytes(100 << 20)", "MemoryError"),
         ("'x' * 17_000_000", "OutputLimit"),
@@ -95,7 +95,7 @@ async def test_code_that_takes_without_end_ends_itself_and_nothing_else(
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        ("for (;;) {}", "CpuLimit"),
+        ("for (;;) {}", "Limit"),
         ("for (;;) console.log('x'.repeat(1000))", "Limit"),
         ("const a = []; for (;;) a.push(new Uint8Array(1 << 20))", "Error"),
         ("await web.huge()", "of which 8388608 can be kept"),
