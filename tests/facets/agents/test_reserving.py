@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from facets import Quota
-from facets.agents import Agent
+from facets.agents import Agent, Turn, TurnPlan
 from facets.testing import MemoryRuntime
 
 SPENT: list[int] = []
@@ -113,6 +113,22 @@ async def test_a_quota_of_a_sub_agents_own_holds_as_well_as_that_above(
     assert await runtime.get(Narrow, "a").ask_twice() == ["", "", "OverBudget"]
     assert max(FLYING) == 1
     assert await runtime.get(Crowd, "a").left() == 50_000
+
+
+async def test_what_a_plan_lets_the_model_say_is_what_is_reserved(runtime: MemoryRuntime) -> None:
+    class Planned(FrugalRoot):
+        async def before_turn(self, turn: Turn) -> TurnPlan:
+            return TurnPlan(model_settings={"max_tokens": 9 * MOST})
+
+    DOOR["door"] = asyncio.Event()
+    planned = runtime.get(Planned, "a")
+    await planned.submit("go", id="1")
+    while not FLYING[0]:
+        await asyncio.sleep(0)
+    assert 9 * MOST < 50_000 - await planned.left() < 9 * MOST + 200
+    DOOR["door"].set()
+    await planned.wait("1")
+    assert await planned.left() == 50_000 - 500
 
 
 async def test_a_request_that_a_crash_cut_off_has_cost_its_estimate(
