@@ -13,14 +13,12 @@ from pydantic_ai.tools import ToolDefinition
 from facets.agents import hooks, output
 from facets.agents.compaction import fitting
 from facets.agents.events import TextDelta
-from facets.agents.plans import active
+from facets.agents.plans import active, model_of, settings_of
 from facets.agents.reserving import reserved
 from facets.agents.retrying import Attempts, patiently, within
 from facets.agents.spending import charge, check
 
 if TYPE_CHECKING:
-    from pydantic_ai.settings import ModelSettings
-
     from facets.agents.driving import Driver
     from facets.agents.plans import TurnPlan
     from facets.agents.reserving import Hold
@@ -60,13 +58,10 @@ def _keep(driver: Driver, turn: Turn, response: m.ModelResponse, held: Hold) -> 
 
 async def _ask(driver: Driver, turn: Turn) -> m.ModelResponse:
     agent = driver.agent
-    plan = agent._plans.of(turn.id, turn.steps + 1)
-    name = plan.model
-    model = agent.model if name is None else agent.models.get(name, name)
-    history = agent.blocks.shown(turn)
-    settings: ModelSettings = {**(agent.model_settings or {}), **(plan.model_settings or {})}
+    plan = agent._plans.next(turn)
+    model, history = model_of(agent, plan), agent.blocks.shown(turn)
     kwargs: dict[str, Any] = {
-        "model_settings": settings or None,
+        "model_settings": settings_of(agent, plan) or None,
         "model_request_parameters": _parameters(driver, plan, history),
     }
     clock, stall = agent._active().node.host.clock, agent.retries.stall

@@ -23,6 +23,7 @@ from pydantic_ai.models.fallback import FallbackModel
 
 from facets.agents.errors import CompactionFailed
 from facets.agents.messages import answers, text_of
+from facets.agents.plans import model_of
 from facets.agents.reserving import reserved
 from facets.agents.retrying import within
 from facets.agents.skills import loaded
@@ -58,7 +59,7 @@ SKILLS = "\nSkills that were loaded, and have to be loaded again: {names}"
 
 async def make_room(driver: Driver, turn: Turn) -> Turn:
     """Compact the turn's history if it is over the limit; the turn with what that has cost."""
-    most = limit(driver.agent)
+    most = limit(driver.agent, turn)
     if most is None:
         return turn
     shown = driver.agent.blocks.shown(turn)
@@ -85,11 +86,11 @@ async def fitting(driver: Driver, turn: Turn, ask: Callable[[Driver, Turn], Awai
             turn = await _compact(driver, turn, stretch, most)
 
 
-def limit(agent: Agent) -> int | None:
+def limit(agent: Agent, turn: Turn) -> int | None:
     """Tokens of history from which on it is compacted; None if nobody knows."""
     if agent.compact_after is not None:
         return agent.compact_after
-    window = _window(agent.model)
+    window = _window(model_of(agent, agent._plans.next(turn)))
     return None if window is None else int(window * HEADROOM)
 
 

@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
 
     from facets.actor import Actor
+    from facets.agents.agent import Agent
     from facets.agents.tool import Tool
+    from facets.agents.turns import Turn
 
 P = TypeVar("P", bound="StepPlan")
 
@@ -80,12 +83,26 @@ class Plans:
             merged |= plan
         return TurnPlan(**merged)
 
+    def next(self, turn: Turn) -> TurnPlan:
+        """What holds for the request that comes next."""
+        return self.of(turn.id, turn.steps + 1)
+
     def clear(self, turn: str) -> None:
         """The turn is over."""
         self._sql("delete from agent_plans where turn = ?", turn)
 
     def _sql(self, query: str, *args: Any) -> Any:
         return self._actor.sql.unsafe(query, *args)
+
+
+def model_of(agent: Agent, plan: StepPlan) -> Model | str:
+    """The model that is asked."""
+    return agent.model if plan.model is None else agent.models.get(plan.model, plan.model)
+
+
+def settings_of(agent: Agent, plan: StepPlan) -> ModelSettings:
+    """How it is asked."""
+    return {**(agent.model_settings or {}), **(plan.model_settings or {})}
 
 
 def active(tools: dict[str, Tool], plan: StepPlan) -> dict[str, Tool]:

@@ -25,12 +25,14 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.usage import RequestUsage
 
 from facets.agents.errors import OverBudget
+from facets.agents.plans import active, model_of, settings_of
 
 if TYPE_CHECKING:
     from actors.node import Node
     from actors.quotas.meters import Reservation
     from facets.agents.agent import Agent
     from facets.agents.driving import Driver
+    from facets.agents.plans import TurnPlan
     from facets.agents.turns import Turn
 
 TOKENS, USD = "tokens", "usd"
@@ -164,33 +166,33 @@ def _line(node: Node, meter: str) -> Line:
 
 def estimate(driver: Driver, turn: Turn) -> int:
     """Tokens that the next request may cost."""
-    return _input(driver, turn) + _output(driver.agent)
+    return _input(driver, turn) + _output(driver.agent, driver.agent._plans.next(turn))
 
 
 def _input(driver: Driver, turn: Turn) -> int:
     history = driver.agent.blocks.shown(turn)
-    tools = sum(len(f"{one.description}{one.schema}") for one in driver.tools().values())
+    shown = active(driver.tools(), driver.agent._plans.next(turn))
+    tools = sum(len(f"{one.description}{one.schema}") for one in shown.values())
     return (len(ModelMessagesTypeAdapter.dump_json(history)) + tools) // CHARACTERS
 
 
-def _output(agent: Agent) -> int:
-    for settings in (
-        getattr(agent, "model_settings", None),
-        getattr(agent.model, "settings", None),
-    ):
-        if settings and settings.get("max_tokens") is not None:
-            return int(settings["max_tokens"])
-    return OUTPUT
+def _output(agent: Agent, plan: TurnPlan) -> int:
+    usual: Any = getattr(model_of(agent, plan), "settings", None) or {}
+    most = settings_of(agent, plan).get("max_tokens") or usual.get("max_tokens")
+    return int(most or OUTPUT)
 
 
 def _price(driver: Driver, turn: Turn) -> float:
     """US dollars that it may cost; where no price is known, what those before it did."""
-    model: Any = driver.agent.model
+    plan = driver.agent._plans.next(turn)
+    model: Any = model_of(driver.agent, plan)
     if isinstance(model, str):
         provider, _, name = model.rpartition(":")
     else:
         provider, name = model.system, model.model_name
-    usage = RequestUsage(input_tokens=_input(driver, turn), output_tokens=_output(driver.agent))
+    usage = RequestUsage(
+        input_tokens=_input(driver, turn), output_tokens=_output(driver.agent, plan)
+    )
     asked = ModelResponse(parts=[], usage=usage, model_name=name, provider_name=provider or None)
     try:
         return float(asked.cost().total_price)

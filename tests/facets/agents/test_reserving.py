@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from facets import Quota
-from facets.agents import Agent
+from facets.agents import Agent, Turn, TurnPlan
 from facets.testing import MemoryRuntime
 
 SPENT: list[int] = []
@@ -115,6 +115,22 @@ async def test_a_quota_of_a_sub_agents_own_holds_as_well_as_that_above(
     assert await runtime.get(Crowd, "a").left() == 50_000
 
 
+async def test_what_a_plan_lets_the_model_say_is_what_is_reserved(runtime: MemoryRuntime) -> None:
+    class Planned(FrugalRoot):
+        async def before_turn(self, turn: Turn) -> TurnPlan:
+            return TurnPlan(model_settings={"max_tokens": 9 * MOST})
+
+    DOOR["door"] = asyncio.Event()
+    planned = runtime.get(Planned, "a")
+    await planned.submit("go", id="1")
+    while not FLYING[0]:
+        await asyncio.sleep(0)
+    assert 9 * MOST < 50_000 - await planned.left() < 9 * MOST + 200
+    DOOR["door"].set()
+    await planned.wait("1")
+    assert await planned.left() == 50_000 - 500
+
+
 async def test_a_request_that_a_crash_cut_off_has_cost_its_estimate(
     runtime: MemoryRuntime,
 ) -> None:
@@ -167,6 +183,46 @@ async def test_who_waits_for_tokens_goes_on_when_a_turn_is_cancelled_that_holds_
             await asyncio.sleep(0)
         DOOR["door"].set()
         assert (await frugal.wait("3")).status == "completed"
+
+
+async def test_the_estimate_is_that_of_the_settings_that_the_request_has() -> None:
+    class Planned(FrugalRoot):
+        model_settings = {"max_tokens": 400}
+
+        async def before_turn(self, turn: Turn) -> TurnPlan:
+            return TurnPlan(model_settings={"max_tokens": 150})
+
+    async with MemoryRuntime(quota=Quota(meters={"tokens": 5000})) as runtime:
+        DOOR["door"] = asyncio.Event()
+        planned = runtime.get(Planned, "a")
+        await planned.submit("go", id="1")
+        while not FLYING[0]:
+            await asyncio.sleep(0)
+        assert 150 < 5000 - await planned.left() < 250
+        DOOR["door"].set()
+        await planned.wait("1")
+
+
+async def test_money_is_reserved_as_well_as_tokens() -> None:
+    async with MemoryRuntime(quota=Quota(meters={"usd": 1.0})) as other:
+        DOOR["door"] = asyncio.Event()
+
+        class Priced(FrugalRoot):
+            model = thrifty(500)
+            model_settings = {"max_tokens": 10_000}
+
+            async def usd(self) -> float:
+                return self.meters.left("usd")
+
+        made: Any = Priced.model
+        made._model_name, made._system = "gpt-5", "openai"
+        priced = other.get(Priced, "a")
+        await priced.submit("go", id="1")
+        while not FLYING[0]:
+            await asyncio.sleep(0)
+        assert 0.1 <= 1.0 - await priced.usd() < 0.11  # 10 dollars for a million tokens
+        DOOR["door"].set()
+        await priced.wait("1")
 
 
 async def test_without_a_quota_nothing_is_reserved() -> None:
