@@ -137,6 +137,12 @@ class Turns:
         """Those that are not over, in the order in which they came."""
         return self._find(f"where branch = ? and {_OPEN} order by seq", branch)
 
+    def under_way(self, branch: str) -> str | None:
+        """The id of the one that has begun and is not over."""
+        query = f"select id from agent_turns where branch = ? and {_OPEN} and begun is not null"  # noqa: S608
+        found: str | None = self._sql(query, branch).value(None)
+        return found
+
     def first(self, branch: str | None = None) -> list[Turn]:
         """The first open turn of each branch, or of this one."""
         each = f"select min(seq) from agent_turns where {_OPEN} group by branch"  # noqa: S608
