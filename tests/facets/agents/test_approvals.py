@@ -518,6 +518,22 @@ async def test_the_agent_above_may_decide_for_a_sub_agent(runtime: MemoryRuntime
     assert (await boss.wait("1")).output == "done"
 
 
+async def test_a_sub_agent_may_need_approval_before_it_is_asked(runtime: MemoryRuntime) -> None:
+    class Careful(Payer):
+        model = script([call("payer", {"prompt": "pay"})], "done")
+        tools = [as_tool(Payer, approval=lambda given: "pay" in given["prompt"])]
+
+        async def below(self) -> int:
+            return len(self.agents.list())
+
+    careful = runtime.get(Careful, "a")
+    approval = await asked(careful)
+    assert await careful.below() == 0
+    await careful.reject(approval.id, "do it yourself")
+    assert (await careful.wait("1")).output == "done"
+    assert await careful.below() == 0
+
+
 # -- crashes -------------------------------------------------------------------------------------
 
 
