@@ -400,11 +400,18 @@ async def test_a_turn_that_ends_its_process_each_time_ends_and_the_next_one_runs
 async def test_a_turn_that_comes_further_each_time_may_be_cut_off_as_often_as_it_likes(
     runtime: MemoryRuntime,
 ) -> None:
-    began: list[int] = []
+    began: list[str] = []
 
-    def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    async def once(place: str) -> None:
+        """The process ends here, the first time."""
+        began.append(place)
+        if began.count(place) < 2:
+            await asyncio.Event().wait()
+
+    async def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         n = sum(isinstance(one, ModelResponse) for one in messages)
-        return ModelResponse(parts=[call("count", {"n": n}) if n < 4 else TextPart("done")])
+        await once(f"ask {n}")
+        return ModelResponse(parts=[call("count", {"n": n}) if n < 2 else TextPart("done")])
 
     class Counting(Agent):
         model = FunctionModel(ask)
@@ -413,17 +420,16 @@ async def test_a_turn_that_comes_further_each_time_may_be_cut_off_as_often_as_it
         @tool
         async def count(self, n: int) -> int:
             """Count."""
-            began.append(n)
-            if began.count(n) < 2:
-                await asyncio.Event().wait()
+            await once(f"count {n}")
             return n
 
     await runtime.get(Counting, "a").submit("go", id="1")
-    for n in range(4):
-        while n not in began:
+    places = ["ask 0", "count 0", "ask 1", "count 1", "ask 2"]
+    for place in places:
+        while place not in began:
             await asyncio.sleep(0)
         await runtime.crash()
         runtime.register(Counting)
         await runtime.clock.run(WAKE)
     assert (await runtime.get(Counting, "a").wait("1")).output == "done"
-    assert began == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert began == [one for place in places for one in (place, place)]
