@@ -209,20 +209,27 @@ class Host:
         node.start = Start(ClassCode(cls), quota=self.options.quota)
         return node
 
-    async def on_files(self, kind: str, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    async def on_files(
+        self, kind: str, name: str, method: str | Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
         """One operation on the files of a root actor, from outside it: a step of its own.
 
-        Durable when it returns, like a call. `NoState` if the actor has never written;
-        `StorageError` while a transaction or another step holds its database.
+        `method` is one of `Files`, or a function that is given them, for several operations in one
+        step. Durable when it returns, like a call. `NoState` if the actor has never written, but
+        for a function: it finds nothing, and may be the first to write. `StorageError` while a
+        transaction or another step holds its database.
         """
         self.check_open()
         database = self.store.root(kind, check_name(name))
-        if not database.exists():
+        if isinstance(method, str) and not database.exists():
             raise NoState(f"{kind}/{name} has no state", name=name)
         if database.in_step or database.deferred:
             raise StorageError(f"{kind}/{name} is in a transaction; try again when it is over")
         try:
-            result = getattr(database.fs, method)(*args, **kwargs)
+            if isinstance(method, str):
+                result = getattr(database.fs, method)(*args, **kwargs)
+            else:
+                result = method(database.fs, *args, **kwargs)
         except BaseException:
             database.rollback()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -292,7 +292,9 @@ class LocalRuntime:
         """Put to sleep what has been idle for too long now; it also happens by itself."""
         return self._open().sweep()
 
-    async def on_files(self, kind: str, name: str, method: str, *args: Any, **named: Any) -> Any:
+    async def on_files(
+        self, kind: str, name: str, method: str | Callable[..., Any], *args: Any, **named: Any
+    ) -> Any:
         """One operation on the files of an actor, as a step of its own: what the `facets://` file
         system is made of."""
         return await self._open().on_files(kind, name, method, *args, **named)

@@ -75,9 +75,9 @@ class Agent(Actor):
     """What pydantic-ai takes: a `Model`, or a name like "openai:gpt-5"."""
     instructions: str | None = None
     """What the model is told first, in every request."""
-    tools: ClassVar[Sequence[Tool | SubAgent | Workspace | Callable[..., Any]]] = ()
+    tools: Sequence[Tool | SubAgent | Workspace | Callable[..., Any]] = ()
     """Tools besides the methods marked `@tool`: functions, `Tool`, `as_tool(Researcher)`,
-    `Workspace("/work")`."""
+    `Workspace("/work")`; of the class, or given in `on_start`, as `CodeMode(self, ...).tools()`."""
     context: ClassVar[Sequence[ContextBlock]] = ()
     """What the model always has before it, or at hand: `Readonly`, `Writable`, `Searchable` and
     `Skills`. The instructions, with this, are frozen for each branch."""

@@ -42,7 +42,7 @@ def add(agent: Agent, id: str, branch: str, prompt: str, report: str | None) -> 
 def ready(agent: Agent) -> list[str]:
     """Branches whose first open turn can go on. Of those that are put off, a timer tells."""
     first = agent._turns.first()
-    later = [one.due for one in first if one.due is not None and not is_ready(agent, one)]
+    later = [one.due or 0.0 for one in first if _put_off(agent, one)]
     if later:
         agent.timers.at(min(later), agent._wake, name=TIMER)
     elif agent.concurrency == "debounce":
@@ -52,8 +52,11 @@ def ready(agent: Agent) -> list[str]:
 
 def is_ready(agent: Agent, turn: Turn) -> bool:
     """Whether a turn that is the first of its branch can go on."""
-    put_off = turn.status == "pending" and turn.due is not None and turn.due > now(agent) + TICK
-    return turn.status != "paused" and not put_off
+    return turn.status != "paused" and not _put_off(agent, turn)
+
+
+def _put_off(agent: Agent, turn: Turn) -> bool:
+    return turn.status == "pending" and turn.due is not None and turn.due > now(agent) + TICK
 
 
 def begin(agent: Agent, turn: Turn) -> Turn:

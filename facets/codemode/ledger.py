@@ -34,7 +34,7 @@ VALUE = 8 << 20
 _TABLES = (
     """create table if not exists codemode_executions(id integer primary key autoincrement,
         code text not null,
-        input blob not null, language text not null, connectors blob,
+        input blob not null, language text not null, connectors blob, key text unique,
         status text not null, result blob, error text not null default '',
         printed text not null default '', passes integer not null default 0, time real not null)""",
     """create table if not exists codemode_calls(id integer primary key autoincrement,
@@ -109,12 +109,23 @@ class Ledger:
     # -- executions -----------------------------------------------------------------------------
 
     def start(
-        self, code: str, value: Any, language: Language, connectors: Sequence[str] | None
+        self,
+        code: str,
+        value: Any,
+        language: Language,
+        connectors: Sequence[str] | None = None,
+        key: str | None = None,
     ) -> int:
-        """A new execution, running. ToolFailed if its input cannot be kept."""
-        query = """insert into codemode_executions(code, input, language, connectors, status, time)
-            values (?, ?, ?, ?, 'running', ?) returning id"""
-        kept = pack(value, "the input"), language, pack(connectors, "connectors"), time.time()
+        """A new execution, running, or the one with this key. ToolFailed if its input cannot be
+        kept."""
+        query = "select id from codemode_executions where key = ?"
+        known = self.sql(query, key).first() if key is not None else None
+        if known is not None:
+            return int(known.id)
+        query = """insert into codemode_executions(code, input, language, connectors, key, status,
+            time) values (?, ?, ?, ?, ?, 'running', ?) returning id"""
+        named = pack(connectors, "connectors")
+        kept = pack(value, "the input"), language, named, key, time.time()
         number = int(self.sql(query, code, *kept).value())
         if number % _ROUND == 0:
             self._forget_old()

@@ -89,15 +89,17 @@ class CodeMode:
         *,
         language: Language | None = None,
         connectors: Sequence[str] | None = None,
+        key: str | None = None,
     ) -> Execution:
         """Run code, with `input` as a variable, until it ends or waits for an approval.
 
         Its result is what it returns, or the value of its last expression. `connectors` names
         those whose tools it may use; None is all. Never raises for what the code does: the
-        execution says `error`, and why.
+        execution says `error`, and why. Where there is an execution with this `key`, it is gone on
+        with and none begins: for who may ask again after a crash.
         """
         language = language or self._language
-        return await self._runs.go_on(self._ledger.start(code, input, language, connectors))
+        return await self._runs.go_on(self._ledger.start(code, input, language, connectors, key))
 
     def told(self, execution: Execution) -> str:
         """An execution in words for a model, its result cut to `most` tokens and kept in full."""
@@ -115,11 +117,17 @@ class CodeMode:
         return await self._listing.catalog(fresh=fresh)
 
     def tools(self) -> list[Tool]:
-        """Both, as tools of an agent: `execute` gives what `told` says."""
+        """Both, as tools of an agent: `execute` gives what `told` says.
+
+        A turn that a crash cut off goes on with the execution that it had begun.
+        """
+        from facets.agents.running import current
         from facets.agents.tool import Tool
 
         async def execute(code: str, language: Language | None = None) -> str:
-            return self.told(await self.execute(code, language=language))
+            run = current()
+            key = None if run is None else f"{run.id} {code}"
+            return self.told(await self.execute(code, language=language, key=key))
 
         calls: dict[str, Callable[..., Awaitable[Any]]] = {
             "search": self.search,
