@@ -219,17 +219,6 @@ async def test_a_turn_that_nobody_follows_any_more_is_not_followed(runtime: Memo
     assert not await watched.followed()
 
 
-async def test_a_turn_of_the_id_of_a_deleted_one_has_events_of_its_own(
-    runtime: MemoryRuntime,
-) -> None:
-    poet = runtime.get(Poet, "a")
-    for _ in range(2):
-        await poet.submit("a poem", id="1")
-        await poet.wait("1")
-        assert len(await every(poet, "1")) == 3
-        await poet.delete("1")
-
-
 class Player(Clerk):
     """Writes a log as a turn does: some of it in memory, some of it kept, cut off now and then."""
 
