@@ -63,8 +63,9 @@ class Channel:
         with ours, theirs, door, inside, tempfile.TemporaryFile() as stderr:
             channel = cls(_start(plan, theirs, inside, stderr))
             theirs.close()
-            ours.setblocking(False)
             kept = ours.dup()
+            ours.close()  # its broker ends when no copy of it is left
+            kept.setblocking(False)
             try:
                 channel._streams = await asyncio.open_connection(sock=kept)
                 await channel._begin(plan.limits, lambda: os.pread(stderr.fileno(), 2000, 0))
