@@ -18,7 +18,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from rich.tree import Tree
 
-from facets import diff_command, examples_command, mcp_commands, ray_commands, state_commands
+from facets import (
+    diff_command,
+    examples_command,
+    extensions_command,
+    mcp_commands,
+    ray_commands,
+    state_commands,
+)
 from facets.demo.process import run_and_kill
 from facets.demo.story import Job, second_act
 from facets.errors import FacetsError
@@ -36,6 +43,7 @@ app.command()(state_commands.rename)
 app.command()(diff_command.diff)
 app.command("import")(state_commands.import_)
 app.command()(examples_command.example)
+app.command()(extensions_command.extensions)
 app.add_typer(ray_commands.app, name="ray")
 app.add_typer(mcp_commands.app, name="mcp")
 

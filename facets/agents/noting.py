@@ -10,7 +10,7 @@ from pydantic import Field
 from facets.agents.blocks import Searchable, Skills, Writable
 from facets.agents.calling import current
 from facets.agents.errors import NoSuchBlock, NoSuchSkill
-from facets.agents.skills import Shelf, loaded
+from facets.agents.skills import MAIN_FILE, loaded
 from facets.agents.tool import Tool, tool_of
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ class Uses:
         self._agent.blocks.add(label, title, text)
         return f"added to {label}"
 
-    async def load_skill(self, name: Name, file: str | None = None) -> str:
+    async def load_skill(self, name: Name, file: str = MAIN_FILE) -> str:
         """Read a skill, or a file that is listed beside it."""
-        for block in self._agent.context:
-            if isinstance(block, Skills) and name in (shelf := self._shelf(block)).names():
-                return shelf.load(name, file)
-        raise NoSuchSkill(f"there is no skill {name!r}", name=name)
+        blocks = self._agent.blocks
+        shelves = [blocks.skills(b.label) for b in self._agent.context if isinstance(b, Skills)]
+        shelf = next((one for one in shelves if name in one), shelves[0])
+        return shelf.load(name, file)
 
     async def unload_skill(self, name: Name) -> str:
         """Forget the text of a skill that you no longer need, to have room for other things."""
@@ -81,6 +81,3 @@ class Uses:
             if name not in loaded(history):
                 raise NoSuchSkill(f"no skill {name!r} is loaded", name=name)
         return f"{name} is unloaded"
-
-    def _shelf(self, block: Skills) -> Shelf:
-        return self._agent.blocks.skills(block.label)

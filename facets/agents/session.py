@@ -44,7 +44,9 @@ _LINE = """with recursive line(n, seq, parent) as (
     select m.seq, m.id, m.parent, m.kind, m.body, m.at from line join agent_messages m using (seq)
     order by n"""
 """From the end of a line back to its first message, or as many as are asked for: -1 for all."""
-_IDS = _LINE.replace("m.seq, m.id, m.parent, m.kind, m.body, m.at from", "m.id from")
+_WHOLE = "m.seq, m.id, m.parent, m.kind, m.body, m.at"
+_KINDS = _LINE.replace(_WHOLE, "m.seq, m.id, m.kind")
+_IDS = _LINE.replace(_WHOLE, "m.id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,11 @@ class Session:
         name = id or uuid4().hex
         if self._is_there(name, message):
             return name
-        for turn in Turns(self._actor).open(branch)[:1]:
-            if turn.begun is not None:
-                raise BranchBusy(
-                    f"turn {turn.id!r} of branch {branch!r} is under way",
-                    branch=branch,
-                    turn=turn.id,
-                )
+        turn = Turns(self._actor).under_way(branch)
+        if turn is not None:
+            raise BranchBusy(
+                f"turn {turn!r} of branch {branch!r} is under way", branch=branch, turn=turn
+            )
         return self._add(name, message, branch)
 
     def go_on(self, message: m.ModelMessage, *, id: str, branch: str) -> str:
@@ -217,10 +217,11 @@ class Session:
         """Tokens of a history up to its last response and with it, as the provider counted them,
         and how many messages came since. None if nobody has, since the last compaction."""
         made = self._sql("select max(made) from agent_overlays").value() or 0
-        for since, row in enumerate(self._sql(_LINE, until, 8)):
-            if row.kind == "response" and row.seq > made:
-                response: Any = rows_of.bodies(self._actor, [row])[0]
-                return response.usage.total_tokens or None, since
+        for since, row in enumerate(self._sql(_KINDS, until, 8)):
+            if row.kind == "response":
+                response: Any = self.get(row.id).message
+                counted = response.usage.total_tokens if row.seq > made else None
+                return counted or None, since
         return None, 0
 
     def _end(self, branch: str, until: str | None) -> str | None:

@@ -7,6 +7,7 @@ branch, an undone step and a compaction need no bookkeeping.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -16,7 +17,7 @@ from pydantic_ai import messages as m
 
 from facets.agents.blocks import Skills, bounded
 from facets.agents.errors import NoSuchSkill
-from facets.codemode.tokens import cut
+from facets.codemode.tokens import CHARACTERS, cut
 from storage.errors import FileError
 
 if TYPE_CHECKING:
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 
 LOAD, UNLOAD = "load_skill", "unload_skill"
 MAIN_FILE = "SKILL.md"
+HEAD = 16 << 10
+"""Bytes of a `SKILL.md` that are read for the list."""
 DESCRIPTION = 256
 """Tokens of one description in the list: about what the format of `SKILL.md` allows."""
+
+
+_NAME = re.compile(r"[\w-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,64 +54,77 @@ class Shelf:
 
     def listing(self) -> str:
         """Names and descriptions, one a line."""
-        lines = [
-            f"- {name}: {cut(' '.join(self._skill(name).description.split()), DESCRIPTION)}"
-            for name in self.names()
-        ]
+        lines = []
+        for name in self.names():
+            head = parsed(name, self._bytes(name, MAIN_FILE, HEAD).decode(errors="replace"))
+            lines.append(f"- {name}: {cut(' '.join(head.description.split()), DESCRIPTION)}")
         return cut("\n".join(lines), self._block.max_tokens)
 
     def names(self) -> list[str]:
-        """All of them, in order. What has no readable `SKILL.md` is none."""
+        """All of them, in order. What has another name than one of letters, digits, `_` and `-`, or
+        no `SKILL.md`, is none."""
         block = self._block
         if block.folder is not None:
             files = self._actor.fs
             found = files.listdir(block.folder) if files.is_dir(block.folder) else []
-            return [one for one in found if files.is_file(f"{block.folder}/{one}/{MAIN_FILE}")]
+        elif block.package is not None:
+            found = sorted(one.name for one in block.package.iterdir())
+        else:
+            return sorted(block.texts)
+        return [one for one in found if one in self]
+
+    def __contains__(self, name: str) -> bool:
+        block = self._block
+        if not _NAME.fullmatch(name):
+            return False
+        if block.folder is not None:
+            return self._actor.fs.is_file(f"{block.folder}/{name}/{MAIN_FILE}")
         if block.package is not None:
-            inside = block.package.iterdir()
-            return sorted(one.name for one in inside if (one / MAIN_FILE).is_file())
-        return sorted(block.texts)
+            return (block.package / name / MAIN_FILE).is_file()
+        return name in block.texts
 
-    def load(self, name: str, file: str | None = None) -> str:
+    def load(self, name: str, file: str = MAIN_FILE) -> str:
         """The text of a skill, or of a file beside it; `NoSuchSkill`, `BlockTooLong`."""
-        if file is not None:
-            return bounded(f"{name}/{file}", self._read(name, file), self._block.max_tokens)
-        text = bounded(name, self._skill(name).text, self._block.max_tokens)
+        if name not in self:
+            raise NoSuchSkill(f"there is no skill {name!r}", name=name)
+        most = self._block.max_tokens
+        try:
+            data = self._bytes(name, file, most * CHARACTERS * 4 + 1)  # of UTF-8, at most
+        except (FileError, OSError) as error:
+            raise NoSuchSkill(f"skill {name!r} has no file {file!r}", name=name) from error
+        text = data.decode(errors="replace")
+        if file != MAIN_FILE:
+            return bounded(f"{name}/{file}", text, most)
         beside = ", ".join(one for one in self._files(name) if one != MAIN_FILE)
-        return f"{text}\n\nFiles beside it: {beside}" if beside else text
-
-    def _skill(self, name: str) -> Skill:
-        return parsed(name, self._read(name, MAIN_FILE))
+        found = bounded(name, parsed(name, text).text, most)
+        return f"{found}\n\nFiles beside it: {beside}" if beside else found
 
     def _files(self, name: str) -> list[str]:
         block = self._block
         if block.folder is not None:
             return self._actor.fs.listdir(f"{block.folder}/{name}", limit=100)
         if block.package is not None:
-            return sorted(one.name for one in (block.package / name).iterdir())
+            return sorted(one.name for one in (block.package / name).iterdir())[:100]
         return []
 
-    def _read(self, name: str, file: str) -> str:
-        if name not in self.names():
-            raise NoSuchSkill(f"there is no skill {name!r}", name=name)
+    def _bytes(self, name: str, file: str, most: int) -> bytes:
+        """The beginning of a file of a skill. FileError or OSError if there is none, or it is not
+        below the skill's folder."""
         block = self._block
-        try:
-            if block.folder is not None:
-                view = self._actor.fs.view(f"{block.folder}/{name}")
-                return view.read_text(file, errors="replace")
-            if block.package is not None:
-                return _inside(block.package / name, file).read_bytes().decode(errors="replace")
-        except (FileError, OSError, PermissionError) as error:
-            raise NoSuchSkill(f"skill {name!r} has no file {file!r}", name=name) from error
+        if block.folder is not None:
+            return self._actor.fs.view(f"{block.folder}/{name}").read(file, 0, most)
+        if block.package is not None:
+            with _inside(block.package / name, file).open("rb") as opened:
+                return opened.read(most)
         if file != MAIN_FILE:
-            raise NoSuchSkill(f"skill {name!r} has no file {file!r}", name=name)
-        return block.texts[name]
+            raise FileNotFoundError(file)
+        return block.texts[name].encode()
 
 
 def _inside(folder: Traversable, file: str) -> Traversable:
     path = PurePosixPath(file)
-    if path.is_absolute() or ".." in path.parts:
-        raise PermissionError(file)
+    if path.is_absolute() or ".." in path.parts or "\0" in file:
+        raise PermissionError(f"{file!r} is not below the skill")
     return folder.joinpath(*path.parts)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from facets.agents.errors import NoSuchTurn, TurnAborted, TurnDiffers, TurnFailed, TurnSkipped
 
@@ -57,8 +58,9 @@ class Turn:
     """Responses that should have been an output and were none."""
     answered: str | None = None
     """The tool by which the model gave an output that is data, which `output` is as JSON."""
-    output_type: Any = field(default=str, repr=False, compare=False)
-    """That of the agent, for `result`."""
+    _type: ClassVar[Any] = str
+    """The agent's `output_type`. Not a field, so that a turn is plain data wherever it is written
+    down: turns of agents with another type are of a subclass, see `typed`."""
 
     @property
     def over(self) -> bool:
@@ -83,7 +85,16 @@ class Turn:
     def _typed(self) -> Any:
         from facets.agents.output import outputs_of
 
-        return outputs_of(self.output_type).load(self.answered or "", self.output or "")
+        return outputs_of(self._type).load(self.answered or "", self.output or "")
+
+
+@lru_cache(maxsize=256)
+def typed(kind: Any) -> type[Turn]:
+    """Turns whose `result` is of this type."""
+    if kind is str:
+        return Turn
+    made: type[Turn] = type("Turn", (Turn,), {"__slots__": (), "_type": kind})
+    return made
 
 
 class Turns:
@@ -136,6 +147,12 @@ class Turns:
     def open(self, branch: str) -> list[Turn]:
         """Those that are not over, in the order in which they came."""
         return self._find(f"where branch = ? and {_OPEN} order by seq", branch)
+
+    def under_way(self, branch: str) -> str | None:
+        """The id of the one that has begun and is not over."""
+        query = f"select id from agent_turns where branch = ? and {_OPEN} and begun is not null"  # noqa: S608
+        found: str | None = self._sql(query, branch).value(None)
+        return found
 
     def first(self, branch: str | None = None) -> list[Turn]:
         """The first open turn of each branch, or of this one."""
@@ -214,9 +231,8 @@ class Turns:
         self._sql("delete from agent_results where turn = ?", turn.id)
 
     def _find(self, like: str, *args: Any) -> list[Turn]:
-        kind = getattr(self._actor, "output_type", str)
-        rows = self._sql(_SELECT + like, *args)
-        return [replace(Turn(*row), output_type=kind) for row in rows]
+        made = typed(getattr(self._actor, "output_type", str))
+        return [made(*row) for row in self._sql(_SELECT + like, *args)]
 
     def _sql(self, query: str, *args: Any) -> Any:
         return self._actor.sql.unsafe(query, *args)

@@ -6,9 +6,13 @@ BEFORE, LENGTH = 60, 240
 """Characters that are shown before the first word that was found, and in all."""
 
 
+MOST = 64
+"""Words that are looked for; a query of thousands takes what each of them does."""
+
+
 def phrases(words: str) -> str:
     """A query for all of these words, each taken as text: nobody can write operators."""
-    quoted = (word.replace('"', '""').replace("\0", "") for word in words.split())
+    quoted = (word.replace('"', '""').replace("\0", "") for word in words.split()[:MOST])
     return " ".join(f'"{word}"' for word in quoted)
 
 

@@ -14,11 +14,10 @@ class Extension(Actor):
         return post | {"text": post["text"].replace("teh", "the")}
 
     async def test_mends(self):
-        assert await self.before_publish({"text": "teh end"}) == {"text": "the end"}
+        assert await self.before_publish({"text": "teh"}) == {"text": "the"}
 """
 HOSTILE = """
 from facets import Actor
-
 class Extension(Actor):
     async def before_publish(self, post):
         while True: pass
@@ -51,10 +50,9 @@ class Site(Actor):
         self.sql("insert or replace into posts values (?, ?)", title, post["text"])
         return str(post["text"])
 
-    async def log(self, name: str) -> str:
-        """The newest thing that happened to a plugin."""
-        newest = self.plugins.history(name)[-1]
-        return f"{newest.what}: {newest.detail}"
+    async def newest(self, name: str) -> str:
+        """What happened to a plugin last."""
+        return self.plugins.history(name)[-1].detail
 
 
 async def main() -> None:
@@ -64,15 +62,13 @@ async def main() -> None:
         print("spelling 1:", (await site.install("spelling", "1", SPELLING)).state)
         print("spelling 1:", await site.allow("spelling", "1"))
         print("published:", await site.publish("first", "teh end"))
-
-        wider = await site.install("spelling", "2", SPELLING + "\n", files="read-write")
+        wider = await site.install("spelling", "2", SPELLING, files="read-write")
         print("spelling 2:", wider.state, *wider.changes)
-
         await site.install("hostile", "1", HOSTILE)
         await site.allow("hostile", "1")
         for title in ("second", "third", "fourth"):
             print("published:", await site.publish(title, "teh end"))
-        print("hostile", await site.log("hostile"))
+        print("hostile:", await site.newest("hostile"))
 
 
 if __name__ == "__main__":

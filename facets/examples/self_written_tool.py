@@ -26,16 +26,12 @@ class Extension(Actor):
     async def test_mean(self):
         assert (await self.mean([1, 2, 6]))["mean"] == 3
 """
-NUMBERS = {"type": "array", "items": {"type": "number"}, "minItems": 1}
+NUMBERS = {"numbers": {"type": "array", "items": {"type": "number"}}}
 MANIFEST = {
     "name": "maths",
     "version": "1",
     "permissions": {"storage": 1 << 20},
-    "tools": [{
-        "name": "mean",
-        "description": "The mean of numbers.",
-        "parameters": {"type": "object", "properties": {"numbers": NUMBERS}},
-    }],
+    "tools": [{"name": "mean", "parameters": {"type": "object", "properties": NUMBERS}}],
 }  # fmt: skip
 SAYS: list[Callable[[Any], TextPart | ToolCallPart]] = [
     lambda _: ToolCallPart("propose_extension", {"manifest": MANIFEST, "source": SOURCE}),
@@ -48,10 +44,9 @@ SAYS: list[Callable[[Any], TextPart | ToolCallPart]] = [
 def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     """Say the next thing; the tools that are there now are in `info`."""
     read = getattr(messages[-1].parts[-1], "content", "")
-    said = sum(isinstance(one, ModelResponse) for one in messages)
-    print(f"  the model reads {str(read)[:100]!r}")
-    print(f"  its tools: {', '.join(sorted(one.name for one in info.function_tools))}")
-    return ModelResponse(parts=[SAYS[said](read)])
+    print(f"the model reads {str(read)[:80]!r}")
+    print(f"and has {', '.join(sorted(one.name for one in info.function_tools))}")
+    return ModelResponse(parts=[SAYS[len(messages) // 2](read)])
 
 
 class Writer(Agent):
@@ -66,8 +61,7 @@ class Writer(Agent):
 
     async def consent(self, proposal: Proposal) -> Answer:
         """Where a person would be asked. Whoever returns "ask" can `approve` it days later."""
-        print("wants:", *proposal.changes)
-        print("its own tests:", *[f"{one.what} {one.error or 'passed'}" for one in proposal.tests])
+        print("it wants", *proposal.changes)
         return "approve"
 
 

@@ -41,7 +41,7 @@ def widening(found: tuple[Change, ...]) -> bool:
     return any(change.widens for change in found)
 
 
-_Access = frozenset[str] | int | str
+_Access = frozenset[str] | int | float | str
 
 
 def _access(manifest: Manifest | None) -> dict[str, _Access]:
@@ -56,18 +56,22 @@ def _access(manifest: Manifest | None) -> dict[str, _Access]:
         "turns": frozenset(allowed.turns),
         "storage": allowed.storage,
         "hooks": frozenset([hook.event for hook in manifest.hooks]),
+        # What an event may have to wait for.
+        "hook seconds": max([hook.seconds for hook in manifest.hooks], default=0.0),
     }
 
 
 def _widens(before: _Access, after: _Access) -> bool:
     if isinstance(after, frozenset):
         return not (isinstance(before, frozenset) and after <= before)
-    if isinstance(after, int):
-        return not (isinstance(before, int) and after <= before)
+    if isinstance(after, (int, float)):
+        return not (isinstance(before, (int, float)) and after <= before)
     return _LEVELS.index(after) > _LEVELS.index(str(before))
 
 
 def _shown(access: _Access) -> str:
     if isinstance(access, frozenset):
         return ", ".join(sorted(access)) or "none"
+    if isinstance(access, float):
+        return f"{access:g} s"
     return f"{access} bytes" if isinstance(access, int) else access

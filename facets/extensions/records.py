@@ -6,6 +6,7 @@ their hash, which is compared before they run.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from facets.extensions.proposal import Proposal
 
 if TYPE_CHECKING:
     from facets.actor import Actor
+    from storage.database import Database
 
 EVENTS = 1000
 UNUSED = 100
@@ -32,6 +34,7 @@ _SCHEMA = (
     """create table if not exists extension_calls(
         id integer primary key, name text not null, tool text not null, arguments blob not null)""",
 )
+_EVENTS = "select at, name, version, what, detail from extension_events where name = ? order by id"
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -77,9 +80,7 @@ class Records:
 
     def events(self, name: str) -> list[Event]:
         """Oldest first."""
-        rows = self._sql("select at, name, version, what, detail from extension_events"
-                         " where name = ? order by id", name)  # fmt: skip
-        return [Event(*row) for row in rows]
+        return [Event(*row) for row in self._sql(_EVENTS, name)]
 
     def proposals(self, name: str = "", state: str = "") -> list[Proposal]:
         """All, of one extension, in one state; in the order in which they were proposed."""
@@ -206,5 +207,20 @@ class Records:
         return [(row[0], msgspec.json.decode(row[1])) for row in rows]
 
 
+@lru_cache(maxsize=256)
 def _proposal(raw: bytes) -> Proposal:
+    # What is active is asked for many times in each step of a turn.
     return msgspec.json.decode(raw, type=Proposal)
+
+
+def proposals_of(database: Database) -> list[Proposal]:
+    """All versions in an actor's database, read without its code."""
+    if not database.peek("select 1 from sqlite_schema where name = 'extension_versions'"):
+        return []
+    rows = database.peek("select proposal from extension_versions order by name, id")
+    return [_proposal(row[0]) for row in rows]
+
+
+def events_of(database: Database, name: str) -> list[Event]:
+    """What happened to one, oldest first, in the same way."""
+    return [Event(*row) for row in database.peek(_EVENTS, (name,))]

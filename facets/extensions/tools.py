@@ -22,6 +22,9 @@ GUIDE = """Propose a tool of your own, or a new version of one. `source` is Pyth
 the manifest names, and `async def test_...(self)` methods that check them. Data is kept in
 `self.kv` and `self.sql` within permissions.storage bytes; what else is permitted is in
 `self.env["files"]`, `self.env["context"]`, `self.env["messages"]`, and await facets.fetch(url).
+Arguments are held to the schema in `parameters`, before the call. Hooks may be before_turn and
+before_step, which answer None or {"add": text}, and before_tool_call, {"block": reason}, each with
+that permission in permissions.turns; with "see" there they are told what is said.
 Ask for no more than it needs. The answer says whether it is active, waits for a person, or what to
 mend; a version is never changed, so mend it under a new one."""
 RESULT = 64 << 10

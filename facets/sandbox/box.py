@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from facets.sandbox.changes import Changes, entries
@@ -17,8 +17,10 @@ from facets.sandbox.starting import ENVIRONMENT
 
 if TYPE_CHECKING:
     from facets.actor import Actor
+    from storage.files import Files
 
 _PIECE = 1 << 18
+Order = tuple[dict[str, Any], bytes]
 
 
 @final
@@ -106,19 +108,12 @@ class Box:
 
     async def write(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Make a file of the workspace; the actor's files have it after the next `exec`."""
-        at = 0
-        while True:
-            piece = content[at : at + _PIECE]
-            last = at + len(piece) == len(content)
-            order = {"path": path, "kind": "file", "mode": mode, "offset": at, "last": last}
-            await self._put(order, piece, answered=last)
-            at += len(piece)
-            if last:
-                return
+        await self._ask(_pieces(path, content, mode, last=True))
 
     async def read(self, path: str, offset: int = 0, size: int = 16 << 20) -> bytes:
         """At most `size` bytes of a file of the workspace; an OSError if there is none."""
-        pieces = await self._ask({"do": "read", "path": path, "offset": offset, "size": size})
+        order = {"do": "read", "path": path, "offset": offset, "size": size}
+        pieces = await self._ask([(order, b"")])
         return b"".join(payload for _, payload in pieces)
 
     async def keep(self) -> None:
@@ -130,49 +125,53 @@ class Box:
         """Put the actor's files in."""
         if self._actor is None:
             return
-        fs = self._actor.fs
-        for entry in [*entries(fs, self._root)]:
+        await self._ask(self._loaded(self._actor.fs))
+
+    def _loaded(self, fs: Files) -> Iterator[Order]:
+        for entry in entries(fs, self._root):
             if entry["kind"] == "file":
-                await self.write(entry["path"], fs.read(entry["at"]), entry["mode"])
+                yield from _pieces(entry["path"], fs.read(entry["at"]), entry["mode"], last=False)
             else:
-                await self._put(entry, b"", answered=True)
-        await self._ask({"do": "mark"})
+                yield {"do": "put", **entry, "last": False}, b""
+        yield {"do": "mark"}, b""
 
     async def _changes(self) -> Changes:
         changes = Changes()
         if self._actor is None:
             return changes
-        for frame in await self._ask({"do": "changes"}):
+        for frame in await self._ask([({"do": "changes"}, b"")]):
             try:
                 changes.add(frame, self._limits.disk + 256 * self._limits.files)
             except (KeyError, TypeError, ValueError) as error:
                 raise SandboxFailed(f"the box told its changes wrongly: {error!r}") from error
         return changes
 
-    async def _put(self, entry: dict[str, Any], content: bytes, *, answered: bool) -> None:
-        await self._ask({"do": "put", **entry}, content, answered=answered)
-
-    async def _ask(
-        self, order: dict[str, Any], payload: bytes = b"", *, answered: bool = True
-    ) -> list[Frame]:
-        """The frames that answer an order, up to the one that says it was the last."""
+    async def _ask(self, orders: Iterable[Order]) -> list[Frame]:
+        """The frames that answer orders, up to the one that says that the last of them is done."""
         frames: asyncio.Queue[Frame] = asyncio.Queue()
         id = self._channel.listen(frames.put_nowait)
+        found: list[Frame] = []
         try:
-            await self._channel.tell({**order, "id": id}, payload)
-            found: list[Frame] = []
-            while answered:
-                header, content = await frames.get()
-                if "gone" in header and header["gone"] is True:
-                    raise self._channel.failed or SandboxFailed("the box is gone")
-                if "errno" in header:
-                    raise self._refused(header)
-                if "end" in header:
-                    break
-                found.append((header, content))
+            for order, payload in orders:
+                await self._channel.tell({**order, "id": id}, payload)
+                while not frames.empty():
+                    self._answered(frames.get_nowait(), found)
+            while not self._answered(await frames.get(), found):
+                pass
             return found
         finally:
             self._channel.forget(id)
+
+    def _answered(self, frame: Frame, found: list[Frame]) -> bool:
+        """Whether it is the last one; an error if it says that something went wrong."""
+        header = frame[0]
+        if header.get("gone") is True:
+            raise self._channel.failed or SandboxFailed("the box is gone")
+        if "errno" in header:
+            raise self._refused(header)
+        if "end" not in header:
+            found.append(frame)
+        return "end" in header
 
     def _refused(self, header: dict[str, Any]) -> Exception:
         number, path = int(header["errno"]), str(header["path"])[:500]
@@ -184,3 +183,10 @@ class Box:
     def _over(self, header: dict[str, Any]) -> None:
         for one in self._processes:
             one.hit(header)
+
+
+def _pieces(path: str, content: bytes, mode: int, *, last: bool) -> Iterator[Order]:
+    """Orders that make a file; the last is answered if `last`."""
+    for at in range(0, len(content) or 1, _PIECE):
+        order = {"do": "put", "path": path, "kind": "file", "mode": mode, "offset": at}
+        yield {**order, "last": last and at + _PIECE >= len(content)}, content[at : at + _PIECE]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import hashlib
 import itertools
 import json
 import os
@@ -417,6 +416,8 @@ def write(path: str, order: Order, content: bytes) -> None:
 
 
 def digest_of(path: str) -> str:
+    import hashlib  # a third of what all other imports take, and most boxes have no files
+
     found = hashlib.blake2b(digest_size=20)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

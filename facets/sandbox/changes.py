@@ -99,29 +99,50 @@ class Changes:
             actor.fs.mkdir(root, parents=True, exist_ok=True)
             for path in self.gone:
                 _remove(actor.fs, root, path)
+            place = _Place(actor.fs, root)
             for path in sorted(self.directories):
-                self._place(actor.fs, root, path)
-                if not actor.fs.is_dir(_at(root, path)):
+                if not actor.fs.is_dir(place.free(path)):
                     actor.fs.mkdir(_at(root, path), self.directories[path] & 0o777)
             for path, (mode, content) in self.files.items():
-                self._place(actor.fs, root, path)
-                actor.fs.write(_at(root, path), content)
-                actor.fs.chmod(_at(root, path), mode & 0o777)
+                at = place.free(path)
+                actor.fs.write(at, content)
+                if actor.fs.stat(at).mode != mode & 0o777:
+                    actor.fs.chmod(at, mode & 0o777)
             for path, target in self.links.items():
-                self._place(actor.fs, root, path)
                 _remove(actor.fs, root, path)
-                actor.fs.symlink(target, _at(root, path))
+                actor.fs.symlink(target, place.free(path))
+                place.forget(path)
 
-    def _place(self, fs: Files, root: str, path: str) -> None:
-        """Plain directories down to it, and no link in its place."""
-        parts = path.split("/")
-        for end in range(1, len(parts)):
-            above = _at(root, "/".join(parts[:end]))
-            if fs.is_link(above):
-                fs.unlink(above)
-            fs.mkdir(above, exist_ok=True, parents=True)
-        if fs.is_link(_at(root, path)):
-            fs.unlink(_at(root, path))
+
+class _Place:
+    """Where something may be made: with plain directories on the way, and no link at its end."""
+
+    def __init__(self, fs: Files, root: str) -> None:
+        self._fs = fs
+        self._root = root
+        self._plain = {""}
+
+    def free(self, path: str) -> str:
+        """The path in the actor's files, with no link on the way to it or in its place."""
+        self._directory(path.rpartition("/")[0])
+        at = _at(self._root, path)
+        if self._fs.is_link(at):
+            self._fs.unlink(at)
+        return at
+
+    def forget(self, path: str) -> None:
+        """A link is there now: nothing is below it any more."""
+        self._plain = {one for one in self._plain if not f"{one}/".startswith(f"{path}/")}
+
+    def _directory(self, path: str) -> None:
+        if path in self._plain:
+            return
+        self._directory(path.rpartition("/")[0])
+        at = _at(self._root, path)
+        if self._fs.is_link(at):
+            self._fs.unlink(at)
+        self._fs.mkdir(at, exist_ok=True)
+        self._plain.add(path)
 
 
 def _kind(fs: Files, root: str, path: str) -> str | None:

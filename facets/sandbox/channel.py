@@ -171,8 +171,9 @@ def _refused(said: bytes) -> SandboxUnavailable:
     text = said.decode(errors="replace").strip()
     return SandboxUnavailable(
         f"bubblewrap could not start: {text[-500:] or 'it said nothing'}",
-        hint="allow user namespaces (kernel.unprivileged_userns_clone, "
-        "kernel.apparmor_restrict_unprivileged_userns, a container's seccomp profile)",
+        hint="it needs bubblewrap 0.8 or newer, and user namespaces that are allowed "
+        "(kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, "
+        "a container's seccomp profile)",
     )
 
 

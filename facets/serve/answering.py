@@ -131,8 +131,11 @@ class Answering:
         streams = streaming.wanted if shape is None else shape.kind == "stream"
         if request.method != "POST" and not streams:
             raise NotServed("GET is for streams", hint="POST the arguments")
-        if streams and request.headers.get("last-event-id") == OVER.decode():
+        last = request.headers.get("last-event-id", "") if streams else ""
+        if last == OVER.decode():
             return Response(status_code=204, headers=PLAIN)
+        if last.isdecimal() and shape is not None and "after" in shape.names:
+            named["after"] = int(last)
         named.update(terms.named(request.headers, streams=streams))
         reply = getattr(target, ask.method)(**named)
         if not streams:

@@ -5,7 +5,8 @@ and a reader that goes cancels it. A response is whole only with its last part: 
 `{"end": true}`; a failure after the first item is `event: failed`, or `{"error": ...}`.
 
 A browser's `EventSource` asks again when a response is over. It says the last id that it saw then:
-after the last part that is "end", which is answered with 204 and leaves it in peace.
+after the last part that is "end", which is answered with 204 and leaves it in peace; after another
+one a method that takes a parameter `after` is given that, and may go on behind it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Form(Protocol):
 
 
 class Events:
-    """`text/event-stream`, for browsers: items are messages with a running number as id."""
+    """`text/event-stream`, for browsers: items are messages. The id of one is its `seq`, which
+    events of an agent have, else a running number."""
 
     media = "text/event-stream"
     beat = b":\n\n"
@@ -49,6 +51,8 @@ class Events:
 
     def item(self, number: int, item: object) -> bytes:
         """One item."""
+        seq = getattr(item, "seq", None)
+        number = seq if type(seq) is int else number
         return b"id: %d\ndata: %s\n\n" % (number, encode(item))
 
     def error(self, told: Mapping[str, Any]) -> bytes:

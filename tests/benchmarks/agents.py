@@ -31,7 +31,7 @@ STEPS = 20
 """Responses of one turn; each but the last calls a tool."""
 
 
-def answer(steps: int, messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+async def answer(steps: int, messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
     """Call the tool until it is the last step."""
     said = 0
     for one in reversed(messages):

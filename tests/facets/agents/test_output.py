@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import cloudpickle
 import pytest
 from pydantic import BaseModel, Field
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolReturnPart
@@ -16,6 +17,7 @@ from typing_extensions import TypedDict
 from facets.agents import Agent, Answered, TextDelta, Turn, as_tool, tool
 from facets.agents.output import outputs_of
 from facets.errors import BadOutput, BadOutputType, TurnFailed
+from facets.serve.encoding import encode
 from facets.testing import MemoryRuntime, die_everywhere
 from tests.facets.agents.test_turns import call, script
 
@@ -259,6 +261,16 @@ async def test_a_type_that_changed_since_says_so_where_the_output_is_read(
     turn = await runtime.get(later(Refusal | Weather), "a").turn("1")
     with pytest.raises(BadOutput, match="final_result"):
         turn.result()
+
+
+async def test_a_turn_is_plain_data_over_http_and_between_hosts(runtime: MemoryRuntime) -> None:
+    agent = runtime.get(Forecaster, "a")
+    await agent.submit("weather?", id="1")
+    turn = await agent.wait("1")
+    assert b'"answered":"final_result"' in encode(turn)
+    assert encode(await agent.run("weather?")) == encode(GOOD | {"day": "2026-01-01"})
+    copied: Turn = cloudpickle.loads(cloudpickle.dumps(turn))
+    assert copied.result() == turn.result()
 
 
 class Learner(Forecaster):

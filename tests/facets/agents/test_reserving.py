@@ -185,6 +185,46 @@ async def test_who_waits_for_tokens_goes_on_when_a_turn_is_cancelled_that_holds_
         assert (await frugal.wait("3")).status == "completed"
 
 
+async def test_the_estimate_is_that_of_the_settings_that_the_request_has() -> None:
+    class Planned(FrugalRoot):
+        model_settings = {"max_tokens": 400}
+
+        async def before_turn(self, turn: Turn) -> TurnPlan:
+            return TurnPlan(model_settings={"max_tokens": 150})
+
+    async with MemoryRuntime(quota=Quota(meters={"tokens": 5000})) as runtime:
+        DOOR["door"] = asyncio.Event()
+        planned = runtime.get(Planned, "a")
+        await planned.submit("go", id="1")
+        while not FLYING[0]:
+            await asyncio.sleep(0)
+        assert 150 < 5000 - await planned.left() < 250
+        DOOR["door"].set()
+        await planned.wait("1")
+
+
+async def test_money_is_reserved_as_well_as_tokens() -> None:
+    async with MemoryRuntime(quota=Quota(meters={"usd": 1.0})) as other:
+        DOOR["door"] = asyncio.Event()
+
+        class Priced(FrugalRoot):
+            model = thrifty(500)
+            model_settings = {"max_tokens": 10_000}
+
+            async def usd(self) -> float:
+                return self.meters.left("usd")
+
+        made: Any = Priced.model
+        made._model_name, made._system = "gpt-5", "openai"
+        priced = other.get(Priced, "a")
+        await priced.submit("go", id="1")
+        while not FLYING[0]:
+            await asyncio.sleep(0)
+        assert 0.1 <= 1.0 - await priced.usd() < 0.11  # 10 dollars for a million tokens
+        DOOR["door"].set()
+        await priced.wait("1")
+
+
 async def test_without_a_quota_nothing_is_reserved() -> None:
     class Free(FrugalRoot):
         async def reserved(self) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from facets.browser import BrowserLimits
 from facets.errors import (
     CommandFailed,
     NoSuchCommand,
@@ -15,7 +18,7 @@ from facets.errors import (
     SandboxClosed,
     SandboxUnavailable,
 )
-from facets.sandbox import Box, Sandbox
+from facets.sandbox import Box, Sandbox, SandboxLimits
 
 
 async def test_a_command_gives_its_exit_code_and_both_outputs(box: Box) -> None:
@@ -136,6 +139,20 @@ async def test_a_closed_box_runs_nothing(sandbox: Sandbox) -> None:
         pass
     with pytest.raises(SandboxClosed):
         await box.exec(["true"])
+
+
+def test_a_sandbox_moves_to_another_process_with_the_class_that_holds_it() -> None:
+    moved = pickle.loads(pickle.dumps(Sandbox(readable=["/opt"], boxes=3)))
+
+    assert (moved.limits, moved.boxes) == (Sandbox().limits, 3)
+
+
+@pytest.mark.parametrize("limits", [SandboxLimits, BrowserLimits])
+def test_every_limit_has_a_row_in_the_docs(limits: type) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "tiers.md").read_text()
+    names = {f"| `{limits.__name__}.{one.name}` |" for one in fields(limits)}
+
+    assert {name for name in names if name not in page} == set()
 
 
 async def test_without_bubblewrap_the_error_says_what_to_install() -> None:

@@ -152,6 +152,8 @@ async def test_a_box_that_lies_about_changes_writes_nothing_outside(builder: Bui
     with pytest.raises(OSError, match="a"):
         await builder.apply(lie)
     assert (await builder.files("/secret")) == {"/secret/key": b"secret"}
+    lie = Changes(files={"b/x": (0o644, b"")}, links={"b": "/secret", "b/c": "/etc"})
+    await builder.apply(lie)
     await builder.apply(Changes(gone=["out/key"]))
     assert (await builder.files("/secret")) == {"/secret/key": b"secret"}
     await builder.apply(Changes(files={"out/key": (0o644, b"x")}))

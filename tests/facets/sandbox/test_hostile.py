@@ -180,6 +180,12 @@ async def test_the_broker_cannot_be_read_written_stopped_or_killed(box: Box) -> 
     assert (await box.exec(["echo", "on"])).text == "on\n"
 
 
+async def test_a_command_inherits_nothing_that_is_open(box: Box) -> None:
+    assert await python(box, "import os; print(os.listdir('/proc/self/fd'))") == (
+        "['0', '1', '2', '3']\n"  # the last is of the listing itself
+    )
+
+
 async def test_a_command_that_kills_all_it_sees_does_not_kill_the_broker(box: Box) -> None:
     other = await box.start(["sleep", "1000"])
     assert (await box.exec(["sh", "-c", "kill -9 -1"])).code == 0
@@ -237,3 +243,45 @@ async def test_nothing_outlives_a_host_that_was_killed() -> None:
         async with asyncio.timeout(10):
             while sleepers():
                 await asyncio.sleep(0.01)
+
+
+EARLY = """
+import asyncio, os, sys
+from facets.sandbox import Sandbox, channel
+start, begin = channel._start, channel.Channel._begin
+def started(*args):
+    process = start(*args)
+    print(process.pid, flush=True)
+    if when == "started":
+        os._exit(0)
+    return process
+async def begun(*args):
+    await begin(*args)
+    if when == "ready":
+        os._exit(0)
+async def told(box):
+    process = await box.start(["sh", "-c", "sleep 4242"])
+    os._exit(0)
+async def main():
+    async with Sandbox().open() as box:
+        await told(box)
+channel._start, channel.Channel._begin = started, begun
+for when in ["started", "ready", "told"] * 3:
+    pid = os.fork()
+    if not pid:
+        asyncio.run(main())
+    os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.usefixtures("available")
+async def test_nothing_outlives_a_host_that_ends_while_it_starts() -> None:
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", EARLY], capture_output=True, text=True, check=True
+    )
+    boxes = [Path(f"/proc/{pid}") for pid in done.stdout.split()]
+
+    assert len(boxes) == 9
+    async with asyncio.timeout(10):
+        while sleepers() or any(box.exists() for box in boxes):
+            await asyncio.sleep(0.01)
