@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,13 +91,27 @@ def _document(place: str) -> dict[str, Any]:
         text = httpx.get(place, follow_redirects=True, timeout=30.0).raise_for_status().text
     else:
         text = Path(place).read_text()
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise BadDocument(f"{place} is no JSON: {error}", where="") from error
+    found = _parsed(text, place)
     if not isinstance(found, dict):
         raise BadDocument(f"{place} is no OpenAPI document", where="")
     return found
+
+
+def _parsed(text: str, place: str) -> Any:
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise BadDocument(f"{place} is no JSON: {error}", where="") from error
+    try:
+        yaml = import_module("yaml")
+    except ModuleNotFoundError:
+        hint = "pip install 'facets-runtime[mcp]' brings PyYAML"
+        raise BadDocument(f"{place} is no JSON", where="", hint=hint) from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadDocument(f"{place} is neither JSON nor YAML: {error}", where="") from error
 
 
 def _headers(given: list[str]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import chain
@@ -32,7 +31,7 @@ from facets.agents.retrying import ErrorKind, Retries, kind_of
 from facets.agents.runs import Run, Runs, RunStatus
 from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
-from facets.agents.tool import Tool, check_names, is_tool, tool_of
+from facets.agents.tool import Tool, check_names, marked, tool_of
 from facets.agents.turns import Status, Turn, Turns
 from facets.agents.workspace import Workspace
 
@@ -447,14 +446,12 @@ class Agent(Actor):
 
     def _collect(self) -> dict[str, Tool]:
         """Marked methods, and what `tools` lists."""
-        cls = type(self)
-        marked = [
-            getattr(self, name) for name in dir(cls) if is_tool(inspect.getattr_static(cls, name))
-        ]
+        cls: Any = type(self)
+        own = [getattr(self, name) for name in marked(cls)]
         found: dict[str, Tool] = {}
         spaces = [one.bind(self) for one in self.tools if isinstance(one, Workspace)]
         others = [one for one in self.tools if not isinstance(one, Workspace)]
-        for one in (*chain(*spaces), *marked, *others, *context_tools(self)):
+        for one in (*chain(*spaces), *own, *others, *context_tools(self)):
             made = one.bind(self) if isinstance(one, SubAgent) else one
             made = made if isinstance(made, Tool) else tool_of(made)
             if made.name in found:

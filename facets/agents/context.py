@@ -48,7 +48,8 @@ class Entry:
 
     title: str
     text: str
-    """Where the words were found, in [brackets]."""
+    found: str
+    """Where the words were found in it, in [brackets]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +126,14 @@ class Context:
         if not query:
             return []
         rows = self._sql(
-            "select e.title, highlight(agent_entries_search, 1, char(2), char(3)) as body "
+            "select e.title, e.body, highlight(agent_entries_search, 1, char(2), char(3)) as found "
             "from agent_entries_search join agent_entries e on e.seq = agent_entries_search.rowid "
             "where agent_entries_search match ? and e.label = ? order by rank limit ?",
             query,
             label,
             limit,
         )
-        return [Entry(row.title, excerpt(row.body)) for row in rows]
+        return [Entry(row.title, row.body, excerpt(row.found)) for row in rows]
 
     def skills(self, label: str) -> Shelf:
         """The skills of a block; `NoSuchBlock`."""

@@ -243,9 +243,8 @@ class Driver:
             return await self._complete(turn, newest, ended)
         if newest.tool_calls:
             return await answering.answer(self, turn, newest)
-        if heard:
-            return output.again(agent, turn)
-        return await asking.respond(self, prompts.hear(agent, turn))
+        then = output.again if heard else prompts.hear
+        return await hooks.after_step(agent, turn, newest, then)
 
     async def _complete(self, turn: Turn, response: m.ModelResponse, ended: Outcome) -> Turn:
         if ended.answered is not None:

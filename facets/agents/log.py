@@ -141,6 +141,7 @@ class Log:
         """Drop all events of a turn, in the open step."""
         self._feeds.pop(turn, None)
         self._sql("delete from agent_events where turn = ?", turn)
+        self._sql("delete from agent_told where turn = ?", turn)
 
     def fail(self, error: BaseException) -> None:
         """Nobody drives any turn: what keeps them fails."""

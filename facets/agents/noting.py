@@ -12,10 +12,13 @@ from facets.agents.calling import current
 from facets.agents.errors import NoSuchBlock, NoSuchSkill
 from facets.agents.skills import MAIN_FILE, loaded
 from facets.agents.tool import Tool, tool_of
+from facets.codemode.tokens import tokens
 
 if TYPE_CHECKING:
     from facets.agents.agent import Agent
 
+WHOLE = 4000
+"""Tokens of the entries that a search gives whole."""
 Name = Annotated[str, Field(description="as it is listed")]
 
 
@@ -51,9 +54,13 @@ class Uses:
         return f"{label} is set"
 
     async def search_context(self, label: str, words: str) -> list[dict[str, str]]:
-        """Find entries of a searchable block of your context that have all these words."""
-        found = self._agent.blocks.search(label, words)
-        return [{"title": one.title, "text": one.text} for one in found]
+        """Find entries of a searchable block of your context that have all these words: the best
+        ones whole, of the others where the words are."""
+        left, told = WHOLE, []
+        for one in self._agent.blocks.search(label, words):
+            left -= tokens(one.text)
+            told.append({"title": one.title, "text": one.text if left >= 0 else one.found})
+        return told
 
     async def add_context(self, label: str, title: str, text: str) -> str:
         """Put an entry into a searchable block of your context, in place of one of this title."""

@@ -97,6 +97,12 @@ def is_tool(function: object) -> bool:
     return isinstance(getattr(function, _MARK, None), _Mark)
 
 
+@lru_cache(maxsize=256)
+def marked(cls: type) -> tuple[str, ...]:
+    """Names of the methods of a class that are tools."""
+    return tuple(name for name in dir(cls) if is_tool(inspect.getattr_static(cls, name)))
+
+
 def check_names(cls: type, own: type) -> None:
     """`BadToolDefinition` if `cls` marks as a tool what hides a method of `own`, as `run`."""
     for name, member in vars(cls).items():

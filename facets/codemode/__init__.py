@@ -13,6 +13,7 @@ operation   one tool, and what offers tools  stubs     declarations in Python an
 schema      JSON Schema, read
 functions, actors, openapi, mcp, files, sandbox, browser       the connectors
 placing     arguments in a request           requests   requests to one service
+swagger     documents of OpenAPI 2
 offered     the two tools as a model sees them
 bench       all of it as an actor
 telling     what a model is told             own        the tools of code mode itself

@@ -38,12 +38,13 @@ const codeMode = (use) => tools(use, "codemode", {
 });
 
 // The code as a function: one that a text of JavaScript is the body of, with its last expression
-// as its result. There is no parser here but the engine's, so it is asked about each cut.
+// as its result. There is no parser here but the engine's, so it is asked about each cut. The host
+// has laid the code out: what goes on in the next line has a bracket open.
 const made = (code, names) => {
   const whole = compiled(code, names);
   for (const [head, last] of cuts(code)) {
     const returning = head + "return (" + last + "\n)";  // each stands on its own lines still
-    if (hasEnded(head) && isExpression(last, names) && parses(head, names) &&
+    if (isExpression(last, names) && parses(head, names) &&
         parses(returning, names)) {
       return compiled(returning, names);
     }
@@ -61,9 +62,6 @@ const parses = (code, names) => {
   }
 };
 const isExpression = (text, names) => !text.startsWith("class") && parses("return (" + text + "\n)", names);
-// Whether what follows is a statement of its own: `a` and `(b)` on two lines are one expression.
-const hasEnded = (head) => /(?:^|[;}])$/.test(head.replace(TRAILING, (tail) => tail.trim()[0] === ";" ? ";" : ""));
-
 const CUTS = 60;
 const TRAILING = /;?\s*(?:\/\/[^\n]*\s*|\/\*[^]*?\*\/\s*)*$/;
 

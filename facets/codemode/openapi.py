@@ -9,6 +9,7 @@ from facets.codemode.errors import BadDocument
 from facets.codemode.operation import Operation, connector_name, distinct, identifier
 from facets.codemode.placing import Shape
 from facets.codemode.schema import Schema
+from facets.codemode.swagger import upgraded
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
@@ -36,7 +37,7 @@ class Request(Protocol):
 
 
 class OpenApiConnector:
-    """Each operation of a document of OpenAPI 3 is a tool, called by its `operationId`.
+    """Each operation of a document of OpenAPI 3 or 2 is a tool, called by its `operationId`.
 
     References are followed where they are needed, those that lead in circles too. Arguments are
     the parameters of path, query, header and cookie, and the members of a body that is an object;
@@ -47,11 +48,12 @@ class OpenApiConnector:
 
     def __init__(self, name: str, document: Mapping[str, Any], *, request: Request) -> None:
         self.name = connector_name(name)
+        document = upgraded(document) if document.get("swagger") == "2.0" else document
         self._document = document
         self._request = request
         paths = document.get("paths")
         if not isinstance(paths, Mapping):
-            raise BadDocument("the document has no paths: is it OpenAPI 3?", where="paths")
+            raise BadDocument("the document has no paths: is it OpenAPI?", where="paths")
         self._secret = _secrets(document)
         self._operations: dict[str, Operation] = {}
         for path, item in paths.items():
@@ -98,6 +100,8 @@ class OpenApiConnector:
 def server_url(described: Mapping[str, Any]) -> str:
     """The first server that a document, a path or an operation names, its variables at their
     defaults; "" if it names none."""
+    if described.get("swagger") == "2.0":
+        described = upgraded(described)
     servers = _list(described.get("servers"))
     server = servers[0] if servers and isinstance(servers[0], Mapping) else {}
     url = server.get("url")

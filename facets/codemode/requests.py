@@ -25,7 +25,7 @@ class HttpRequest:
     go to that address alone; an operation that its document has on another server is refused unless
     `also` names that server's URL. Redirects are not followed. Whatever takes longer than
     `timeout` seconds fails, as does an answer of more than 32 MiB and any status of 400 or more:
-    ToolFailed, with what the service said.
+    ToolFailed, with what the service said. Needs the extra `egress`.
     """
 
     def __init__(

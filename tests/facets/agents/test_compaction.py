@@ -15,6 +15,7 @@ from pydantic_ai.usage import RequestUsage
 
 from facets.agents import Agent, Skills, TurnLimits, Writable, tool
 from facets.agents.compaction import weight
+from facets.codemode.tokens import tokens
 from facets.testing import MemoryRuntime, die_everywhere
 from tests.facets.agents.test_turns import call
 
@@ -24,6 +25,7 @@ SAYS: list[Any] = []
 WORK: list[Callable[[Agent], Any]] = []
 SUMMARY = "the guest likes tea"
 WINDOW = [10**9]
+SUMMARISABLE = [10**9]
 COUNTED = [0]
 
 
@@ -33,10 +35,12 @@ def texts(messages: list[ModelMessage]) -> list[str]:
 
 def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     if "Summarise the record" in (info.instructions or ""):
+        if sum(map(weight, messages)) > SUMMARISABLE[0]:
+            raise ModelContextWindowExceededError("small", "the record is too long")
         SUMMARISED.append(texts(messages)[0])
         return ModelResponse(parts=[TextPart(SUMMARY)], usage=RequestUsage(input_tokens=7))
     if sum(map(weight, messages)) > WINDOW[0]:
-        raise ModelContextWindowExceededError("small", "it is too long")
+        raise ModelContextWindowExceededError("small", "the history is too long")
     SEEN.append(messages)
     paired(messages)
     said = SAYS.pop(0) if SAYS else "done"
@@ -86,7 +90,7 @@ def _clean() -> None:
     SEEN.clear()
     SUMMARISED.clear()
     SAYS.clear()
-    WINDOW[0], COUNTED[0] = 10**9, 0
+    WINDOW[0], SUMMARISABLE[0], COUNTED[0] = 10**9, 10**9, 0
 
 
 @pytest.fixture
@@ -169,12 +173,46 @@ async def test_a_request_that_is_too_long_for_the_provider_is_made_again_after_a
     WINDOW[0] = 10**9
     before = len(SUMMARISED)
     await host.run("of a known window")
-    assert len(SUMMARISED) == before + 1
+    assert len(SUMMARISED) > before
     assert sum(map(weight, SEEN[-1])) < 125
     WINDOW[0] = 5
     turn = await host.wait(await host.submit("and now?"))
     assert turn.status == "error"
     assert (turn.error or "").startswith("ModelContextWindowExceededError")
+
+
+async def test_a_history_many_times_too_long_is_summarised_bit_by_bit_and_none_of_it_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, runtime: MemoryRuntime
+) -> None:
+    host = runtime.get(Host, "a")
+    await host.fill(60)
+    await host.run("proactively")
+    for n in range(55):
+        assert sum(f"question {n} question" in one for one in SUMMARISED) == 1
+    assert all(tokens(one) < 300 for one in SUMMARISED)
+    assert sum(map(weight, SEEN[-1])) <= 200
+    SUMMARISED.clear()
+    monkeypatch.setattr(Host, "compact_after", None)
+    other = runtime.get(Host, "b")
+    await other.fill(60)
+    WINDOW[0] = 150
+    SUMMARISABLE[0] = 400
+    assert await other.run("reactively") == "done"
+    for n in range(55):
+        assert sum(f"question {n} question" in one for one in SUMMARISED) == 1
+
+
+async def test_who_cannot_summarise_even_a_little_ends_the_turn_with_the_first_error(
+    monkeypatch: pytest.MonkeyPatch, runtime: MemoryRuntime
+) -> None:
+    monkeypatch.setattr(Host, "compact_after", None)
+    host = runtime.get(Host, "a")
+    await host.fill(20)
+    WINDOW[0] = 150
+    SUMMARISABLE[0] = 0
+    turn = await host.wait(await host.submit("one"))
+    assert (turn.error or "").startswith("ModelContextWindowExceededError")
+    assert "the history" in (turn.error or "")
 
 
 async def test_a_compaction_freezes_the_prompt_anew_and_names_the_skills_that_went(

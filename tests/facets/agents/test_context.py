@@ -181,13 +181,33 @@ async def test_entries_are_found_by_words_replaced_by_title_and_taken_out(
         assert not blocks.remove("archive", "one")
         with pytest.raises(NoSuchBlock):
             blocks.search("notes", "x")
-        return [one.text for one in blocks.search("archive", "arms")]
+        return [(one.text, one.found) for one in blocks.search("archive", "arms")]
 
     WORK.append(work)
-    assert await keeper.do() == ["the squid has ten [arms]"]
+    assert await keeper.do() == [("the squid has ten arms", "the squid has ten [arms]")]
     SAYS.append([call("search_context", {"label": "vault", "words": "hearts"})])
     await keeper.run("look")
-    assert "[hearts] are sealed" in SEEN[-1][1][-1]
+    assert "hearts are sealed" in SEEN[-1][1][-1]
+
+
+async def test_of_many_long_entries_the_model_reads_the_best_whole_and_of_others_the_place(
+    runtime: MemoryRuntime,
+) -> None:
+    class Librarian(Doer):
+        model = FunctionModel(ask)
+        context = [Searchable("shelf", "", max_tokens=2000)]
+
+        async def fill(self) -> None:
+            for n in range(12):
+                self.blocks.add("shelf", str(n), "ink " + "x" * 7000 + f" octopus {n}")
+
+    librarian = runtime.get(Librarian, "a")
+    await librarian.fill()
+    SAYS.append([call("search_context", {"label": "shelf", "words": "octopus"})])
+    await librarian.run("look")
+    result = SEEN[-1][1][-1]
+    assert result.count("xxx octopus") == result.count("x" * 7000) == 2
+    assert result.count("[octopus]") == 8
 
 
 async def test_a_tool_that_fails_takes_back_what_it_set(runtime: MemoryRuntime) -> None:

@@ -118,6 +118,36 @@ async def test_hooks_run_in_their_order_around_a_turn_its_steps_and_its_calls(
     ]
 
 
+async def test_each_step_is_followed_by_its_hook_whatever_keeps_the_turn_going(
+    runtime: MemoryRuntime,
+) -> None:
+    asked, door = asyncio.Event(), asyncio.Event()
+    answers = [TextPart("no number"), TextPart("still none"), call("final_result", {"response": 7})]
+
+    async def ask(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        step = sum(isinstance(one, ModelResponse) for one in messages)
+        if step == 1:
+            asked.set()
+            await door.wait()
+        return ModelResponse(parts=[answers[step]])
+
+    class Typed(Clerk):
+        model = FunctionModel(ask)
+        output_type = int
+
+        async def after_step(self, step: Step) -> None:
+            assert step.response is not None
+            seen.append((step.number, step.response.text))
+
+    typed = runtime.get(Typed, "a")
+    await typed.submit("go", id="1")
+    await asked.wait()
+    await typed.steer("1", "hurry")
+    door.set()
+    assert (await typed.wait("1")).data == 7
+    assert seen == [(1, "no number"), (2, "still none"), (3, None)]
+
+
 async def test_a_hook_is_no_method_for_callers(runtime: MemoryRuntime) -> None:
     class Hooked(Clerk):
         async def after_turn(self, turn: Turn) -> None:
@@ -340,6 +370,8 @@ async def test_what_a_hook_may_not_return_ends_the_turn(
 async def test_a_turn_that_is_cancelled_runs_its_last_hook_and_the_next_one_begins(
     runtime: MemoryRuntime,
 ) -> None:
+    door = asyncio.Event()
+
     class Ending(Clerk):
         model = script([call("wait")], "done")
 
@@ -351,17 +383,26 @@ async def test_a_turn_that_is_cancelled_runs_its_last_hook_and_the_next_one_begi
                 await asyncio.Event().wait()
 
         async def after_turn(self, turn: Turn) -> None:
-            await asyncio.sleep(0)
-            self.put(f"{turn.id} {turn.status}")
+            seen.append(f"{turn.id} {turn.status}")
+            await door.wait()
+            self.put(seen[-1])
 
     ending = runtime.get(Ending, "a")
     await ending.submit("go", id="1")
     while not seen:
         await asyncio.sleep(0)
-    await ending.submit("go", id="2")
-    assert await ending.cancel("1")
+    cancelling = asyncio.create_task(ending.cancel("1"))
+    while len(seen) < 2:
+        await asyncio.sleep(0)
+    for at in range(200):  # long enough for somebody to begin with turn 1 again
+        await asyncio.sleep(0)
+        if at == 100:
+            await ending.submit("go", id="2")  # which wakes whoever drives turns
+    door.set()
+    assert await cancelling
     assert (await ending.wait("2")).status == "completed"
     assert await ending.notes() == ["1 aborted", "2 completed"]
+    assert seen == ["waits", "1 aborted", "waits", "2 completed"]
 
 
 async def test_a_turn_whose_last_hook_hangs_can_be_cancelled(runtime: MemoryRuntime) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facets.agents import (
     Agent,
@@ -19,7 +21,7 @@ from facets.agents import (
     ToolStarted,
     tool,
 )
-from facets.agents.log import ATTEMPT
+from facets.agents.log import ATTEMPT, PAGE, Log, _gap
 from facets.errors import NoSuchTurn, TurnFailed
 from facets.testing import MemoryRuntime, die_everywhere
 from tests.facets.agents.test_turns import DOORS, RAN, Clerk, call, script
@@ -215,3 +217,54 @@ async def test_a_turn_that_nobody_follows_any_more_is_not_followed(runtime: Memo
     assert await watched.followed()
     await stream.aclose()
     assert not await watched.followed()
+
+
+class Player(Clerk):
+    """Writes a log as a turn does: some of it in memory, some of it kept, cut off now and then."""
+
+    async def play(self, moves: list[tuple[str, int]]) -> list[list[Event]]:
+        turns, log = self._turns, Log(self)
+        turns.add("1", "main", "go", "pending", None)
+        log.begin(turns.get("1"))
+        turns.update("1", status="running", begun=1.0)
+        clients: list[list[Event]] = [[] for _ in range(3)]
+        for n, (move, who) in enumerate(moves):
+            if move == "tell":
+                log.tell("1", TextDelta("1", f"{n}"))
+            elif move == "keep":
+                log.keep("1", ToolFinished("1", f"{n}", "t", "success", ""))
+            elif move == "restart":
+                log.restart("1")
+            elif move == "crash":
+                log = Log(self)
+                log.begin(turns.get("1"))
+            else:
+                clients[who] += read(log, clients[who], 1 + n % 3)
+        log.end("1")
+        turns.update("1", status="completed")
+        for client in (*clients, found := []):
+            while more := read(log, client, PAGE):
+                client += more
+        return [*clients, found]
+
+
+def read(log: Log, client: Sequence[Event], most: int) -> Sequence[Event]:
+    return log._behind("1", client[-1].seq if client else 0)[:most]
+
+
+MOVE = st.tuples(
+    st.sampled_from(["tell", "tell", "keep", "read", "read", "restart", "crash"]), st.integers(0, 2)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(moves=st.lists(MOVE, max_size=30))
+async def test_whoever_reads_whenever_has_in_the_end_what_is_kept_each_once(
+    moves: list[tuple[str, int]],
+) -> None:
+    async with MemoryRuntime() as runtime:
+        *clients, late = await runtime.get(Player, "a").play(moves)
+    for client in clients:
+        assert numbered(counted(client)) == numbered(counted(late))
+        for before, event in zip([None, *client], client, strict=False):
+            assert not _gap(event, 0 if before is None else before.seq)

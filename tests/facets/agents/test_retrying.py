@@ -351,22 +351,39 @@ def test_an_error_of_a_model_is_of_a_kind(error: Exception, kind: ErrorKind) -> 
     assert kind_of(error) == kind
 
 
+@pytest.mark.parametrize("where", ["hook", "request", "tool"])
 async def test_a_turn_that_ends_its_process_each_time_ends_and_the_next_one_runs(
-    runtime: MemoryRuntime,
+    runtime: MemoryRuntime, where: str
 ) -> None:
     began: list[str] = []
 
+    async def here(place: str) -> None:
+        if place == where and len(began) < 3:
+            began.append(place)
+            await asyncio.Event().wait()
+
+    async def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        await here("request")
+        inner = script([call("explode")], "survived").function
+        assert inner is not None
+        made = inner(messages, info)
+        assert isinstance(made, ModelResponse)
+        return made
+
     class Deadly(Agent):
-        model = script([call("explode")], "survived")
+        model = FunctionModel(ask)
         limits = TurnLimits(attempts=3)
+
+        async def before_turn(self, turn: Turn) -> None:
+            await here("hook")
 
         @tool
         async def explode(self) -> None:
             """Explode."""
-            began.append("boom")
-            await asyncio.Event().wait()
+            await here("tool")
 
     await runtime.get(Deadly, "a").submit("go", id="1")
+    await runtime.get(Deadly, "a").submit("go", id="2")
     for lives in range(1, 4):
         while len(began) < lives:
             await asyncio.sleep(0)
@@ -377,17 +394,24 @@ async def test_a_turn_that_ends_its_process_each_time_ends_and_the_next_one_runs
     turn = await deadly.wait("1")
     assert turn.status == "error"
     assert "OverBudget: turn '1' was cut off 3 times in the same place" in (turn.error or "")
-    assert len(began) == 3
+    assert (await deadly.wait("2")).output == "survived"
 
 
 async def test_a_turn_that_comes_further_each_time_may_be_cut_off_as_often_as_it_likes(
     runtime: MemoryRuntime,
 ) -> None:
-    began: list[int] = []
+    began: list[str] = []
 
-    def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+    async def once(place: str) -> None:
+        """The process ends here, the first time."""
+        began.append(place)
+        if began.count(place) < 2:
+            await asyncio.Event().wait()
+
+    async def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         n = sum(isinstance(one, ModelResponse) for one in messages)
-        return ModelResponse(parts=[call("count", {"n": n}) if n < 4 else TextPart("done")])
+        await once(f"ask {n}")
+        return ModelResponse(parts=[call("count", {"n": n}) if n < 2 else TextPart("done")])
 
     class Counting(Agent):
         model = FunctionModel(ask)
@@ -396,17 +420,16 @@ async def test_a_turn_that_comes_further_each_time_may_be_cut_off_as_often_as_it
         @tool
         async def count(self, n: int) -> int:
             """Count."""
-            began.append(n)
-            if began.count(n) < 2:
-                await asyncio.Event().wait()
+            await once(f"count {n}")
             return n
 
     await runtime.get(Counting, "a").submit("go", id="1")
-    for n in range(4):
-        while n not in began:
+    places = ["ask 0", "count 0", "ask 1", "count 1", "ask 2"]
+    for place in places:
+        while place not in began:
             await asyncio.sleep(0)
         await runtime.crash()
         runtime.register(Counting)
         await runtime.clock.run(WAKE)
     assert (await runtime.get(Counting, "a").wait("1")).output == "done"
-    assert began == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert began == [one for place in places for one in (place, place)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any
 
 import pytest
 
 from facets import Actor, Limits
 from facets.codemode import Allow, CodeMode, Deny, FunctionConnector
+from facets.isolates.caps import PROCESS
 from facets.testing import MemoryRuntime
 
 BIG = 100 << 20
@@ -166,15 +166,9 @@ async def test_the_only_thing_that_leads_out_is_the_call_of_a_tool() -> None:
 
 
 async def test_executions_leave_no_isolate_behind() -> None:
-    from facets.codemode.running import Running
-
-    def isolates() -> int:
-        gc.collect()
-        return sum(isinstance(one, Running) for one in gc.get_objects())
-
-    before = isolates()
     async with MemoryRuntime() as runtime:
         lead = runtime.get(Lead, "a")
+        before = PROCESS.count
         for code in ("1", "1 / 0", "while True: pass", "await web.nothing()"):
             await lead.run(code, cpu=0.2)
-        assert isolates() <= before
+            assert PROCESS.count == before

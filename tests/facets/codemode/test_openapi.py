@@ -179,5 +179,6 @@ async def test_declarations_follow_references_that_lead_in_circles_and_nowhere()
 
 
 def test_a_document_of_another_sort_is_refused() -> None:
-    with pytest.raises(BadDocument, match="is it OpenAPI 3"):
-        OpenApiConnector("hub", {"swagger": "2.0"}, request=Service())
+    for document in ({"swagger": "1.2"}, {}, {"openapi": "3.1.0", "paths": []}):
+        with pytest.raises(BadDocument, match="is it OpenAPI"):
+            OpenApiConnector("hub", document, request=Service())

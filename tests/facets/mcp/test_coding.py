@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 import facets.mcp
 from facets.codemode import Allow, Ask, FunctionConnector, workbench
+from facets.errors import BadDocument
+from facets.mcp_commands import _document
 from facets.testing import MemoryRuntime
 from tests.facets.serve.conftest import serving
 
@@ -144,3 +146,14 @@ async def test_the_command_serves_the_tools_of_another_server() -> None:
     async with Client(command) as one:
         done = await one.call_tool("execute", {"code": "await other.echo(a=1)"})
     assert text(done) == """status: completed\nresult:\n"echo {'a': 1}\""""
+
+
+def test_documents_are_json_or_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "shop"
+    for text in ('{"openapi": "3.1.0"}', "openapi: 3.1.0\n"):
+        path.write_text(text)
+        assert _document(str(path)) == {"openapi": "3.1.0"}
+    for text in ("{", "a: b: c", "- 1", "5"):
+        path.write_text(text)
+        with pytest.raises(BadDocument, match="is n"):
+            _document(str(path))
