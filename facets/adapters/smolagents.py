@@ -67,6 +67,7 @@ class CodeRunner(Actor, kind="smolagents-code"):
         self._entries[token] = entry
         try:
             yield
+            await asyncio.get_running_loop().create_future()  # over a cluster items are asked ahead
         finally:
             del self._entries[token]
             entry.close()
