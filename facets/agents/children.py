@@ -114,8 +114,7 @@ def path_of(node: Node) -> tuple[tuple[str, str], ...]:
     above = () if node.parent is None else path_of(node.parent)
     if node.parent is None:
         return ((node.kind, node.name),)
-    kind, _, name = node.name.rpartition(SEPARATOR)
-    return (*above, (kind, name))
+    return (*above, _parted(node.name) if SEPARATOR in node.name else ("", node.name))
 
 
 def parent_of(agent: Agent, cls: type[P]) -> P:
