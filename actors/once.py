@@ -56,16 +56,20 @@ def run(call: Call, method: Work, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 
 def run_apart(
-    call: Call, args: tuple[Any, ...], kwargs: dict[str, Any], work: Callable[[Slot], Any]
+    call: Call,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    work: Callable[[Slot], Any],
+    read: Callable[[bytes], Any],
 ) -> Waiting:
     """The same for code that says itself where its steps end: `work` runs the method, puts what
-    came of it into the slot, in the last step, and returns or raises it. A key is among `kwargs`,
-    and is taken from there."""
+    came of it into the slot, in the last step and as bytes of its own, and returns or raises it;
+    `read` does so of those bytes. A key is among `kwargs`, and is taken from there."""
     slot = Slot(call, kwargs.pop(KEY), args, kwargs)
 
     async def run() -> Any:
         found = slot.find()
-        return unpacked(found) if found is not None else await work(slot)
+        return read(found) if found is not None else await work(slot)
 
     return Waiting(_once(slot, run))
 
@@ -112,13 +116,9 @@ class Slot:
             raise _reused(self.call, self.key)
         return None if found is None else found[1]
 
-    def put(self, result: Any) -> None:
-        """Keep what the call returns, in the current step; `NotStorable`."""
-        self.outcomes.put(self.key, self._digest, packed(result), self._clock.now())
-
-    def put_error(self, error: Exception) -> None:
-        """Keep what it raises."""
-        self.outcomes.put(self.key, self._digest, packed_error(error), self._clock.now())
+    def put(self, outcome: bytes) -> None:
+        """Keep what came of the call, in the current step."""
+        self.outcomes.put(self.key, self._digest, outcome, self._clock.now())
 
     @property
     def _clock(self) -> Any:
@@ -151,13 +151,13 @@ async def _run(slot: Slot, work: Work) -> Any:
     coroutine = work()  # arguments that do not fit are no outcome
     try:
         result = await coroutine
-        slot.put(result)
+        slot.put(packed(result))
     except Exception as error:
         if activation.broken is not None or activation.node.host.refused is not None:
             raise  # it says nothing of the method
         activation.database.rollback()
         activation.errors += 1
-        slot.put_error(error)
+        slot.put(packed_error(error))
         return Raised(error)
     return result
 

@@ -5,7 +5,8 @@
 
 A reserved table of the actor's own database, made by the first such call: what is in it is
 committed, undone, cloned, exported and restored with everything else there. A pickle runs what
-it says when it is read: a state directory and an archive are trusted like code.
+it says when it is read: a state directory and an archive are trusted like code. Of code in a
+sandbox there is no pickle, but what it said itself, in the words of its codec.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import ActorError
-from storage.errors import FacetsError, NotStorable
+from storage.errors import NotStorable
 
 if TYPE_CHECKING:
     from storage import Database
@@ -159,7 +160,7 @@ class _Kept:
     which seldom take what they keep."""
 
     def reducer_override(self, one: Any) -> Any:
-        if isinstance(one, BaseException) and not _says_how(type(one)):
+        if isinstance(one, BaseException):
             return _taken_apart(one)
         above = getattr(super(), "reducer_override", None)
         return NotImplemented if above is None else above(one)
@@ -167,13 +168,6 @@ class _Kept:
 
 class _Pickler(_Kept, pickle.Pickler):
     pass
-
-
-def _says_how(kind: type[BaseException]) -> bool:
-    """Whether it is of a class that is made again in a way of its own: that of an error that code
-    in a sandbox raised has no name to be found by."""
-    says = next(one for one in kind.__mro__ if "__reduce__" in one.__dict__)
-    return says is not FacetsError and says.__module__ != "builtins"
 
 
 def _taken_apart(error: BaseException) -> Any:

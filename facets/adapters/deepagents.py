@@ -94,23 +94,20 @@ class FacetBackend(BackendProtocol):
         replace_all: bool = False,
     ) -> EditResult:
         """Replace a text that is there once, or everywhere."""
-        made: list[tuple[str, int] | str] = []
 
-        def change(text: str) -> str | None:
+        def change(text: str) -> tuple[str | None, str | int]:
             found = perform_string_replacement(text, old_string, new_string, replace_all)
-            made.append(found)
-            return None if isinstance(found, str) else found[0]
+            return (None, found) if isinstance(found, str) else found
 
         try:
-            await self._files.do(files.edit, file_path, change)
+            found = await self._files.do(files.edit, file_path, change)
         except FileError as error:
             return EditResult(error=told(error))
         except UnicodeDecodeError:
             return EditResult(error=f"{file_path} is no text")
-        (found,) = made
         if isinstance(found, str):
             return EditResult(error=found)
-        return EditResult(path=file_path, occurrences=found[1])
+        return EditResult(path=file_path, occurrences=found)
 
     async def adelete(self, file_path: str) -> DeleteResult:
         """Remove a file, or a directory with all below it."""

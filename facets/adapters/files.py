@@ -104,12 +104,13 @@ def write(fs: Files, path: str, data: bytes) -> None:
     fs.write(path, data)
 
 
-def edit(fs: Files, path: str, change: Callable[[str], str | None]) -> bool:
-    """Replace the text of a file by what `change` makes of it; nothing happens for None."""
-    text = change(fs.read_text(path))
+def edit(fs: Files, path: str, change: Callable[[str], tuple[str | None, T]]) -> T:
+    """Replace the text of a file by what `change` makes of it, unless that is None; what `change`
+    says of it besides. It may run in the process of another host."""
+    text, said = change(fs.read_text(path))
     if text is not None:
         fs.write_text(path, text)
-    return text is not None
+    return said
 
 
 def remove(fs: Files, path: str) -> None:

@@ -38,14 +38,9 @@ async def answer(driver: Driver, turn: Turn, response: m.ModelResponse) -> Turn:
     if len(agent._turns.kept(turn)) < len(calls):
         Attempts(agent).clear(turn.id)  # nothing cuts it off: it goes on when it is let
         return approvals.pause(agent, turn)
-    if not hooks.defined(agent, "after_step"):
-        return close(agent, turn, response)
-    return await hooks.apart(_close(agent, turn, response))
-
-
-async def _close(agent: Agent, turn: Turn, response: m.ModelResponse) -> Turn:
-    await hooks.call(agent, "after_step", hooks.Step(turn, turn.steps, response))
-    return close(agent, turn, response)
+    return await hooks.after_step(
+        agent, turn, response, lambda agent, turn: close(agent, turn, response)
+    )
 
 
 def close(agent: Agent, turn: Turn, response: m.ModelResponse, answered: str | None = None) -> Turn:

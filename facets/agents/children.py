@@ -13,7 +13,7 @@ from actors.stub import Stub
 from facets.agents.calling import current
 from facets.agents.errors import OtherParent
 from facets.agents.registry import Registry
-from facets.agents.tool import Tool
+from facets.agents.tool import Need, Tool
 
 if TYPE_CHECKING:
     from actors.actor import Actor
@@ -114,8 +114,7 @@ def path_of(node: Node) -> tuple[tuple[str, str], ...]:
     above = () if node.parent is None else path_of(node.parent)
     if node.parent is None:
         return ((node.kind, node.name),)
-    kind, _, name = node.name.rpartition(SEPARATOR)
-    return (*above, (kind, name))
+    return (*above, _parted(node.name) if SEPARATOR in node.name else ("", node.name))
 
 
 def parent_of(agent: Agent, cls: type[P]) -> P:
@@ -168,6 +167,7 @@ class SubAgent:
     quota: Quota | None
     seconds: float | None
     patience: float | None
+    approval: Need = False
 
     def bind(self, parent: Agent) -> Tool:
         """The tool of this parent."""
@@ -180,7 +180,9 @@ class SubAgent:
             said = run.told()
             return said | self._typed(run.output) if run.status == "completed" else said
 
-        return Tool(self.name, self.description, _PROMPT, call, seconds=None)
+        return Tool(
+            self.name, self.description, _PROMPT, call, seconds=None, approval=self.approval
+        )
 
     def _typed(self, output: str | None) -> dict[str, Any]:
         """The output as the data that it is, unless its type says that it may be text."""
@@ -208,6 +210,7 @@ def as_tool(
     quota: Quota | None = None,
     seconds: float | None = DAY,
     patience: float | None = None,
+    approval: Need = False,
 ) -> SubAgent:
     """An agent as a tool of another: `tools = [as_tool(Researcher)]`.
 
@@ -223,9 +226,8 @@ def as_tool(
     A run is given up, and its turn cancelled, after `seconds` since it began (a day), and when for
     `patience` seconds nothing was heard of it: no `progress`, no response of its model. Both are
     looked at every 10 seconds. A sub-agent that cannot be reached is not given up sooner.
-    `Agent.max_runs` bounds how many are under way.
+    `Agent.max_runs` bounds how many are under way. `approval` is as in `@tool`.
     """
     about = description or (cls.__doc__ or "").strip().split("\n\n")[0]
-    return SubAgent(
-        cls, name or cls.__name__.lower(), about, detached, agent, quota, seconds, patience
-    )
+    called = name or cls.__name__.lower()
+    return SubAgent(cls, called, about, detached, agent, quota, seconds, patience, approval)

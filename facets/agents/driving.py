@@ -194,6 +194,7 @@ class Driver:
             # A parent that cannot be told is no concern of those who wait here; the timer tries
             # again.
             self._reporting = self._detached(self.report())
+            self._reporting.add_done_callback(_heard)
 
     async def _turn(self, turn: Turn) -> None:
         agent = self.agent
@@ -243,9 +244,8 @@ class Driver:
             return await self._complete(turn, newest, ended)
         if newest.tool_calls:
             return await answering.answer(self, turn, newest)
-        if heard:
-            return output.again(agent, turn)
-        return await asking.respond(self, prompts.hear(agent, turn))
+        then = output.again if heard else prompts.hear
+        return await hooks.after_step(agent, turn, newest, then)
 
     async def _complete(self, turn: Turn, response: m.ModelResponse, ended: Outcome) -> Turn:
         if ended.answered is not None:
@@ -280,3 +280,9 @@ class Driver:
 
 def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """What it failed by is of account to nobody: it is tried again."""
+    if not task.cancelled():
+        task.exception()

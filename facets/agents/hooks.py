@@ -18,7 +18,7 @@ agent's data once, whatever crashes; of one that awaits, the steps before the cr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -173,6 +173,20 @@ async def _plan(
         agent._plans.keep(turn.id, number, checked(made, kind))
     except (TypeError, ValueError) as error:
         raise _failed(agent, name, error) from error
+
+
+async def after_step(
+    agent: Agent, turn: Turn, response: ModelResponse, then: Callable[[Agent, Turn], Turn]
+) -> Turn:
+    """What `then` returns: it keeps that the step is over, in the last step of the hook."""
+    if not defined(agent, "after_step"):
+        return then(agent, turn)
+
+    async def both() -> Turn:
+        await call(agent, "after_step", Step(turn, turn.steps, response))
+        return then(agent, turn)
+
+    return await apart(both())
 
 
 async def before_tool_call(agent: Agent, made: ToolCall) -> Verdict | None:

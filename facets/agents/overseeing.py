@@ -16,7 +16,7 @@ from actors.call import CURRENT
 from actors.errors import FacetAborted, FacetDeleted
 from actors.hooks import report
 from facets.agents.errors import NoSuchTurn
-from facets.agents.runs import Run, Runs, RunStatus, ended, outcome
+from facets.agents.runs import Reason, Run, Runs, RunStatus, ended, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -103,10 +103,7 @@ class Overseer:
         """Begin runs that are queued, as far as there is room."""
         for run in self._runs.begin(self._agent.max_runs, self._now()):
             self._changed(run.id)
-            try:
-                await self._agent.on_run_started(run)
-            except Exception as error:
-                report(self._agent._active(), "on_run_started", error)
+            await self._apart("on_run_started", self._agent.on_run_started(run))
             if run.detached:
                 await self._try_to_send(run)
 
@@ -203,31 +200,29 @@ class Overseer:
             self._looked = True
             self._runs.attended(now, self._sent)
         for run in self._runs.open():
-            if not run.detached and self._agent._turns.get(run.turn).over:
+            if not run.detached and self._turn_is_over(run):
                 await self.cancel(run.id)
             elif run.ends is not None and run.ends <= now:
                 error = f"it had {run.ends - (run.begun or 0):g} s"
-                await self._finish(run.id, "error", error=error, reason="deadline", stop=True)
+                await self._give_up(run, "deadline", error)
         for run in self._runs.silent(now):
             if not await self._moved(run, now):
-                await self._finish(
-                    run.id,
-                    "error",
-                    error="nothing was heard of it",
-                    reason="no_progress",
-                    stop=True,
-                )
+                await self._give_up(run, "no_progress", "nothing was heard of it")
         for run in self._runs.open():
             if run.detached and run.status == "running":
                 await self._see(run)
         await self._settle()
+
+    async def _give_up(self, run: Run, reason: Reason, error: str) -> None:
+        said = {"error": error, "reason": reason, "stop": True}
+        await self._apart("on_run_finished", self._finish(run.id, "error", **said))
 
     async def _see(self, run: Run) -> None:
         """A detached run is where it should be."""
         there = self._agent.agents.exists(run.kind, run.name)
         if not there and self._runs.flagged("sent", run.id):
             said = {"error": "its sub-agent was deleted", "reason": "deleted"}
-            await self._finish(run.id, "interrupted", **said)
+            await self._apart("on_run_finished", self._finish(run.id, "interrupted", **said))
         elif run.id not in self._sent:
             await self._try_to_send(run)
 
@@ -243,7 +238,20 @@ class Overseer:
             return True
         return turn.over or self._runs.moved(run, turn.steps, now)
 
+    def _turn_is_over(self, run: Run) -> bool:
+        turn = self._agent._turns.find(run.turn)
+        return turn is None or turn.over
+
     # -- inside ---------------------------------------------------------------------------------
+
+    async def _apart(self, hook: str, work: Coroutine[Any, Any, object]) -> None:
+        """Do it in a task of its own: a hook that fails undoes its step, and holds nothing up."""
+        try:
+            await asyncio.create_task(work)
+        except Exception as error:
+            if self._agent._active().broken is not None:
+                raise
+            report(self._agent._active(), hook, error)
 
     def soon(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a call of its own. What fails is tried again at the next look."""

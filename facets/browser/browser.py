@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 
 from actors.tasks import spawn
 from facets.browser import launching
-from facets.browser.errors import BrowserBusy, BrowserUnavailable
+from facets.browser.errors import BrowserBusy, BrowserFailed, BrowserUnavailable
 from facets.browser.limits import BrowserLimits
 from facets.browser.window import Window
 
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from facets.agents.tool import Tool
     from facets.egress.egress import Egress
 
-_START = 30.0
+_START, _STOP = 30.0, 5.0
+_GONE, _LOGS = "has been closed", "Browser logs"
+
+
+def _unwanted(starting: asyncio.Task[Chromium]) -> None:
+    """End a Chromium that came up after whoever wanted it went away."""
+    if not starting.cancelled() and starting.exception() is None:
+        spawn(starting.result().close())
 
 
 @final
@@ -65,6 +72,7 @@ class Browser:
         self._program = program
         self._driver: Playwright | None = None
         self._starting = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._open = 0
 
     @asynccontextmanager
@@ -95,7 +103,12 @@ class Browser:
         from playwright.async_api import Error
 
         # What playwright starts for itself belongs to no call of an actor.
-        chromium = await spawn(self._launched(script))
+        starting = spawn(self._launched(script))
+        try:
+            chromium = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # playwright goes on with it
+            starting.add_done_callback(_unwanted)
+            raise
         try:
             yield chromium
         finally:
@@ -113,6 +126,10 @@ class Browser:
                 handle_sigterm=False, handle_sighup=False, timeout=_START * 1000,
             )  # fmt: skip
         except Error as error:
+            if self._open == 1:  # nobody else uses the driver; should it be the reason, it is new
+                await self.close()
+            if _GONE in error.message and _LOGS not in error.message:
+                raise BrowserFailed("the driver of the browser died") from error
             raise BrowserUnavailable(
                 f"Chromium could not start: {error.message[-500:]}",
                 hint="allow user namespaces, also within others",
@@ -121,16 +138,20 @@ class Browser:
     async def _driven(self) -> Playwright:
         from playwright.async_api import async_playwright
 
+        loop = asyncio.get_running_loop()
         async with self._starting:
             if self._driver is None:
-                self._driver = await async_playwright().start()
+                self._driver, self._loop = await async_playwright().start(), loop
+        if self._loop is not loop:
+            raise BrowserFailed("the browser is used on another loop", hint="have one for each")
         return self._driver
 
     async def close(self) -> None:
         """End the driver; windows that are open fail. The next one starts it again."""
         driver, self._driver = self._driver, None
         if driver is not None:
-            await driver.stop()
+            with suppress(Exception):  # playwright raises what it likes when its process is gone
+                await asyncio.wait_for(driver.stop(), _STOP)
 
     async def __aenter__(self) -> Browser:
         return self

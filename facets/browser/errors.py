@@ -46,7 +46,7 @@ class BrowserClosed(BrowserError):
 
 
 class BrowserFailed(BrowserError):
-    """Chromium died, or the process of a page did."""
+    """Chromium died, or the process of a page did, or the driver, which the next window starts."""
 
     hint = "open another window"
 

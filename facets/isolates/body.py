@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.actor import RESERVED
@@ -12,6 +13,7 @@ from actors.call import CURRENT, Call
 from actors.contract import HOOKS, Contract, Kind
 from actors.once import KEY, Slot, no_key, run_apart
 from actors.steps import Waiting
+from facets.isolates import outcomes
 from facets.isolates.errors import IsolateDead
 from facets.isolates.fetching import Fetching
 from facets.isolates.metering import IsolateMeters
@@ -86,7 +88,8 @@ class IsolateBody:
     def call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the method inside; the codec copies both ways."""
         if kwargs.get(KEY) is not None:
-            return run_apart(call, args, kwargs, lambda slot: self._keep(slot, args, kwargs))
+            work = partial(self._keep, args=args, kwargs=kwargs)
+            return run_apart(call, args, kwargs, work, partial(self._kept, call.method))
         kwargs.pop(KEY, None)
         return Waiting(self._call(call, args, kwargs))
 
@@ -100,9 +103,17 @@ class IsolateBody:
         number, call = self._numbered, slot.call
         self._slots[number] = slot
         try:
-            return await self._session.keep(number, call.method, args, kwargs, call)
+            result = await self._session.keep(number, call.method, args, kwargs, call)
         finally:
             self._slots.pop(number, None)
+        return self._interface.convert(call.method, result)
+
+    def _kept(self, method: str, outcome: bytes) -> Any:
+        """What was kept of such a call, returned or raised again."""
+        failed, what = outcomes.read(outcome)
+        if failed:
+            raise raised(what)
+        return self._interface.convert(method, what)
 
     async def stream(
         self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -202,10 +213,7 @@ class IsolateBody:
         slot = self._slots.get(number)
         if slot is None:
             raise ValueError("an outcome of no call")
-        if failed:
-            slot.put_error(raised(what))
-        else:
-            slot.put(what)
+        slot.put(outcomes.written(failed, what))
         del self._slots[number]
 
     def commit(self) -> None:

@@ -63,9 +63,18 @@ class Channel:
         with ours, theirs, door, inside, tempfile.TemporaryFile() as stderr:
             channel = cls(_start(plan, theirs, inside, stderr))
             theirs.close()
-            ours.setblocking(False)
-            channel._streams = await asyncio.open_connection(sock=ours.dup())
-            await channel._begin(plan.limits, lambda: os.pread(stderr.fileno(), 2000, 0))
+            kept = ours.dup()
+            ours.close()  # its broker ends when no copy of it is left
+            kept.setblocking(False)
+            try:
+                channel._streams = await asyncio.open_connection(sock=kept)
+                await channel._begin(plan.limits, lambda: os.pread(stderr.fileno(), 2000, 0))
+            except BaseException:
+                if channel._streams is None:
+                    kept.close()
+                channel.kill()
+                await channel.close()
+                raise
             if plan.authority:  # it is there: the broker gave it before it was ready
                 door.setblocking(False)
                 _, (fd,), _, _ = socket.recv_fds(door, 1, 1)
@@ -150,10 +159,9 @@ class Channel:
 
     async def close(self) -> None:
         """End everything in the box, and wait until it is over. May be called twice."""
-        if self._streams is None:
-            return
         streams, self._streams = self._streams, None
-        streams[1].close()  # the broker ends, and all others with it
+        if streams is not None:
+            streams[1].close()  # the broker ends, and all others with it
         await asyncio.shield(spawn(self._gone()))
 
     async def _gone(self) -> None:
@@ -185,7 +193,7 @@ def _start(
     interpreter, folder = locating.python()
     files = starting.small_files()
     if plan.authority:
-        files[starting.AUTHORITY] = plan.authority
+        files |= dict.fromkeys(starting.trusted(), plan.authority)
     with contextlib.ExitStack() as held:
         fds = {name: _data(held, text.encode()) for name, text in files.items()}
         seccomp = _data(held, filtering.program())

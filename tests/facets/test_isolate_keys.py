@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any
 
 import pytest
 
 from actors.errors import KeyReused
+from actors.outcomes import Raised
 from facets import Actor, Limits, LocalRuntime
-from facets.errors import CpuLimit, GuestError, NotCallable, NotStorable
+from facets.errors import (
+    CpuLimit,
+    DatabaseCorrupt,
+    GuestError,
+    NotCallable,
+    NotStorable,
+    SqlDenied,
+)
 from facets.isolates.target import IsolateActor
 from facets.testing import MemoryRuntime, die_everywhere
 
@@ -47,6 +56,15 @@ class Tool(Actor):
         return self.kv["spun"]
     async def look(self):
         return self.sql("select * from _facets_outcomes").all()
+    async def values(self):
+        import datetime
+        self.kv["made"] = self.kv.get("made", 0) + 1
+        return [None, True, 2**70, 1.5, "x" * 2000, b"\\x00\\xff", (1, 2), {1: {2, 3}},
+                datetime.date(2020, 1, 1), self.kv["made"]]
+    async def forge(self, how):
+        self.sql.unsafe("create table if not exists mine(number integer primary key, key text,"
+                        " digest blob, at real, outcome blob)")
+        self.sql.unsafe(how)
     async def lie(self):
         from isolate.storage import operate
         operate("outcome", [12345, False, "anything"])
@@ -198,6 +216,41 @@ async def test_a_guest_cannot_read_outcomes_nor_say_one_of_a_call_that_is_not(le
     with pytest.raises(ValueError, match="an outcome of no call"):
         await lead.use("python", "lie")
     assert await lead.use("python", "add", key="k") == 1
+
+
+async def test_what_is_kept_is_the_value_that_was_returned(lead: Lead) -> None:
+    first = await lead.use("python", "values", key="k")
+    assert await lead.use("python", "values", key="k") == first
+    assert (first[5], first[6], first[7], first[-1]) == (b"\x00\xff", (1, 2), {1: {2, 3}}, 1)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "alter table mine rename to _facets_outcomes",
+        "insert into _facets_outcomes(key) values ('k')",
+        "create table _facets_outcomes(key)",
+        "create view _facets_outcomes as select * from mine",
+        "create trigger t after insert on mine begin delete from _facets_outcomes; end",
+    ],
+)
+async def test_a_guest_cannot_write_outcomes(lead: Lead, how: str) -> None:
+    if how.startswith("insert"):
+        await lead.use("python", "add", key="k")
+    with pytest.raises(SqlDenied):
+        await lead.use("python", "forge", how)
+
+
+async def test_nothing_that_an_isolate_kept_is_ever_unpickled(
+    runtime: LocalRuntime, lead: Lead
+) -> None:
+    await lead.use("python", "add", key="k")
+    kept = runtime.host.store.root("KeysLead", "a").child("python")
+    ((outcome,),) = kept.peek("select outcome from _facets_outcomes")
+    assert outcome == b"[false,1]"
+    kept.peek("update _facets_outcomes set outcome = ?", (pickle.dumps(Raised(ValueError())),))
+    with pytest.raises(DatabaseCorrupt):
+        await lead.use("python", "add", key="k")
 
 
 async def test_raw_webassembly_keeps_no_outcomes(lead: Lead) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from facets import LocalRuntime
+from actors.testing import VirtualClock
+from facets import Actor, LocalRuntime
 from facets.adapters.errors import UnknownClass
 from facets.adapters.pydantic_ai import FacetToolset
 from facets.adapters.tools import tools_of
+from facets.agents import Agent as FacetsAgent
+from facets.agents import tool_of
 from facets.errors import RuntimeClosed
 from tests.facets.adapters.classes import Librarian, Tally
 
@@ -40,9 +44,14 @@ def calling(*calls: tuple[str, Any]) -> FunctionModel:
         if len(read) < len(calls):
             name, arguments = calls[len(read)]
             return ModelResponse(parts=[ToolCallPart(name, arguments)])
-        return ModelResponse(parts=[TextPart(" | ".join(str(one.content) for one in read))])
+        return ModelResponse(parts=[TextPart(" | ".join(map(told, read)))])
 
     return FunctionModel(respond)
+
+
+def told(part: ToolReturnPart | RetryPromptPart) -> str:
+    outcome = getattr(part, "outcome", "retried")
+    return f"{part.content}" if outcome == "success" else f"{outcome}: {part.content}"
 
 
 def shown(toolset: Any) -> list[Any]:
@@ -101,7 +110,7 @@ async def test_arguments_that_do_not_fit_are_told_to_the_model_which_calls_again
 
     said = await ask(toolset, ("add", {"word": 7}), ("add", {"word": "octopus"}))
 
-    assert "Expected `str`, got `int` - at `$.word`" in said
+    assert said.startswith("retried: BadArguments: add: Expected `str`, got `int` - at `$.word`")
     assert "it takes (word, n)" in said
     assert said.endswith("| 1")
 
@@ -113,7 +122,7 @@ async def test_what_a_method_raises_is_read_by_the_model_and_its_step_is_undone(
 
     said = await ask(FacetToolset(tally), ("fail", {"why": "no ink"}))
 
-    assert said == "ValueError: no ink"
+    assert said == "failed: ValueError: no ink"
     assert await ask(FacetToolset(tally), ("words", {})) == "[]"
 
 
@@ -161,7 +170,7 @@ async def test_a_call_that_takes_too_long_is_cancelled_and_the_model_is_told(
 
     said = await asking
 
-    assert said.startswith("DeadlineExceeded: ")
+    assert said.startswith("failed: DeadlineExceeded: ")
     assert "longer than the 5 s it had" in said
     assert await tally.hanging() == "cancelled"
 
@@ -220,6 +229,54 @@ async def test_a_facet_has_tools_too(runtime: LocalRuntime) -> None:
 
     assert await ask(FacetToolset(shelf), ("add", {"word": "octopus"})) == "1"
     assert await shelf.add("octopus") == 2
+
+
+class Lead(Actor):
+    async def ask(self) -> str:
+        tally = self.facets.get("tally", Tally)
+        return await ask(FacetToolset(tally), ("add", {"word": "octopus"}), ("fail", {"why": "x"}))
+
+
+async def test_inside_an_actor_a_run_uses_its_facets(runtime: LocalRuntime) -> None:
+    lead = runtime.get(Lead, "a")
+
+    assert await lead.ask() == "1 | failed: ValueError: x"
+    assert await lead.ask() == "2 | failed: ValueError: x"
+
+
+class Counter(FacetsAgent):
+    model = "test"  # calls each tool once
+
+    async def on_start(self) -> None:
+        self.tools = tools_of(self.facets.get("tally", Tally), only=["words", "add"])  # type: ignore[misc]
+
+
+async def test_an_agent_of_ours_takes_the_tools_too(runtime: LocalRuntime) -> None:
+    assert await runtime.get(Counter, "a").run("go") == '{"words":[],"add":1}'
+
+
+async def test_a_list_of_tools_is_a_toolset_and_their_seconds_hold(
+    runtime: LocalRuntime, clock: VirtualClock
+) -> None:
+    begun = asyncio.Event()
+
+    async def wait() -> str:
+        begun.set()
+        await asyncio.get_running_loop().create_future()
+        return "never"
+
+    async def double(n: int) -> int:
+        return 2 * n
+
+    toolset = FacetToolset([replace(tool_of(wait), seconds=3), tool_of(double)])
+    asking = asyncio.create_task(ask(toolset, ("double", {"n": 2}), ("double", {}), ("wait", {})))
+    await begun.wait()
+    await clock.run(3)
+
+    one, two, three = (await asking).split(" | ")
+    assert one == "4"
+    assert two.startswith("retried: BadToolArguments: wrong arguments of double")
+    assert three.startswith("failed: DeadlineExceeded")
 
 
 async def test_only_the_named_methods_are_tools_and_an_unknown_name_is_refused(

@@ -96,11 +96,12 @@ async def test_links_are_resolved_as_the_system_does_and_never_lead_out(
     await workspace.write_bytes("/a/b/file", b"x")
     for target, path in [
         ("/a", "/link"), ("b", "/a/rel"), ("../out", "/a/up"), ("two", "/one"), ("one", "/two"),
-        ("../../../../../etc", "/far"),
+        ("../../../../../etc", "/far"), ("/a", "/a/b/back"),
     ]:  # fmt: skip
         await notes.link(target, path)
 
     assert await workspace.realpath("/link/missing") == "/a/missing"
+    assert await workspace.realpath("/a/b/back/x") == "/a/x"
     assert await workspace.realpath("/a/rel/file") == "/a/b/file"
     assert await workspace.realpath("/a/rel/..") == "/a"
     assert await workspace.realpath("/a/up/x") == "/out/x"

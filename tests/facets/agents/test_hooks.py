@@ -118,6 +118,36 @@ async def test_hooks_run_in_their_order_around_a_turn_its_steps_and_its_calls(
     ]
 
 
+async def test_each_step_is_followed_by_its_hook_whatever_keeps_the_turn_going(
+    runtime: MemoryRuntime,
+) -> None:
+    asked, door = asyncio.Event(), asyncio.Event()
+    answers = [TextPart("no number"), TextPart("still none"), call("final_result", {"response": 7})]
+
+    async def ask(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        step = sum(isinstance(one, ModelResponse) for one in messages)
+        if step == 1:
+            asked.set()
+            await door.wait()
+        return ModelResponse(parts=[answers[step]])
+
+    class Typed(Clerk):
+        model = FunctionModel(ask)
+        output_type = int
+
+        async def after_step(self, step: Step) -> None:
+            assert step.response is not None
+            seen.append((step.number, step.response.text))
+
+    typed = runtime.get(Typed, "a")
+    await typed.submit("go", id="1")
+    await asked.wait()
+    await typed.steer("1", "hurry")
+    door.set()
+    assert (await typed.wait("1")).data == 7
+    assert seen == [(1, "no number"), (2, "still none"), (3, None)]
+
+
 async def test_a_hook_is_no_method_for_callers(runtime: MemoryRuntime) -> None:
     class Hooked(Clerk):
         async def after_turn(self, turn: Turn) -> None:

@@ -385,3 +385,36 @@ async def test_who_waits_for_a_run_asks_again_after_a_crash(
     door("door").set()
     assert (await waiting).output == "came in"
     assert len(await runtime.get(cls, "a").runs()) == 1
+
+
+async def test_a_hook_that_fails_is_undone_holds_up_no_other_run_and_hears_of_it_again(
+    runtime: MemoryRuntime,
+) -> None:
+    class Clumsy(Detached):
+        model = script([call("guest", {"prompt": str(n)}) for n in range(2)], "over")
+
+        async def on_run_finished(self, run: Run) -> None:
+            self.kv[run.id] = True
+            if run.id == "1:1:0" and LOCKED:
+                LOCKED.clear()
+                raise ValueError("not now")
+            HEARD.append(run.id)
+
+        async def kept(self) -> list[str]:
+            return list(self.kv)
+
+    clumsy: Any = await asked(runtime, Clumsy)
+    await clumsy.wait("1")
+    LOCKED.append(True)
+    told: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    try:
+        await runtime.clock.run(65)
+        assert HEARD[-1] == "1:1:1"
+        assert await clumsy.kept() == ["1:1:1"]
+        await runtime.clock.run(10)
+    finally:
+        loop.set_exception_handler(None)
+    assert HEARD[-1] == "1:1:0"
+    assert [str(one) for one in told] == ["not now"]

@@ -93,6 +93,13 @@ async def test_each_name_is_an_agent_of_its_own_whatever_is_in_it(runtime: Memor
         await (await library.reader(name)).put(name)
     assert [await (await library.reader(name)).got() for name in NAMES] == list(NAMES)
     assert [name for _, name, _ in await library.listed()] == sorted(NAMES)
+    for name in NAMES:
+        await (await library.reader(name)).submit("read", id="1")
+    while len(SEEN) < len(NAMES):
+        await asyncio.sleep(0)
+    assert sorted(path for path, _, _ in SEEN) == sorted(
+        (("Library", "a"), ("Reader", name)) for name in NAMES
+    )
 
 
 async def test_one_name_is_another_agent_for_each_class_and_each_parent(

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from facets.browser import Window
+from facets import Egress
+from facets.browser import Browser, Window
 from facets.egress import Attempt, Budget
 from facets.errors import (
     BrowserBusy,
+    BrowserFailed,
     BrowserMemory,
     BrowserTimeout,
     PageFailed,
@@ -240,6 +243,53 @@ def root_of(pid: int) -> list[str]:
 
 def namespace(pid: int, kind: str) -> str:
     return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
+
+
+async def test_a_window_that_nobody_waits_for_is_ended(
+    available: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    async with Browser(Egress()) as browser:
+        async with browser.open():
+            pass
+        (driver,) = children() - before
+        launched, up, go = browser._launched, asyncio.Event(), asyncio.Event()
+
+        async def slowly(script: Path) -> Any:
+            chromium = await launched(script)
+            up.set()
+            await go.wait()
+            return chromium
+
+        monkeypatch.setattr(browser, "_launched", slowly)
+        task = asyncio.create_task(browser.open().__aenter__())
+        async with asyncio.timeout(15):
+            await up.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert descendants(driver)
+            go.set()
+            while descendants(driver):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_driver_that_died_is_started_again(site: Site, available: None) -> None:
+    before = children()
+    async with Browser(Egress()) as browser:
+        async with browser.open():
+            pass
+        (driver,) = children() - before
+        os.kill(driver, signal.SIGKILL)
+        with pytest.raises(BrowserFailed, match="driver"):
+            async with browser.open():
+                pass
+        async with browser.open() as window:
+            assert await (await window.page()).evaluate("1 + 1") == 2
+
+
+def children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
 
 
 CHILD = """

@@ -81,7 +81,7 @@ async def test_a_turn_that_is_cut_off_anywhere_goes_on_with_the_code_that_it_had
         assert found.startswith("await bank.pay(amount: int) -> str")
         assert first == second == 'status: completed\nresult:\n"paid 5"'
 
-    assert await die_everywhere(setup, act, check, every=7) > 3
+    assert await die_everywhere(setup, act, check, every=13) > 3
 
 
 class Asking(Clerk):

@@ -51,7 +51,7 @@ class Lead(Actor):
                 FunctionConnector("files", [delete]),
             ],
             rules=[Deny("*.delete"), Allow()],
-            limits=Limits(**{"wall": 60.0, "cpu": 1.0} | limits),
+            limits=Limits(**{"wall": 60.0, "cpu": 0.5} | limits),
         )
         done = await mode.execute(code, language=language)
         return done, mode.told(done)
@@ -88,7 +88,7 @@ async def attack(code: str, language: str = "python", **limits: Any) -> Any:
 async def test_code_that_takes_without_end_ends_itself_and_nothing_else(
     code: str, error: str
 ) -> None:
-    done = await attack(code, wall=2.0)
+    done = await attack(code, wall=1.5)
     assert error in done.error
 
 

@@ -97,7 +97,6 @@ async def test_typescript_may_be_written_in_every_way_models_write_it(
         ("bank.close()\nreturn 'closed'", "CallDenied: a rule forbids bank.close"),
         ("return [numbers.double(1)]", "several with asyncio.gather, or Promise.all"),
         ("await codemode.approve(1)", "UnknownTool"),
-        ("while (true) {}", "CpuLimit"),
         ("console.log('x'.repeat(3_000_000))", "LogLimit"),
         ("return 'x'.repeat(17_000_000)", "Limit"),
         ("await fetch('http://10.0.0.1/')", "EgressDenied"),

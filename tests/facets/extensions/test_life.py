@@ -10,6 +10,7 @@ import pytest
 
 from actors.testing import EPOCH, VirtualClock
 from facets import Actor, LocalRuntime
+from facets.errors import KeyReused
 from facets.extensions import Extensions, Grants, Proposal, ask, no_wider
 from facets.extensions.errors import BadManifest, NoSuchExtension, NotPending, VersionTaken
 
@@ -320,3 +321,21 @@ class Extension(Actor):
         runtime.register(Lead)
         await clock.run(1)
         assert await run(runtime, rung)
+
+
+async def test_a_call_with_a_key_has_one_effect_also_where_little_may_be_stored(
+    runtime: LocalRuntime,
+) -> None:
+    async def story(lead: Lead) -> None:
+        ours = lead.extensions
+        proposal = await ours.propose(upgraded("1", storage=64 << 10), COUNTER)
+        assert proposal.problems == ()
+        for number in range(70):
+            key = f"call {number}"
+            for _ in range(2):
+                found = await ours.call("counter", "count", word="x", idempotency_key=key)
+                assert found == number + 1
+        with pytest.raises(KeyReused):
+            await ours.call("counter", "count", word="y", idempotency_key="call 69")
+
+    await run(runtime, story, consent=approve)

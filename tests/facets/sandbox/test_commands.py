@@ -101,6 +101,19 @@ async def test_cancelling_a_command_kills_it(box: Box) -> None:
     assert (await box.exec(["sh", "-c", gone], seconds=10)).code == 0
 
 
+async def test_cancelling_a_run_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    before = children()
+    for steps in (1, 3, 30):
+        task = asyncio.create_task(sandbox.run(None, ["sleep", "1000"]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert children() == before
+
+
 async def test_what_a_command_leaves_running_goes_on_until_the_box_closes(box: Box) -> None:
     serve = "python3 -m http.server -b 127.0.0.1 8000 >/dev/null 2>&1 & echo $!"
     pid = int((await box.exec(["sh", "-c", serve])).text)

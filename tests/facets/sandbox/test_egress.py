@@ -12,6 +12,7 @@ import trustme
 
 from facets import Actor, Egress, Rule
 from facets.egress import Attempt, Budget
+from facets.errors import NoSuchCommand
 from facets.sandbox import Box, Done, Sandbox
 from facets.testing import MemoryRuntime
 
@@ -107,6 +108,31 @@ async def test_a_program_asks_over_https_with_credentials_it_never_sees(
     seen = await box.exec(["sh", "-c", "env; cat /etc/*.pem; cat /proc/*/environ"])
     assert "secret" not in seen.text
     assert "PRIVATE KEY" not in seen.text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["curl", "-sSf"],
+        ["wget", "-qO-"],
+        ["git", "ls-remote"],
+        ["python3", "-m", "pip", "download"],
+    ],
+    ids=lambda command: command[0],
+)
+async def test_programs_find_their_way_by_themselves(
+    box: Box, site: Site, command: list[str]
+) -> None:
+    url = f"https://site.test:{site.port}/open/a-1.0-py3-none-any.whl"
+    try:
+        done = await box.exec([*command, url])
+    except NoSuchCommand:
+        pytest.skip(f"{command[0]} is not installed")
+    if b"No module named pip" in done.stderr:
+        pytest.skip("pip is not installed")
+
+    assert site.asked, done.stderr
+    assert all(line.startswith("GET /open/a-1.0") for line in site.asked)
 
 
 async def test_what_no_rule_allows_is_answered_with_the_reason_and_not_asked(
