@@ -158,9 +158,9 @@ def _stretch(agent: Agent, turn: Turn, most: int, *, worth: int) -> list[Shown]:
 
 
 def _beginning(stretch: list[Shown], most: int, worth: int) -> list[Shown]:
-    """As many messages as have `most` tokens, of which `worth` are no summary's, or more if it takes
-    that; empty if there are not so many: a lone summary would only become another one. It does not
-    end between a call and its result."""
+    """As many messages as have `most` tokens, or more until `worth` of them are no summary's; empty
+    if there are not so many: a lone summary would only become another one. It does not end between
+    a call and its result."""
     if not stretch or answers(stretch[0].message):
         return []
     end, left, new, enough = 0, most, 0, False
