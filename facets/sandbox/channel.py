@@ -193,7 +193,7 @@ def _start(
     interpreter, folder = locating.python()
     files = starting.small_files()
     if plan.authority:
-        files[starting.AUTHORITY] = plan.authority
+        files |= dict.fromkeys(starting.trusted(), plan.authority)
     with contextlib.ExitStack() as held:
         fds = {name: _data(held, text.encode()) for name, text in files.items()}
         seccomp = _data(held, filtering.program())

@@ -35,6 +35,7 @@ ENVIRONMENT = {
     **dict.fromkeys(
         ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), f"http://127.0.0.1:{PORT}"
     ),
+    "NODE_USE_ENV_PROXY": "1",
     "no_proxy": "localhost,127.0.0.1,::1",
     **dict.fromkeys(
         ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO",

@@ -19,6 +19,7 @@ _ETC = (
 )  # fmt: skip
 PORT = 3128
 AUTHORITY = "/etc/facets-authority.pem"
+_AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _BROKER = "/etc/facets-broker.py"
 _ACCOUNTS = {
     "/etc/passwd": "user:x:1000:1000:user:/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
@@ -69,6 +70,11 @@ def system(readable: Sequence[str]) -> Iterator[str]:
             yield from ("--ro-bind", path, path)
     for path in readable:
         yield from ("--ro-bind-try", path, path)
+
+
+def trusted() -> list[str]:
+    """Where programs look for authorities, by their environment or on their own."""
+    return [AUTHORITY, *(path for path in _AUTHORITIES if Path(path).exists())]
 
 
 def _own(limits: SandboxLimits) -> Iterator[str]:
