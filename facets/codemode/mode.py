@@ -184,10 +184,12 @@ class CodeMode:
 
     async def expire(self, seconds: float) -> list[int]:
         """Reject all that has waited for longer than this; the executions that went on."""
-        old = self._ledger.waiting_since(time.time() - seconds)
-        for call in old:
-            await self.reject(call.id, reason="nobody answered in time")
-        return list(dict.fromkeys(call.execution for call in old))
+        old: dict[int, list[int]] = {}
+        for call in self._ledger.waiting_since(time.time() - seconds):
+            old.setdefault(call.execution, []).append(call.id)
+        for calls in old.values():
+            await self.reject(*calls, reason="nobody answered in time")
+        return [*old]
 
     async def close(self) -> None:
         """Give up the connections of all connectors."""
@@ -212,11 +214,14 @@ class CodeMode:
         `examples`, in an isolate where their answers stand in the place of tools; SnippetRefused
         if it fails one, and the version before stays. None is the examples of that version.
 
-        Whoever runs it, it may use the tools of `connectors`; None is all of whoever runs it.
+        Whoever runs it, it may use the tools of `connectors`. None is those of that version, and
+        for a first one all that whoever runs it may use.
         """
         before = self._snippets.find(name)
         if examples is None:
             examples = before.examples if before else ()
+        if connectors is None:
+            connectors = before.connectors if before else None
         made = Snippet(
             name, before.version + 1 if before else 1, code, description,
             language or self._language, None if connectors is None else tuple(connectors),
@@ -228,7 +233,8 @@ class CodeMode:
         return saved
 
     def example(self, number: int) -> Example:
-        """A completed execution as an example: the same input, answers and result."""
+        """A completed execution, of code that runs no snippets, as an example: the same input,
+        answers and result."""
         row = self._ledger.execution(number)
         answers = [
             Answer(one.path, one.result, one.arguments, one.error)

@@ -18,32 +18,49 @@ CALLS = st.sampled_from(
         ("bank.pay('w', {n})", "pay"),
         ("bank.pay('w', {n} + 100)", "pay"),
         ("notes.note('n{n}')", "note"),
+        ("snippets.pays({n} + 98)", "pay"),
     ]
 )
 GROUPS = st.lists(st.lists(st.tuples(CALLS, st.integers(0, 3)), min_size=1, max_size=4), max_size=3)
 
 
-def written(groups: list[Any]) -> str:
+def written(groups: list[Any], language: str) -> str:
     """Groups of calls that run side by side, each with a random number that must be the same."""
-    lines = ["import asyncio, random", "told = []"]
+    begin, chance, several, end = WORDS[language]
+    lines = [begin]
     for group in groups:
         calls = ", ".join(text.format(n=n) for (text, _), n in group)
-        lines.append("await numbers.double(random.randrange(1000))")
-        lines.append(f"told += await asyncio.gather({calls})")
-    return "\n".join([*lines, "len(told)"])
+        lines += [f"await numbers.double({chance})", several.format(calls)]
+    return "\n".join([*lines, end])
 
 
-@settings(max_examples=10, deadline=None)
+WORDS = {
+    "python": (
+        "import asyncio, random\ntold = []", "random.randrange(1000)",
+        "told += await asyncio.gather({})", "len(told)",
+    ),
+    "typescript": (
+        "const told: unknown[] = []", "Math.floor(Math.random() * 1000)",
+        "told.push(...await Promise.all([{}]))", "told.length",
+    ),
+}  # fmt: skip
+
+
+@settings(max_examples=16, deadline=None)
 @given(
-    groups=GROUPS, picks=st.lists(st.integers(0, 99), min_size=4, max_size=4), dies=st.booleans()
+    language=st.sampled_from(["python", "typescript"]),
+    groups=GROUPS,
+    picks=st.lists(st.integers(0, 99), min_size=4, max_size=4),
+    dies=st.booleans(),
 )
 async def test_every_call_has_one_effect_in_whatever_order_calls_end_and_are_approved(
-    groups: list[Any], picks: list[int], dies: bool
+    language: Any, groups: list[Any], picks: list[int], dies: bool
 ) -> None:
     WORLD.__init__()  # type: ignore[misc]
 
     async def begin(code: CodeMode) -> Any:
-        return await code.execute(written(groups))
+        await code.save("pays", "return await bank.pay('w', input)")
+        return await code.execute(written(groups, language), language=language)
 
     async def approve(code: CodeMode) -> Any:
         waits = code.pending()

@@ -116,6 +116,21 @@ async def test_a_snippet_may_use_the_connectors_that_it_names_and_no_others(
     assert (pays.result, world.did) == ("paid you 1", [("pay", "you", 1)])
 
 
+async def test_a_new_version_may_use_no_more_than_the_one_before_unless_it_says_so(
+    runtime: MemoryRuntime, world: World
+) -> None:
+    async def story(code: CodeMode) -> Any:
+        await code.save("pays", "return 1", connectors=["numbers"])
+        saved = await code.save("pays", "return await bank.pay('a', 1)")
+        denied = await code.run("pays")
+        await code.save("pays", "return await bank.pay('a', 2)", connectors=["bank"])
+        return saved.connectors, denied.error, (await code.run("pays")).result
+
+    connectors, error, result = await run(runtime, story)
+    assert (connectors, result) == (("numbers",), "paid a 2")
+    assert "this code may not use bank" in error
+
+
 async def test_a_snippet_that_waits_for_approval_goes_on_with_the_version_that_began(
     runtime: MemoryRuntime, world: World
 ) -> None:
