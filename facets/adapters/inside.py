@@ -19,6 +19,8 @@ from importlib import import_module
 from typing import Any
 
 FILE = "<code>"
+KEPT = "kept outside"
+"""The key of what stands for a value that cannot come in: its number."""
 _PLAIN = (type(None), bool, int, float, str, bytes, datetime.date, datetime.timedelta,
           decimal.Decimal)  # fmt: skip
 _namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -26,6 +28,17 @@ _namespace: dict[str, Any] = {"__name__": "__main__"}
 
 class FinalAnswer(BaseException):
     """Ends the code; `except Exception` does not hold it up."""
+
+
+class Kept:
+    """What a tool gave and has no place in here: it stays outside, and may be given to tools."""
+
+    def __init__(self, number: int, text: str) -> None:
+        self._number = number
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 class Tee(io.StringIO):
@@ -82,13 +95,20 @@ def _tool(name: str) -> Callable[..., Any]:
     storage = import_module("isolate.storage")
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        found = storage.call_own("tools.use", [name, list(args), kwargs])
+        given = {key: _sent(one) for key, one in kwargs.items()}
+        found = storage.call_own("tools.use", [name, [_sent(one) for one in args], given])
+        if type(found) is dict and found.keys() == {KEPT, "text"} and name != "final_answer":
+            return Kept(found[KEPT], found["text"])
         if name == "final_answer":
             raise FinalAnswer(found)
         return found
 
     call.__name__ = call.__qualname__ = name
     return call
+
+
+def _sent(value: Any) -> Any:
+    return {KEPT: value._number} if isinstance(value, Kept) else value
 
 
 def _importer(authorized: Sequence[str] | None) -> Callable[..., Any]:

@@ -16,10 +16,12 @@ from smolagents.local_python_executor import CodeOutput, InterpreterError
 from smolagents.utils import BASE_BUILTIN_MODULES, truncate_content
 
 from facets.actor import Actor
+from facets.adapters.inside import KEPT
 from facets.adapters.places import Place
 from facets.capabilities.marked import capability
+from facets.isolates.codec import Blob, lower
 from facets.isolates.entrypoint import Entrypoint
-from facets.isolates.errors import IsolateDead
+from facets.isolates.errors import IsolateDead, NotTransferable
 from facets.isolates.limits import Limits
 
 _INSIDE = (Path(__file__).parent / "inside.py").read_text()
@@ -27,6 +29,29 @@ LIMITS = Limits(wall=600)
 """Of one piece of code: tools that it waits for, agents among them, take a while."""
 LOGS = 50_000
 """Characters that are printed and shown to the model."""
+
+
+class Kept:
+    """What tools gave and cannot go into the sandbox, an image: it stays here under a number."""
+
+    def __init__(self) -> None:
+        self._values: dict[int, Any] = {}
+
+    def crossing(self, value: Any) -> Any:
+        """The value, or what stands for it."""
+        try:
+            lower(value, Blob(), "result")
+        except NotTransferable:
+            number = len(self._values)
+            self._values[number] = value
+            return {KEPT: number, "text": str(value)}
+        return value
+
+    def found(self, value: Any) -> Any:
+        """What it stands for, if it does."""
+        if type(value) is dict and value.keys() in ({KEPT}, {KEPT, "text"}):
+            return self._values[value[KEPT]]
+        return value
 
 
 @dataclass(frozen=True)
@@ -38,13 +63,15 @@ class Asked:
     kwargs: dict[str, Any]
     result: Future[Any] = field(default_factory=Future)
 
-    def answer(self, tools: Mapping[str, Callable[..., Any]]) -> None:
+    def answer(self, tools: Mapping[str, Callable[..., Any]], kept: Kept) -> None:
         """Run it. What it raises, the code gets."""
         try:
             tool = tools.get(self.name)
             if tool is None:
                 raise NameError(f"there is no tool {self.name!r}")
-            self.result.set_result(tool(*self.args, **self.kwargs))
+            named = {key: kept.found(one) for key, one in self.kwargs.items()}
+            made = tool(*(kept.found(one) for one in self.args), **named)
+            self.result.set_result(kept.crossing(made))
         except Exception as error:
             self.result.set_exception(error)
 
@@ -106,8 +133,9 @@ class FacetExecutor(PythonExecutor):  # type: ignore[misc] # it has no annotatio
     It does what the local executor does: variables, functions and imports last from one piece of
     code to the next, the last value is the output, `final_answer` ends the code. It is all of
     Python, not a subset. Tools, and agents that are managed, run outside, in the thread of the
-    agent; what crosses is plain data. What the code raises, and what has no such value, is an error
-    that the model reads.
+    agent; what crosses is plain data. What a tool gives that is none, an image, stays outside: the
+    code may give it to another tool and to `final_answer`. What the code raises is an error that
+    the model reads.
 
     `limits` are those of the sandbox, 64 MiB, 5 s of computing and 600 s for a piece of code, tools
     included; code that goes over one is ended, the model is told, and the next piece finds the
@@ -140,6 +168,7 @@ class FacetExecutor(PythonExecutor):  # type: ignore[misc] # it has no annotatio
         self._tools: dict[str, Callable[..., Any]] = {}
         self._variables: dict[str, Any] = {}
         self._sent: dict[str, Any] = {}
+        self._kept = Kept()
         self.state: dict[str, Any] = {"_print_outputs": ""}
         """What the code printed last, for the agent to show where it failed."""
 
@@ -158,7 +187,7 @@ class FacetExecutor(PythonExecutor):  # type: ignore[misc] # it has no annotatio
         running.add_done_callback(lambda _: inbox.put(None))
         try:
             while (asked := inbox.get()) is not None:
-                asked.answer(self._tools)
+                asked.answer(self._tools, self._kept)
         except BaseException:
             running.cancel()
             raise
@@ -166,7 +195,7 @@ class FacetExecutor(PythonExecutor):  # type: ignore[misc] # it has no annotatio
 
     def cleanup(self) -> None:
         """End the sandbox; the next piece of code gets another one."""
-        held, self._held = self._held, None
+        held, self._held, self._kept = self._held, None, Kept()
         self._variables, self._sent = self._sent | self._variables, {}
         if held is not None:
             self._place.bridge.start(held.aclose).result()
@@ -176,7 +205,7 @@ class FacetExecutor(PythonExecutor):  # type: ignore[misc] # it has no annotatio
         self.state["_print_outputs"] = logs
         if found["error"] is not None:
             raise InterpreterError(found["error"])
-        return CodeOutput(found["output"], logs, found["final"])
+        return CodeOutput(self._kept.found(found["output"]), logs, found["final"])
 
     async def _run(self, code: str, inbox: SimpleQueue[Asked | None]) -> dict[str, Any]:
         async def use(name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -32,7 +32,7 @@ from facets.agents.runs import Run, Runs, RunStatus
 from facets.agents.schema import SCHEMA
 from facets.agents.session import MAIN, Session
 from facets.agents.tool import Tool, check_names, marked, tool_of
-from facets.agents.turns import Status, Turn, Turns
+from facets.agents.turns import Status, Turn, Turns, check_type
 from facets.agents.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Agent(Actor):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_names(cls, Agent)
+        check_type(cls.output_type)
         check_blocks(cls.context)
         own = cls.__dict__.get("migrations")
         if own is not None and tuple(own[: len(SCHEMA)]) != SCHEMA:
@@ -194,7 +195,7 @@ class Agent(Actor):
         """Runs once what became of a call is kept."""
 
     async def after_step(self, step: Step) -> None:
-        """Runs when the results of a response's calls are there, and after the last response."""
+        """Runs after each response, once the results of its calls are there."""
 
     async def after_turn(self, turn: Turn) -> None:
         """Runs in the step that ends a turn which had begun, however it ends: as it will be."""

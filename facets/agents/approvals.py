@@ -112,10 +112,11 @@ class Approvals:
     def withdraw(self, turn: str) -> None:
         """Those of a turn that is over need no decision."""
         gone = self._agent.sql(
-            "update agent_approvals set status = 'withdrawn' where turn = ? and status = 'pending'",
+            "update agent_approvals set status = 'withdrawn' where turn = ? and status = 'pending' "
+            "returning id",
             turn,
         )
-        if gone.changes:
+        if gone:
             self.rearm()
 
     def check_same(self, id: str, tool: Tool | None) -> None:

@@ -171,10 +171,11 @@ class Attempts:
         return taken
 
     def fail(self, turn: Turn, failed: int, due: float) -> None:
-        """So many requests of the step that is open have failed; the next one is due then."""
+        """So many requests of the step that is open have failed; the next one is due then. The
+        process has lived to tell, which counts as coming further."""
         self._sql(
             "insert into agent_attempts(turn, failed, due) values (?1, ?2, ?3) "
-            "on conflict do update set failed = ?2, due = ?3",
+            "on conflict do update set failed = ?2, due = ?3, taken = 0",
             turn.id,
             failed,
             due,

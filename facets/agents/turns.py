@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from facets.agents.errors import NoSuchTurn, TurnAborted, TurnDiffers, TurnFailed, TurnSkipped
+from facets.agents.errors import (
+    BadOutputType,
+    NoSuchTurn,
+    TurnAborted,
+    TurnDiffers,
+    TurnFailed,
+    TurnSkipped,
+)
 
 if TYPE_CHECKING:
     from facets.actor import Actor
@@ -86,6 +93,14 @@ class Turn:
         from facets.agents.output import outputs_of
 
         return outputs_of(self._type).load(self.answered or "", self.output or "")
+
+
+def check_type(kind: Any) -> None:
+    """`BadOutputType` for what turns cannot be told apart by."""
+    try:
+        hash(kind)
+    except TypeError as error:
+        raise BadOutputType(f"{kind!r} is not hashable") from error
 
 
 @lru_cache(maxsize=256)

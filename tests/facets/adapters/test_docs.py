@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +24,24 @@ def test_every_module_of_the_table_has_its_names_and_its_extra(
     assert extra in EXTRAS
     for name in re.findall(r"`(\w+)`", names):
         assert getattr(import_module(module), name).__module__ == module
+
+
+FRAMEWORKS = {"pydantic_ai", "agents", "langgraph", "deepagents", "smolagents"}
+IMPORTED = {
+    "pydantic_ai": {"pydantic_ai"},
+    "openai_agents": {"agents"},
+    "langgraph": {"langgraph"},
+    "deepagents": {"deepagents", "langgraph"},
+    "smolagents": {"smolagents"},
+}
+
+
+@pytest.mark.parametrize("module", IMPORTED)
+def test_an_adapter_imports_its_own_framework_and_no_other(module: str) -> None:
+    code = f"import sys, facets.adapters.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert set(done.stdout.split()) & FRAMEWORKS == IMPORTED[module]
 
 
 def test_every_adapter_has_a_row_and_what_is_imported_is_there() -> None:

@@ -128,6 +128,31 @@ def test_what_goes_wrong_is_told_by_its_line_and_the_next_code_goes_on(
     assert "/adapters/" not in model.seen[2]
 
 
+class Image:
+    def __repr__(self) -> str:
+        return "<an image>"
+
+
+def test_what_cannot_go_in_stays_outside_and_goes_from_tool_to_tool(
+    executor: FacetExecutor,
+) -> None:
+    image, seen = Image(), []
+    executor.send_tools({
+        "draw": lambda: image,
+        "show": lambda one, *, times: seen.append((one, times)),
+        "final_answer": lambda answer: answer,
+    })  # fmt: skip
+
+    assert executor("picture = draw()\npicture").output == "<an image>"
+    assert executor("print(picture)\nshow(picture, times=2)").logs == "<an image>\n"
+    answer = executor("final_answer(picture)")
+
+    assert seen == [(image, 2)]
+    assert (answer.output, answer.is_final_answer) == (image, True)
+    with pytest.raises(InterpreterError, match="KeyError"):
+        executor("show({'kept outside': 99}, times=1)")
+
+
 def test_only_authorized_modules_are_imported_by_the_code(runtime: BlockingRuntime) -> None:
     executor = FacetExecutor(runtime, "bob", authorized_imports=["json", "xml.*"])
     _, model = run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cloudpickle
 import pytest
@@ -125,6 +125,13 @@ async def test_an_output_may_be_of_any_type_that_json_can_say(
 def test_a_type_that_a_model_cannot_be_told_is_refused(kind: Any) -> None:
     with pytest.raises(BadOutputType):
         outputs_of(kind)
+
+
+def test_a_type_that_cannot_be_told_from_others_is_refused_where_the_class_is_made() -> None:
+    with pytest.raises(BadOutputType, match="not hashable"):
+
+        class Odd(Agent):
+            output_type = Annotated[int, {"unit": "K"}]
 
 
 async def test_the_model_is_shown_the_type_and_may_say_text_only_if_that_is_one(

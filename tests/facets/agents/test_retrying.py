@@ -231,6 +231,24 @@ async def test_a_crash_between_two_attempts_loses_neither_their_count_nor_the_wa
     assert waits() == [10, 20, 40]
 
 
+async def test_a_turn_that_is_cut_off_between_attempts_is_not_one_that_ends_its_process(
+    runtime: MemoryRuntime,
+) -> None:
+    class Unlucky(Moody):
+        limits = TurnLimits(attempts=2)
+
+    moody(runtime)
+    answers[:] = [BUSY]
+    agent = runtime.get(Unlucky, "a")
+    await agent.submit("go", id="1")
+    for count in (1, 2, 3):
+        await attempted(runtime, agent, count)
+        await runtime.crash()
+        agent = runtime.get(Unlucky, "a")
+        await agent.submit("go", id="1")
+    assert "status_code: 503" in ((await over(runtime, agent, "1")).error or "")
+
+
 async def test_a_turn_may_be_cancelled_while_it_waits_for_the_next_attempt(
     runtime: MemoryRuntime,
 ) -> None:

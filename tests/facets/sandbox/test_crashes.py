@@ -37,4 +37,4 @@ async def test_a_command_that_a_crash_cut_off_has_its_effect_once(available: Non
         runtime.register(Coder)
         assert await runtime.get(Coder, "a").finish() == ("completed", "one\ntwo\n")
 
-    assert await die_everywhere(setup, act, check, every=13) > 1
+    assert await die_everywhere(setup, act, check, every=23) > 0

@@ -83,7 +83,7 @@ def sandbox(available: None, site: Site, trusted: trustme.CA, attempts: list[Att
                 credentials={"authorization": "secret"})  # fmt: skip
     hidden = Rule("hidden.test", port=site.port)
     egress = Egress([rule, hidden], tls=client, resolver=resolve, audit=attempts.append,
-                    budget=Budget(requests=8))  # fmt: skip
+                    budget=Budget(requests=6))  # fmt: skip
     return Sandbox(egress=egress)
 
 
@@ -178,11 +178,11 @@ for data in (b"\\0" * 1000, b"GET / HTTP/1.1\\r\\nHost: site.test\\r\\n\\r\\n",
 
 async def test_a_box_has_a_budget_of_its_own(sandbox: Sandbox, site: Site) -> None:
     url = f"https://site.test:{site.port}/open/a"
-    loop = ["sh", "-c", 'for n in $(seq 9); do python3 -c "$0" "$1" ""; done', FETCH, url]
+    loop = ["sh", "-c", 'for n in $(seq 7); do python3 -c "$0" "$1" ""; done', FETCH, url]
     for _ in range(2):
         async with sandbox.open() as box:
             said = (await box.exec(loop)).text.splitlines()
-        assert [line[:3] for line in said] == ["200"] * 8 + ["429"]
+        assert [line[:3] for line in said] == ["200"] * 6 + ["429"]
 
 
 class Fetcher(Actor):
