@@ -33,6 +33,11 @@ first = await bank.pay(amount=1)
 second = await bank.pay(amount=first)
 await bank.pay(amount=second)
 """
+JAVASCRIPT = """async () => {
+  const first = await bank.pay({ amount: 1 });
+  const second = await bank.pay({ amount: first });
+  return await bank.pay({ amount: second });
+}"""
 
 
 async def answer(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
@@ -93,11 +98,14 @@ class Lead(Agent):
     def _child(self) -> Any:
         return self.agents.get(Child, f"new {next(numbers)}")
 
-    async def execute_some(self, n: int) -> None:
+    async def execute_some(self, n: int, code: str = CODE, language: Any = "python") -> None:
         for _ in range(n):
-            done = await self.code.execute(CODE)
+            done = await self.code.execute(code, language=language)
             if done.result != 4:
                 raise RuntimeError(str(done))
+
+    async def execute_javascript(self, n: int) -> None:
+        await self.execute_some(n, JAVASCRIPT, "typescript")
 
     async def later_turns(self, n: int) -> None:
         for _ in range(n):
@@ -159,6 +167,7 @@ ROWS = (
     AgentRow("turn with a tool call, durable", "later_turns", 10, theirs="turns"),
     AgentRow("first turn of a new sub-agent", "first_turns", 10),
     AgentRow("code mode: 3 calls in order, logged", "execute_some", 10, theirs="execute"),
+    AgentRow("the same in JavaScript", "execute_javascript", 10, theirs="execute"),
 )
 for _row in ROWS:
     for _store in _row.stores:
