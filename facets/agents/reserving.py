@@ -88,6 +88,9 @@ class Line:
     def land(self, nodes: list[Node]) -> None:
         """A request below these is over."""
         self.flying.subtract(nodes)
+        for one in nodes:
+            if not self.flying[one]:
+                del self.flying[one]  # which would keep a sub-agent that is deleted
         landed, self._landed = self._landed, None
         if landed is not None:
             landed.set_result(None)
