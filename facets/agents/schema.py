@@ -87,5 +87,7 @@ SCHEMA = (
     """create table agent_words(
         seq integer primary key, turn text not null, id text not null, text text not null,
         heard integer not null default 0, unique (turn, id))""",
+    """create index agent_turns_reports on agent_turns(seq) where report is not null;
+    create index agent_approvals_turn on agent_approvals(turn, seq)""",
 )
 """One migration each; those of a subclass come after them."""
