@@ -31,7 +31,7 @@ _HEADER = typer.Option(
 @app.command()
 def openapi(
     document: Annotated[
-        str, typer.Argument(help="A file, or an http(s) address: OpenAPI 3, JSON.")
+        str, typer.Argument(help="A file or an http(s) address: JSON or YAML, version 3 or 2.")
     ],
     url: Annotated[str, typer.Option(help="The service; else what the document says.")] = "",
     header: Annotated[list[str] | None, _HEADER] = None,

@@ -23,7 +23,7 @@ SHELL = [
 @pytest.mark.parametrize("words", sorted(set(SHELL)))
 def test_every_command_exists_and_has_the_options_that_are_shown(words: str) -> None:
     first, *rest = words.split()
-    command = [first, rest[0]] if first == "ray" and rest else [first]
+    command = [first, rest[0]] if first in ("ray", "mcp") and rest else [first]
 
     said = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
 

@@ -195,7 +195,7 @@ class Agent(Actor):
         """Runs once what became of a call is kept."""
 
     async def after_step(self, step: Step) -> None:
-        """Runs when the results of a response's calls are there, and after the last response."""
+        """Runs after each response, once the results of its calls are there."""
 
     async def after_turn(self, turn: Turn) -> None:
         """Runs in the step that ends a turn which had begun, however it ends: as it will be."""

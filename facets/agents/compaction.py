@@ -43,7 +43,8 @@ HEADROOM = 0.8
 KEPT = 4
 """One of so many parts of the limit is for the newest messages, which stay as they are."""
 WORTH = 10
-"""A summary of less than one of so many parts of the limit is not worth its price."""
+"""A summary of less than one of so many parts of the limit, earlier summaries not counted, is not
+worth its price."""
 LEAST = 100
 """Tokens that a model has to take at once, to be asked for a summary."""
 PART = 2000
@@ -153,22 +154,24 @@ def _stretch(agent: Agent, turn: Turn, most: int, *, worth: int) -> list[Shown]:
     end = _end([one.message for one in line], most // KEPT)
     prompt = next((at for at, one in enumerate(line) if one.last == f"{turn.id}:0"), len(line))
     parts = [line[: end + 1]] if prompt > end else [line[:prompt], line[prompt + 1 : end + 1]]
-    best = _beginning(max(parts, key=_total), most)
-    return best if best and _total(best) >= worth else []
+    return _beginning(max(parts, key=_total), most, worth)
 
 
-def _beginning(stretch: list[Shown], most: int) -> list[Shown]:
-    """As many messages as have `most` tokens, but one that is no summary at least, which would only
-    become another one. Between a call and its result it does not end."""
-    end, left, new = 0, most, 0
+def _beginning(stretch: list[Shown], most: int, worth: int) -> list[Shown]:
+    """As many messages as have `most` tokens, or more until `worth` of them are no summary's; empty
+    if there are not so many: a lone summary would only become another one. It does not end between
+    a call and its result."""
+    if not stretch or answers(stretch[0].message):
+        return []
+    end, left, new, enough = 0, most, 0, False
     for at, one in enumerate(stretch):
         left -= weight(one.message)
-        if left < 0 and end:
+        if left < 0 and enough:
             break
-        new += one.first == one.last
+        new += 0 if one.summary else weight(one.message)
         if at + 1 == len(stretch) or not answers(stretch[at + 1].message):
-            end = at + 1 if new else end
-    return stretch[:end] if stretch and not answers(stretch[0].message) else []
+            end, enough = at + 1, new >= worth
+    return stretch[:end] if enough else []
 
 
 def _total(stretch: list[Shown]) -> int:

@@ -88,6 +88,7 @@ class Driver:
         for future in self._ends.values():
             if not future.done():
                 future.set_exception(error)
+                future.exception()  # heard here: those who waited may have ended as well
         self._ends.clear()
         self.log.fail(error)
 

@@ -42,8 +42,9 @@ class Shown:
 
     first: str
     last: str
-    """The same, if it is not a summary."""
     message: m.ModelMessage
+    summary: bool
+    """Whether it stands for them, which may be a single one, as a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Histories:
         """The same with what each message stands for. Nothing of it is remembered."""
         rows = self._walk(end, None)
         pairs = zip(rows, self._parsed(rows), strict=True)
-        return [Shown(row.first, row.id, message) for row, message in pairs]
+        return [Shown(r.first, r.id, message, r.overlay is not None) for r, message in pairs]
 
     def _remember(
         self, branch: str, line: _Line | None, rows: list[Any], overlays: tuple[int, int]

@@ -1,11 +1,11 @@
 """Hooks: methods of an agent that run at fixed places of a turn.
 
     before_turn        once a turn, before its first request; a plan for the turn
-    before_step        once a step, before its request, after a crash too; a plan for the step
+    before_step        once a step, before its request; a plan for the step
     on_text            each piece of text that the model says, as it comes
     before_tool_call   each call, before the tool runs
     after_tool_call    each call, once its result is kept
-    after_step         once the results of its calls are in, or it is the last one
+    after_step         each response, once the results of its calls are in
     after_turn         in the step that ends a turn which had begun
     on_error           a request that failed, an error that ends a turn
 

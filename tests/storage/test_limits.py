@@ -449,12 +449,12 @@ def test_every_limit_is_on_by_default() -> None:
         assert getattr(StorageLimits(), one.name), one.name
 
 
-def test_the_readme_lists_every_limit_with_its_default_and_its_error() -> None:
-    readme = (Path(facets.__file__).parent.parent / "README.md").read_text()
+def test_the_documents_list_every_limit_with_its_default_and_its_error() -> None:
+    page = (Path(facets.__file__).parent.parent / "docs" / "actors.md").read_text()
     units = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "s": 1.0, "": 1}
     listed = {}
     for name, number, unit, error in re.findall(
-        r"^\| `(\w+)` \| ([\d,]+) ?(\w*) \|.*`(\w+)` \|$", readme, re.MULTILINE
+        r"^\| `(\w+)` \| ([\d,]+) ?(\w*) \|.*`(\w+)` \|$", page, re.MULTILINE
     ):
         if error in vars(errors):
             listed[name] = int(number.replace(",", "")) * units[unit]

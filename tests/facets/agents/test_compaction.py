@@ -202,6 +202,30 @@ async def test_a_history_many_times_too_long_is_summarised_bit_by_bit_and_none_o
         assert sum(f"question {n} question" in one for one in SUMMARISED) == 1
 
 
+async def test_a_limit_that_nothing_fits_in_is_no_reason_to_summarise_without_end(
+    monkeypatch: pytest.MonkeyPatch, runtime: MemoryRuntime
+) -> None:
+    monkeypatch.setattr(Host, "compact_after", 20)
+    host = runtime.get(Host, "a")
+    for n in range(6):
+        SAYS.extend([[call("pour", {"what": "x" * 7 * n}, f"c{n}")], "y" * 13])
+        await host.run(f"prompt {n}")
+        assert f"prompt {n}" in texts(SEEN[-1])
+    assert len(SUMMARISED) < 30
+
+
+async def test_a_message_larger_than_the_limit_does_not_keep_what_is_before_it_from_compaction(
+    monkeypatch: pytest.MonkeyPatch, runtime: MemoryRuntime
+) -> None:
+    monkeypatch.setattr(Host, "compact_after", 80)
+    host = runtime.get(Host, "a")
+    for n in range(8):
+        SAYS.extend([[call("pour", {"what": "x" * 7 * n}, f"c{n}")], "y" * 13])
+        await host.run(f"prompt {n}")
+        assert len(SEEN[-1]) <= 8  # notes, two summaries, what is newest
+    assert sum("x" * 140 in one for one in SUMMARISED) == 7 - 1
+
+
 async def test_who_cannot_summarise_even_a_little_ends_the_turn_with_the_first_error(
     monkeypatch: pytest.MonkeyPatch, runtime: MemoryRuntime
 ) -> None:
@@ -306,10 +330,10 @@ async def test_a_turn_that_dies_anywhere_is_compacted_once_and_pours_each_cup_on
     assert await die_everywhere(setup, act, check, every=4) > 3
 
 
-SIZES = st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=25)
+SIZES = st.lists(st.tuples(st.integers(0, 60), st.booleans()), min_size=1, max_size=15)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(SIZES, st.integers(20, 400))
 async def test_whatever_is_said_a_model_is_shown_pairs_and_the_newest_prompt(
     sizes: list[tuple[int, bool]], after: int
@@ -324,8 +348,10 @@ async def test_whatever_is_said_a_model_is_shown_pairs_and_the_newest_prompt(
         for n, (size, tools) in enumerate(sizes):
             if tools:
                 SAYS.append([call("pour", {"what": "x" * size}, f"c{n}")] * 1)
-            SAYS.append("y" * size)
+            SAYS.append("y" * size + ".")
+            before = len(SUMMARISED)
             await host.run(f"prompt {n}")
+            assert len(SUMMARISED) - before < 10
             assert f"prompt {n}" in texts(SEEN[-1])  # `paired` has looked at the rest
         WORK.append(lambda agent: agent.session.ids())
         assert len(await host.do()) >= 2 * len(sizes)

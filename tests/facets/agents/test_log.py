@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facets import Quota
 from facets.agents import (
     Agent,
     Event,
@@ -102,6 +103,25 @@ async def test_text_that_nobody_waited_for_is_one_event(runtime: MemoryRuntime) 
     assert isinstance(started, ToolStarted)
     assert isinstance(finished, ToolFinished)
     assert text == TextDelta("1", "roses are red and violets are blue")
+
+
+async def test_an_event_whose_step_was_undone_is_told_to_nobody() -> None:
+    class Hoarder(Agent):
+        model = script([call("hoard")], "too much")
+
+        @tool
+        async def hoard(self) -> str:
+            """Keep more than there is room for."""
+            self.kv["all"] = b"x" * 1_000_000
+            return "kept"
+
+    async with MemoryRuntime(quota=Quota(bytes=500_000)) as runtime:
+        hoarder = runtime.get(Hoarder, "a")
+        seen = [one async for one in hoarder.stream("go", id="1")]
+        finished = [one for one in seen if isinstance(one, ToolFinished)]
+        assert [one.outcome for one in finished] == ["failed"]
+        assert "BytesQuota" in finished[0].content
+        assert numbered(await every(hoarder, "1")) == numbered(seen)
 
 
 async def test_events_of_a_turn_that_failed_end_and_its_stream_raises_again(

@@ -236,6 +236,7 @@ async def test_time_in_which_the_process_was_dead_is_not_a_runs_silence(
 
     host = await asked(runtime, Impatient)
     await host.wait("1")
+    await runtime.clock.run(45)  # it was asked, and has had a response
     await runtime.crash()
     await runtime.clock.run(300)
     runtime.register(Impatient)
