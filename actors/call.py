@@ -95,8 +95,27 @@ class Part(Call):
         self.terms = terms
 
 
+class Guest(Part):
+    """What code in a sandbox makes, as part of the call that it acts for: trusted code of the same
+    actor is not told apart from it otherwise."""
+
+    __slots__ = ()
+
+    def __init__(self, call: Call) -> None:
+        self.activation, self.method, self.depth = call.activation, call.method, call.depth
+        self.parent = call
+        self.terms = call.terms
+
+
 CURRENT: ContextVar[Call | None] = ContextVar("facets_call", default=None)
 """The call whose code is running; None in a script or a notebook cell."""
+
+
+def whole(call: Call | None) -> Call | None:
+    """The call that a stretch of code is part of."""
+    while isinstance(call, Part):
+        call = call.parent
+    return call
 
 
 def chain(call: Call) -> str:

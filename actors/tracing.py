@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.call import whole
 from actors.steps import Waiting
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ class Traced:
         from opentelemetry import trace
 
         above = None
-        if call.parent is not None and not trace.get_current_span().get_span_context().is_valid:
-            above = _inside.get(call.parent)  # an isolate's calls have no context of their own
+        into = whole(call.parent)
+        if into is not None and not trace.get_current_span().get_span_context().is_valid:
+            above = _inside.get(into)  # an isolate's calls have no context of their own
         span = self._tracer.start_span(
             f"{self.contract.name}.{call.method}",
             context=above,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_json
 
-from actors.call import CURRENT
+from actors.call import CURRENT, Guest
 from facets.agents.errors import (
     ApprovalForbidden,
     NoSuchApproval,
@@ -79,8 +79,11 @@ class Approvals:
 
     def list(self, status: Decision | None, turn: str | None = None) -> list[Approval]:
         """The oldest first."""
-        like = "where (?1 is null or status = ?1) and (?2 is null or turn = ?2) order by seq"
-        rows = self._agent.sql.unsafe(_SELECT + like, status, turn)
+        # What is not asked for is left out, or no index would do.
+        asked = {"status": status, "turn": turn}
+        given = {name: value for name, value in asked.items() if value is not None}
+        like = " and ".join(f"{name} = ?" for name in given) or "true"
+        rows = self._agent.sql.unsafe(f"{_SELECT}where {like} order by seq", *given.values())
         return [found for row in rows if (found := _approval(row))]
 
     def ask(self, run: ToolRun, tool: Tool, arguments: Mapping[str, Any]) -> None:
@@ -259,12 +262,14 @@ def _resume(driver: Driver, id: str) -> None:
 
 
 def check_caller(agent: Agent) -> None:
-    """`ApprovalForbidden` for what a turn of this agent calls, and for all that is below it: what a
-    model reads, writes or calls cannot approve what it asks for."""
+    """`ApprovalForbidden` for what a turn of this agent calls, for its isolates, whoever runs them,
+    and for all that is below it: what a model reads, writes or calls cannot approve what it asks
+    for."""
     call, node = CURRENT.get(), agent._active().node
     for one in () if call is None else call.ancestry():
         who = one.activation.node
-        if _below(who, node) or (who is node and one.method == DRIVING):
+        own = who is node and (one.method == DRIVING or isinstance(one, Guest))
+        if own or _below(who, node):
             raise ApprovalForbidden(f"{one} is part of what {agent.id} runs, and may not decide")
 
 

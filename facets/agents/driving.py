@@ -46,6 +46,9 @@ class Driver:
         self.agent = agent
         self._driving: dict[str, asyncio.Task[None]] = {}
         """The task of each branch that has one, which drives its first open turn."""
+        self._begun: set[str] = set()
+        """Branches whose task has run at all: one that is cancelled before never does, nor leaves
+        its place to another."""
         self._ends: dict[str, asyncio.Future[None]] = {}
         """Of turns that somebody waits for."""
         self._ending: set[str] = set()
@@ -90,15 +93,17 @@ class Driver:
         self.log.fail(error)
 
     async def cancel(self, turn: Turn, why: str = "cancelled") -> None:
-        """End a turn that is not over; what it has done stays."""
+        """End a turn, if it is not over by now; what it has done stays."""
+        turn = self.agent._turns.get(turn.id)
+        if turn.over:
+            return
         if turn.merged is not None:
             self.end(turn, "aborted", error=why)  # the one that it is part of goes on
             return
-        task = self._driving.get(turn.branch)
         if turn.begun is not None:
             self._cancelled[turn.id] = turn.branch
-        if turn.status == "running" and task is not None:
-            task.cancel()
+        if turn.status == "running" and turn.branch in self._begun:
+            self._driving[turn.branch].cancel()
         try:
             if turn.id in self._ending:
                 self.end(turn, "aborted", error=why)  # its last hooks are cut off
@@ -176,8 +181,11 @@ class Driver:
 
     async def _drive(self, branch: str) -> None:
         agent = self.agent
-        turns = [one for one in agent._turns.first(branch) if prompts.is_ready(agent, one)]
+        self._begun.add(branch)
+        turns: list[Turn] = []
         try:
+            first = [one for one in agent._turns.first(branch) if one.id not in self._cancelled]
+            turns = [one for one in first if prompts.is_ready(agent, one)]
             for turn in turns:  # none if it was cancelled, or undone, in the step that asked for it
                 await self._turn(turn)
         except asyncio.CancelledError:
@@ -190,6 +198,7 @@ class Driver:
             task.uncancel()
         finally:
             self._driving.pop(branch, None)
+            self._begun.discard(branch)
         self.wake()
         if agent._turns.unreported():
             # A parent that cannot be told is no concern of those who wait here; the timer tries
@@ -272,11 +281,21 @@ class Driver:
     # -- reports -----------------------------------------------------------------------------------
 
     async def report(self) -> None:
-        """Tell the parent of turns that it wants to hear of; at least once."""
+        """Tell the parent of turns that it wants to hear of; at least once. One that it cannot take
+        is told again at the next look, and holds up no other."""
         turns = self.agent._turns
+        failed: Exception | None = None
         for turn in turns.unreported():
-            await self.agent.parent.report(turn.report, turn.status, turn.output, turn.error)
-            turns.update(turn.id, report=None)
+            try:
+                await self.agent.parent.report(turn.report, turn.status, turn.output, turn.error)
+            except Exception as error:
+                if self.agent._active().broken is not None:
+                    raise
+                failed = error
+            else:
+                turns.update(turn.id, report=None)
+        if failed is not None:
+            raise failed
 
 
 def _said(error: Exception) -> str:

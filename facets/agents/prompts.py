@@ -30,13 +30,14 @@ def add(agent: Agent, id: str, branch: str, prompt: str, report: str | None) -> 
     turns = agent._turns
     if turns.find(id) is None and _said(agent, f"{id}:0"):
         raise TurnDiffers(f"turn {id!r} was deleted, and its messages are there", turn=id)
-    before = turns.open(branch)
-    status: Status = "skipped" if agent.concurrency == "drop" and before else "pending"
+    before = turns.open(branch) if agent.concurrency == "latest" else []
+    dropped = agent.concurrency == "drop" and turns.any_open(branch)
+    status: Status = "skipped" if dropped else "pending"
     if not turns.add(id, branch, prompt, status, report):
         return []
     if agent.concurrency == "debounce":
         turns.put_off(branch, now(agent) + agent.debounce_seconds)
-    return before if agent.concurrency == "latest" else []
+    return before
 
 
 def ready(agent: Agent) -> list[str]:

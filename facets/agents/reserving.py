@@ -88,6 +88,9 @@ class Line:
     def land(self, nodes: list[Node]) -> None:
         """A request below these is over."""
         self.flying.subtract(nodes)
+        for one in nodes:
+            if not self.flying[one]:
+                del self.flying[one]  # which would keep a sub-agent that is deleted
         landed, self._landed = self._landed, None
         if landed is not None:
             landed.set_result(None)
@@ -100,10 +103,26 @@ _LINES: WeakKeyDictionary[Node, dict[str, Line]] = WeakKeyDictionary()
 async def reserved(driver: Driver, turn: Turn) -> AsyncIterator[Hold]:
     """Hold what a request may cost, while it is made. `OverBudget` if nothing is left.
 
-    What is not settled when the block ends stays spent, unless the model refused the request.
+    What is not settled when the block ends stays spent, unless the model refused the request. What
+    was held for one that was never made, as the other meter has nothing left, is given back.
     """
     hold = Hold(driver.agent)
     flown: list[tuple[Line, list[Node]]] = []
+    try:
+        await _take_all(hold, driver, turn, flown)
+        try:
+            yield hold
+        except ModelHTTPError:
+            hold.release()
+            raise
+    finally:
+        for line, nodes in flown:
+            line.land(nodes)
+
+
+async def _take_all(
+    hold: Hold, driver: Driver, turn: Turn, flown: list[tuple[Line, list[Node]]]
+) -> None:
     try:
         for meter in (TOKENS, USD):
             nodes = _limiting(driver.agent, meter)
@@ -113,14 +132,10 @@ async def reserved(driver: Driver, turn: Turn) -> AsyncIterator[Hold]:
                     await _take(hold, driver, turn, meter, line)
                     line.flying.update(nodes)
                 flown.append((line, nodes))
-        try:
-            yield hold
-        except ModelHTTPError:
+    except BaseException:
+        if driver.agent._active().broken is None:
             hold.release()
-            raise
-    finally:
-        for line, nodes in flown:
-            line.land(nodes)
+        raise
 
 
 async def _take(hold: Hold, driver: Driver, turn: Turn, meter: str, line: Line) -> None:

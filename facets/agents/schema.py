@@ -26,6 +26,7 @@ create table agent_turns(
 create index agent_turns_open on agent_turns(branch, seq)
     where status in ('pending', 'running', 'paused');
 create index agent_turns_merged on agent_turns(merged, seq) where merged is not null;
+create index agent_turns_reports on agent_turns(seq) where report is not null;
 create table agent_results(
     turn text not null, step integer not null, place integer not null, body text not null,
     unheard real, primary key (turn, step, place)) without rowid;
@@ -43,6 +44,7 @@ create table agent_approvals(
     arguments text not null, shape text not null, asked real not null, expires real,
     status text not null, note text);
 create index agent_approvals_pending on agent_approvals(turn, expires) where status = 'pending';
+create index agent_approvals_turn on agent_approvals(turn, seq);
 create table agent_events(
     turn text not null, first integer not null, last integer not null, body blob not null,
     primary key (turn, first)) without rowid;

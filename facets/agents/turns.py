@@ -159,6 +159,11 @@ class Turns:
             order by seq desc limit ?4"""
         return self._find(like, status, branch, before, limit)
 
+    def any_open(self, branch: str) -> bool:
+        """Whether any is not over."""
+        query = f"select 1 from agent_turns where branch = ? and {_OPEN} limit 1"  # noqa: S608
+        return self._sql(query, branch).first() is not None
+
     def open(self, branch: str) -> list[Turn]:
         """Those that are not over, in the order in which they came."""
         return self._find(f"where branch = ? and {_OPEN} order by seq", branch)

@@ -31,6 +31,14 @@ State = Literal[
 ]  # fmt: skip
 VALUE = 8 << 20
 """Bytes of one result that is kept; a larger one is the failure of its call."""
+LOG = 64 << 20
+"""Bytes of all that is kept of the calls of one execution; what would be more fails. Half of what
+one statement may read."""
+ALL = 1 << 30
+"""Bytes of all executions that have ended, about; the oldest go."""
+CALL = 512
+"""Bytes of a row besides arguments and result."""
+_SIZE = f"{CALL} + length(arguments) + coalesce(length(result), 0) + coalesce(length(error), 0)"
 _TABLES = (
     """create table if not exists codemode_executions(id integer primary key autoincrement,
         code text not null,
@@ -132,11 +140,20 @@ class Ledger:
         return number
 
     def _forget_old(self) -> None:
-        """Those that have ended, but the newest."""
-        query = """select id from codemode_executions where status not in ('running', 'paused')
-            order by id desc limit -1 offset ?"""
-        for row in self.sql(query, self._keep):
-            self.forget(row.id)
+        """Those that have ended, but the newest, as many as are kept and as there is room for."""
+        size = f"select total({_SIZE}) from codemode_calls where execution = e.id"  # noqa: S608
+        query = f"""select id, row_number() over newest as place, sum(size) over newest as total
+            from (select id, ({size}) as size from codemode_executions e
+                where status not in ('running', 'paused'))
+            window newest as (order by id desc)"""  # noqa: S608 - no words of a stranger
+        for row in self.sql(query):
+            if row.place > self._keep or row.total > ALL:
+                self.forget(row.id)
+
+    def size(self, number: int) -> int:
+        """Bytes of what is kept of the calls of an execution."""
+        query = f"select total({_SIZE}) from codemode_calls where execution = ?"  # noqa: S608 - ours
+        return int(self.sql(query, number).value())
 
     def execution(self, number: int) -> Row:
         """The row of one; NoSuchExecution."""
@@ -196,15 +213,25 @@ class Ledger:
         self.sql(query, state, unsure, call.id)
 
     def ended(
-        self, call: CallRecord, *, result: Any = None, error: tuple[str, str] | None = None
-    ) -> None:
-        """What came of it. ToolFailed, and nothing written, if it cannot be kept."""
+        self,
+        call: CallRecord,
+        *,
+        result: Any = None,
+        error: tuple[str, str] | None = None,
+        room: int = VALUE,
+    ) -> int:
+        """What came of it; the bytes of that. ToolFailed, and nothing written, if it cannot be
+        kept, or is a result of more bytes than there is room for."""
         packed = pack(result, call.path)
+        if error is None and len(packed) > room:
+            raise too_much(call.path)
+        said = _encode(error)
         state: State = "applied" if error is None else "error"
         query = """update codemode_calls set state = ?, result = ?, error = ?, unsure = 0,
             ended = (select coalesce(max(ended), 0) + 1 from codemode_calls) where id = ?"""
-        self.sql(query, state, packed, _encode(error), call.id)
+        self.sql(query, state, packed, said, call.id)
         call.state, call.result, call.error, call.unsure = state, result, error, False
+        return len(packed) + len(said)
 
     def calls(self, number: int) -> list[CallRecord]:
         """Those of an execution, in the order in which they were made."""
@@ -226,10 +253,11 @@ class Ledger:
 
     def pending(self) -> list[CallRecord]:
         """Those that wait for approval, oldest first."""
-        query = """select c.* from codemode_calls c join codemode_executions e
+        query = """select c.id from codemode_calls c join codemode_executions e
             on c.execution = e.id where c.state = 'pending' and e.status in ('running', 'paused')
             order by c.id"""
-        return [_record(row) for row in self.sql(query)]
+        # One by one: together they may be more than one statement may read.
+        return [self.call(row.id) for row in self.sql(query).all()]
 
     def decide(self, call: CallRecord, state: State, reason: str) -> None:
         """It was approved or rejected; the reason is for the code."""
@@ -266,6 +294,14 @@ def pack(result: Any, path: str) -> bytes:
             hint="ask for a part of it",
         )  # fmt: skip
     return packed
+
+
+def too_much(path: str) -> ToolFailed:
+    """What a call fails with for which there is no room."""
+    return ToolFailed(
+        f"{path} was not kept: the calls of this execution have {LOG} bytes in all", path=path,
+        hint="ask for less, or for the rest in another execution",
+    )  # fmt: skip
 
 
 def unpack(content: bytes | None) -> Any:

@@ -120,7 +120,7 @@ class McpConnector:
         except Exception as error:
             if _lost(error) or self._line is None or self._line.over:
                 self._give_up()
-            raise ToolFailed(f"{path}: {type(error).__name__}: {error}", path=path) from error
+            raise ToolFailed(f"{path}: {_why(error)}", path=path) from error
 
     async def _client(self) -> Client:
         if self._line is None or self._line.over:
@@ -181,6 +181,18 @@ def _lost(error: Exception) -> bool:
     if isinstance(error, MCPError):
         return error.code == CONNECTION_CLOSED
     return isinstance(error, (BrokenResourceError, ClosedResourceError, OSError))
+
+
+def _why(error: BaseException) -> str:
+    """What went wrong. Of a group, as the client raises for all of a connection, what it is of; in
+    words only if they are the protocol's: others name the address, which may have credentials."""
+    from mcp import MCPError
+
+    inner = error
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    told = inner is error or isinstance(inner, MCPError)
+    return f"{type(inner).__name__}: {inner if told else 'the connection failed'}"
 
 
 def _object(schema: Any) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from facets.codemode.errors import (
     ReplayDivergence,
     ToolFailed,
 )
-from facets.codemode.ledger import CallRecord, Ledger, Status, digest, pack
+from facets.codemode.ledger import CALL, LOG, CallRecord, Ledger, Status, digest, pack, too_much
 from facets.codemode.operation import RUNNING, Operation
 from facets.codemode.policy import ApprovalRule, decide
 from facets.codemode.undoing import Undoing
@@ -43,6 +43,8 @@ class Pass:
         self._ledger = ledger
         self._rules = rules
         self._known = {call.key: call for call in ledger.calls(number)}
+        self._room = LOG - ledger.size(number)
+        """Bytes that more calls may be kept in."""
         self._missing = dict(self._known)
         """In the log, and not made again yet."""
         self._seen: Counter[str] = Counter()
@@ -55,10 +57,11 @@ class Pass:
         """One call of a tool, from the code or, with `scope`, from a snippet that it runs."""
         self._moves += 1
         path = operation.path
-        pack(arguments, path)
+        size = len(pack(arguments, path))
         key = self.key(path, arguments, scope)
         call = self._known.get(key)
         if call is None:
+            self._take(size, path)
             await self._expected(path, arguments)
             call = self._new(operation, arguments, key)
         return await self._outcome(operation, call)
@@ -91,6 +94,7 @@ class Pass:
         key = self.key(path, arguments, scope)
         call = self._known.get(key)
         if call is None:
+            self._take(len(name), path)
             call = self._ledger.add(self._number, path, arguments, key, "executing")
             self._known[key] = call
         return {"done": call.state == "applied", "value": call.result, "id": call.id}
@@ -100,7 +104,13 @@ class Pass:
         self._moves += 1
         for call in self._known.values():
             if call.id == number and call.path == "codemode.step" and call.state == "executing":
-                self._ledger.ended(call, result=value)
+                self._room -= self._ledger.ended(call, result=value, room=self._room)
+
+    def _take(self, size: int, path: str) -> None:
+        """Room for a call with arguments of that size; ToolFailed."""
+        if self._room < CALL + size:
+            raise too_much(path)
+        self._room -= CALL + size
 
     def _new(
         self, operation: Operation, arguments: dict[str, Any], key: tuple[str, int]
@@ -142,9 +152,9 @@ class Pass:
                 result = await self._called(operation, dict(call.arguments))
             finally:
                 RUNNING.reset(running)
-            self._ledger.ended(call, result=result)
+            self._room -= self._ledger.ended(call, result=result, room=self._room)
         except Exception as error:
-            self._ledger.ended(call, error=_kept(error, call.path))
+            self._room -= self._ledger.ended(call, error=_kept(error, call.path))
         finally:
             self.busy -= 1
             self._moves += 1

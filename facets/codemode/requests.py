@@ -21,11 +21,12 @@ SAID = 2_000
 class HttpRequest:
     """Makes the requests of an `OpenApiConnector` to the service at `url`.
 
-    `headers` and `query` are added to each: credentials, and what the service wants besides. They
-    go to that address alone; an operation that its document has on another server is refused unless
-    `also` names that server's URL. Redirects are not followed. Whatever takes longer than
-    `timeout` seconds fails, as does an answer of more than 32 MiB and any status of 400 or more:
-    ToolFailed, with what the service said. Needs the extra `egress`.
+    `headers` and `query` are added to each, whatever arguments of those names say: credentials, and
+    what the service wants besides. They go to that address alone; an operation that its document
+    has on another server is refused unless `also` names that server's URL. Redirects are not
+    followed. Whatever takes longer than `timeout` seconds fails, as does an answer of more than
+    32 MiB and any status of 400 or more: ToolFailed, with what the service said. Needs the extra
+    `egress`.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class HttpRequest:
         if urlsplit(url).scheme not in ("http", "https"):
             raise ValueError(f"{url!r} is no address of a service: http:// or https:// is needed")
         self._url = url.rstrip("/")
-        self._headers = dict(headers or {})
+        self._headers = _sendable(headers or {})
         self._query = dict(query or {})
         self._also = frozenset(one.rstrip("/") for one in (url, *also))
         self._timeout = timeout
@@ -57,10 +58,16 @@ class HttpRequest:
         if not any(url.startswith(f"{one}/") for one in self._also):
             raise ToolFailed(f"{url[:200]} is on a server that is not in `also`", path=path)
         sent, content = _encoded(headers, body)
+        own = {name.lower() for name in self._headers}
+        kept = {name: value for name, value in sent.items() if name.lower() not in own}
         if self._client is None:
             self._client = httpx.AsyncClient(follow_redirects=False, timeout=self._timeout)
         request = self._client.build_request(
-            method, url, params=self._query | query, headers={**sent, **self._headers}, **content
+            method,
+            url,
+            params=self._query | query | self._query,
+            headers={**kept, **self._headers},
+            **content,
         )
         try:
             answer = await self._client.send(request, stream=True)
@@ -78,6 +85,17 @@ class HttpRequest:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """ValueError for a value that no client sends: said here, and not in the error of a call, with
+    the value in it, which the code inside reads."""
+    for name, value in headers.items():
+        if not value.isascii() or not value.isprintable() or value != value.strip():
+            raise ValueError(
+                f"the value of {name!r} is none of a header: is there a line end in it?"
+            )
+    return dict(headers)
 
 
 def _encoded(headers: dict[str, str], body: Any) -> tuple[dict[str, str], dict[str, Any]]:

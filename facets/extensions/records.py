@@ -25,6 +25,8 @@ _SCHEMA = (
         id integer primary key, name text not null, version text not null, source text not null,
         proposal blob not null, state text not null, activated integer not null default 0,
         bookmark text, unique(name, version))""",
+    # Found by it, or each look at what is active would read the sources of all versions.
+    "create index if not exists extension_versions_state on extension_versions(state, name, id)",
     """create table if not exists extension_standing(
         name text primary key, strikes integer not null default 0, disabled text not null
         default '') without rowid""",
@@ -84,10 +86,12 @@ class Records:
 
     def proposals(self, name: str = "", state: str = "") -> list[Proposal]:
         """All, of one extension, in one state; in the order in which they were proposed."""
+        asked = {of: one for of, one in (("state", state), ("name", name)) if one}
+        like = " and ".join(f"{one} = ?" for one in asked) or "true"
         rows = self._sql(
-            "select proposal from extension_versions where (?1 = '' or name = ?1)"
-            " and (?2 = '' or state = ?2) order by id", name, state,
-        )  # fmt: skip
+            f"select proposal from extension_versions where {like} order by id",  # noqa: S608 - ours
+            *asked.values(),
+        )
         return [_proposal(row[0]) for row in rows]
 
     def find(self, name: str, version: str) -> Proposal | None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from actors.call import CURRENT, Call
+from actors.call import CURRENT, Call, Guest
 from actors.transaction import refuse
 from facets.capabilities.audit import Entry, audit_of
 from facets.capabilities.running import at_home, stream_at_home
@@ -122,7 +122,7 @@ class Desk:
             await held.over()
         if source.broken is not None:
             raise source.reason()
-        CURRENT.set(cause)
+        CURRENT.set(Guest(cause))
         return cause
 
     def expect(self, several: Sequence[Asked]) -> None:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic_ai.messages import ToolReturnPart
 
 from facets import Actor, capability
-from facets.agents import Agent, Approval, ApprovalAsked, ToolFinished, TurnLimits, as_tool, tool
+from facets.agents import (
+    Agent,
+    Approval,
+    ApprovalAsked,
+    ToolFinished,
+    Turn,
+    TurnLimits,
+    TurnPlan,
+    as_tool,
+    tool,
+)
 from facets.agents.driving import Driver
 from facets.codemode import Allow, Ask, Deny
 from facets.errors import NoSuchApproval, ToolChanged
@@ -418,6 +428,66 @@ class Robbed(Payer):
     async def by_capability(self, which: str) -> str:
         source = "async def main(approve, which):\n    return await approve(which)"
         return str(await self.isolates.run(source, capability(self.approve), which))
+
+
+class Host(Payer):
+    """Runs code of its own, which is handed a stub of it and leaves a task behind if it is told."""
+
+    models: ClassVar = {
+        "code": script([call("code_in_a_turn")], "done"),
+        "pay": script([PAY], "done"),
+    }
+
+    async def before_turn(self, turn: Turn) -> TurnPlan:
+        return TurnPlan(model=turn.prompt)
+
+    async def on_start(self) -> None:
+        self.code = self.isolates.load(LEFT).entrypoint("main")
+
+    @tool
+    async def code_in_a_turn(self) -> str:
+        """Run it."""
+        return str(await self.code(STUBS["host"], True))
+
+    async def run_code(self, left: bool) -> str:
+        return str(await self.code(STUBS["host"], left))
+
+
+LEFT = """
+import asyncio
+
+async def main(agent, left):
+    async def approve():
+        (one,) = await agent.approvals()
+        return await agent.approve(one.id)
+    if left:
+        asyncio.create_task(approve())
+        return "left"
+    try:
+        return await approve()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+"""
+STUBS: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize("way", ["in a turn", "from a call", "by a task of a call"])
+async def test_code_in_an_isolate_cannot_approve_whoever_runs_it(
+    runtime: MemoryRuntime, way: str
+) -> None:
+    host = STUBS["host"] = runtime.get(Host, "a")
+    await host.submit("pay", id="1")
+    await paused(host)
+    if way == "in a turn":
+        await host.submit("code", id="2", branch="side")
+        assert (await host.wait("2")).status == "completed"
+    else:
+        said = await host.run_code(way == "by a task of a call")
+        assert said == "left" or "may not decide" in said
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    assert [one.status for one in await host.approvals(status=None)] == ["pending"]
+    assert await host.paid() == []
 
 
 class Friend(Actor):

@@ -14,6 +14,7 @@ from pydantic_ai.usage import RequestUsage
 
 from facets import Quota
 from facets.agents import Agent, Turn, TurnPlan
+from facets.agents.reserving import _LINES
 from facets.testing import MemoryRuntime
 
 SPENT: list[int] = []
@@ -115,6 +116,29 @@ async def test_a_quota_of_a_sub_agents_own_holds_as_well_as_that_above(
     assert await runtime.get(Crowd, "a").left() == 50_000
 
 
+async def test_a_request_that_was_never_made_has_cost_nothing() -> None:
+    quota = Quota(meters={"tokens": 50_000, "usd": 1.0})
+    async with MemoryRuntime(quota=quota) as runtime:
+        frugal = runtime.get(Spender, "a")
+        await frugal.spend("usd", 1.0)
+        await frugal.submit("go", id="1")
+        assert (await frugal.wait("1")).error.startswith("OverBudget")
+        assert await frugal.left() == 50_000
+
+
+async def test_what_was_reserved_keeps_no_sub_agent_in_memory(runtime: MemoryRuntime) -> None:
+    class Small(Crowd):
+        async def ask_small(self) -> None:
+            quota = Quota(meters={"tokens": 10_000})
+            await self.agents.get(Frugal, "small", quota=quota).run("go")
+            self.agents.delete(Frugal, "small")
+
+    await runtime.get(Small, "a").ask_small()
+    lines = [line for each in _LINES.values() for line in each.values()]
+    assert lines
+    assert not [node for line in lines for node in line.flying]
+
+
 async def test_what_a_plan_lets_the_model_say_is_what_is_reserved(runtime: MemoryRuntime) -> None:
     class Planned(FrugalRoot):
         async def before_turn(self, turn: Turn) -> TurnPlan:
@@ -148,6 +172,14 @@ async def test_a_request_that_a_crash_cut_off_has_cost_its_estimate(
     await frugal.submit("go", id="1")
     await frugal.wait("1")
     assert await frugal.left() == 50_000 - held - 500
+
+
+class Spender(Frugal):
+    async def left(self) -> float:
+        return self.meters.left("tokens")
+
+    async def spend(self, meter: str, amount: float) -> None:
+        self.meters.spend(meter, amount)
 
 
 class FrugalRoot(Frugal):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from facets import Actor, Limits
-from facets.codemode import Allow, CodeMode, Deny, FunctionConnector
+from facets import Actor, Limits, StorageLimits
+from facets.codemode import Allow, Ask, CodeMode, Deny, FunctionConnector, ledger
 from facets.isolates.caps import PROCESS
 from facets.testing import MemoryRuntime
 
@@ -172,3 +172,58 @@ async def test_executions_leave_no_isolate_behind() -> None:
         for code in ("1", "1 / 0", "while True: pass", "await web.nothing()"):
             await lead.run(code, cpu=0.2)
             assert PROCESS.count == before
+
+
+KEEPING = """
+text = "x" * 7_000_000
+for number in range(30):
+    try:
+        await codemode.step(f"step {number}", lambda: text)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+"""
+
+
+async def test_what_the_calls_of_an_execution_keep_has_a_limit_that_leaves_it_readable() -> None:
+    async with MemoryRuntime() as runtime:
+        lead = runtime.get(Lead, "a")
+        done, _ = await lead.run(KEEPING, memory=128 << 20, cpu=5.0)
+        assert "was not kept: the calls of this execution have" in done.result
+        assert await lead.well()
+
+
+class Asked(Actor):
+    """Keeps calls that wait, and executions that have ended."""
+
+    async def on_start(self) -> None:
+        self.mode = CodeMode(
+            self, [FunctionConnector("files", [delete])], rules=[Ask("files.*"), Allow()]
+        )
+
+    async def run(self, code: str) -> int:
+        return int((await self.mode.execute(code)).id)
+
+    async def pending(self) -> int:
+        return len(self.mode.pending())
+
+    async def kept(self) -> list[int]:
+        return [one.id for one in self.mode.executions()]
+
+
+async def test_calls_that_wait_are_listed_however_much_they_are() -> None:
+    async with MemoryRuntime(limits=StorageLimits(result=3 << 20)) as runtime:
+        asked = runtime.get(Asked, "a")
+        for _ in range(4):
+            await asked.run("await files.delete('x' * 1_000_000)")
+        assert await asked.pending() == 4
+
+
+async def test_of_executions_that_have_ended_there_is_as_much_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger, "ALL", 5_000_000)
+    async with MemoryRuntime() as runtime:
+        asked = runtime.get(Asked, "a")
+        for _ in range(16):
+            newest = await asked.run("await codemode.step('one', lambda: 'x' * 1_000_000)")
+        assert await asked.kept() == [newest - at for at in range(5)]

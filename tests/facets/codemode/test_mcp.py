@@ -74,6 +74,23 @@ async def test_tools_of_a_server_are_searched_declared_and_called(runtime: Memor
     )
 
 
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_server_that_cannot_be_reached_is_told_without_its_address(refused: bool) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = 1 if refused else server.sockets[0].getsockname()[1]
+        away = McpConnector("away", lambda: Client(f"http://127.0.0.1:{port}/mcp?key=secret"))
+        with pytest.raises(ToolFailed) as caught:
+            await away.operations()
+        await away.close()
+    assert ("ConnectError: the connection failed" if refused else "MCPError") in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_server_that_lies_or_dies_fails_its_own_calls_and_is_started_again(
     runtime: MemoryRuntime,
 ) -> None:

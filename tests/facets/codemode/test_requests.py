@@ -125,6 +125,28 @@ async def test_credentials_are_no_arguments() -> None:
     assert {"Authorization", "x_api_key", "key"}.isdisjoint(find.parameters.properties)
 
 
+async def test_no_argument_takes_the_place_of_a_credential() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(204)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    own = {"headers": {"X-Own": "ours"}, "query": {"own": "ours"}}
+    request = HttpRequest("https://shop.test", client=client, **own)
+    await request("GET", "/", query={"own": "theirs"}, headers={"x-own": "theirs"}, body=None)
+    assert seen[0].headers.get_list("X-Own") == ["ours"]
+    assert seen[0].url.params.multi_items() == [("own", "ours")]
+
+
+@pytest.mark.parametrize("value", ["Bearer secret\n", " secret", "s\u00e9cret"])
+def test_a_credential_that_no_client_sends_is_refused_and_not_shown(value: str) -> None:
+    with pytest.raises(ValueError, match="'Authorization' is none of a header") as caught:
+        HttpRequest("https://shop.test", headers={"Authorization": value})
+    assert "cret" not in str(caught.value)
+
+
 async def test_bodies_are_sent_as_the_document_says() -> None:
     seen: list[httpx.Request] = []
 

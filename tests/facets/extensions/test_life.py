@@ -339,3 +339,18 @@ async def test_a_call_with_a_key_has_one_effect_also_where_little_may_be_stored(
             await ours.call("counter", "count", word="y", idempotency_key="call 69")
 
     await run(runtime, story, consent=approve)
+
+
+async def test_what_is_active_is_found_without_reading_all_versions(runtime: LocalRuntime) -> None:
+    async def story(lead: Lead) -> None:
+        records, said = lead.extensions.records, []
+        sql = records._sql
+        records._sql = lambda *asked: said.append(asked) or []  # type: ignore[assignment]
+        for asked in ({"state": "active"}, {"state": "active", "name": "counter"}):
+            records.proposals(**asked)
+            query, *args = said.pop()
+            plan = str(sql.unsafe(f"explain query plan {query}", *args).all())
+            assert "extension_versions_state" in plan
+        records._sql = sql
+
+    await run(runtime, story, consent=approve)
