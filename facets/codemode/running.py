@@ -40,6 +40,8 @@ class Running:
             **script.modules(), limits=limits, deterministic=seed, recorded=False
         )
         self._entry = Entrypoint(isolate, "main", None, isolate.limits)
+        self._ends = isolate.owner.on_end
+        self._ends.append(self._entry.kill)
         self.going = asyncio.ensure_future(self._result(value, use, list(connectors)))
         self.going.add_done_callback(_looked_at)
 
@@ -58,6 +60,8 @@ class Running:
         may itself be dropped, in a process that dies."""
         self.going.cancel()
         self._entry.close()
+        if self._entry.kill in self._ends:
+            self._ends.remove(self._entry.kill)
 
 
 def _looked_at(going: asyncio.Future[Any]) -> None:
