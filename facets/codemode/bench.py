@@ -34,9 +34,11 @@ class Workbench(Actor):
         code: str,
         input: Any = None,  # noqa: A002
         language: Language | None = None,
+        key: str | None = None,
     ) -> Execution:
-        """Run code that calls tools, until it ends or waits for an approval."""
-        return await self.code.execute(code, input, language=language)
+        """Run code that calls tools, until it ends or waits for an approval; where there is an
+        execution with this `key`, go on with that one."""
+        return await self.code.execute(code, input, language=language, key=key)
 
     async def told(self, number: int) -> str:
         """An execution in words for a model."""

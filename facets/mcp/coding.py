@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,7 +27,6 @@ from mcp.types import (
 )
 
 from facets.codemode.bench import Workbench
-from facets.codemode.errors import NoSuchExecution
 from facets.codemode.ledger import CallRecord
 from facets.codemode.offered import TOOLS
 from facets.codemode.runs import Execution
@@ -75,16 +75,16 @@ def code_server(
         stub = runtime.get(bench, actor)
         if asked.name == "search":
             return _said(await stub.search(given["query"]))
-        if asked.request_state is None:
-            done = await stub.execute(given["code"], None, given.get("language"))
-        else:
-            done = await _answered(stub, asked)
+        # What no other client can guess: it comes back with it, to this execution and no other.
+        key = asked.request_state or secrets.token_urlsafe(24)
+        done = await stub.execute(given["code"], None, given.get("language"), key)
+        done = await _answered(stub, done, asked)
         if done.pending and context.session.check_client_capability(_ASKING):
             try:
                 done = await _decided(context.session, stub, done)
             except NoBackChannelError:  # since 2026-07-28 the client comes back with the answers
                 if asked.request_state is None:
-                    return _required(done)
+                    return _required(done, key)
         return _said(await stub.told(done.id), failed=done.status == "error")
 
     return Server(name, lifespan=lifespan, on_list_tools=listed, on_call_tool=called)
@@ -111,7 +111,7 @@ async def _decided(session: Any, stub: Workbench, done: Execution) -> Execution:
     return done
 
 
-def _required(done: Execution) -> InputRequiredResult:
+def _required(done: Execution, key: str) -> InputRequiredResult:
     """What its user is asked, for a client that then makes the call again."""
     asked: InputRequests = {
         str(one.id): ElicitRequest(
@@ -119,15 +119,11 @@ def _required(done: Execution) -> InputRequiredResult:
         )
         for one in done.pending
     }
-    return InputRequiredResult(input_requests=asked, request_state=str(done.id))
+    return InputRequiredResult(input_requests=asked, request_state=key)
 
 
-async def _answered(stub: Workbench, asked: CallToolRequestParams) -> Execution:
-    """The execution that the client comes back to, with the answers."""
-    try:
-        done = await stub.resume(int(asked.request_state or ""))
-    except (ValueError, NoSuchExecution):
-        raise MCPError(INVALID_PARAMS, "there is no such execution to come back to") from None
+async def _answered(stub: Workbench, done: Execution, asked: CallToolRequestParams) -> Execution:
+    """Where an execution stands with the answers that the client came back with."""
     for call in done.pending:
         answer = (asked.input_responses or {}).get(str(call.id))
         done = await _decide(stub, done, call.id, str(getattr(answer, "action", "")))

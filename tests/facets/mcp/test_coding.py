@@ -87,6 +87,22 @@ async def test_the_user_of_the_client_decides_about_a_call_that_is_asked_for(
     assert paid == PAID
 
 
+async def test_a_client_cannot_answer_what_another_one_was_asked() -> None:
+    async with MemoryRuntime() as runtime, client(runtime) as one:
+        asked = await one.call_tool("execute", {"code": "await bank.pay(500)"})
+        assert "waits for approval" in text(asked)
+
+        for state in ("1", "0", "", "None"):
+            again = {"code": "await bank.pay(1)"}
+            answers = {"1": ElicitResult(action="accept", content={})}
+            done = await one.session.call_tool(
+                "execute", again, request_state=state, input_responses=answers
+            )
+            assert text(done) == 'status: completed\nresult:\n"paid 1"'
+
+    assert PAID == [1] * 4
+
+
 async def test_what_no_client_can_ask_is_approved_through_the_actor() -> None:
     async with MemoryRuntime() as runtime:
         bench = workbench([FunctionConnector("bank", [pay])], rules=[Ask()])
