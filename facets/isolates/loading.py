@@ -37,19 +37,17 @@ def order(
     compiled: Compiled | None = None,
     references: References | None = None,
     tops: Sequence[str] = (),
-    reseed: bool = False,
 ) -> bytes:
     """The message to `boot`; NotTransferable if props or env cannot cross.
 
     `compiled` spares the guest the compilation; `references` is what capabilities in props and
     env become. `tops` are the first parts of the names of modules that it may ask for, besides
-    those it gets. `reseed` lets its random numbers begin anew, as it may have drawn some.
+    those it gets.
     """
     blob = Blob(references)
     content = {
         "proto": [1, 1],
         "output": output,
-        "reseed": reseed,
         "modules": _sources(code, blob),
         "paths": dict(code.paths),
         "tops": list(tops),

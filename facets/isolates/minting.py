@@ -36,11 +36,6 @@ class Oversight(NamedTuple):
     seed: bytes | None = None
     """If there is one, the isolate is deterministic."""
 
-    @property
-    def pooled_seed(self) -> bool:
-        """Whether it is deterministic, and may be one of the pool."""
-        return self.seed is not None and self.recorder is None
-
     def seat(self, limits: Limits) -> Seat | None:
         """Its place; IsolateCap if there is none."""
         return None if self.room is None else self.room.enter(limits.memory)
@@ -100,13 +95,11 @@ def mint(
 def _steady(
     found: AnyImage, limits: Limits, oversight: Oversight, seed: bytes
 ) -> tuple[Instance, Seeded]:
-    """A deterministic instance, and what it sees. Those of the pool drew randomness: only one that
-    is not recorded may be of them, and its `order` tells it to draw anew."""
+    """A new deterministic instance, as those of the pool drew randomness, and what it sees."""
     if not isinstance(found, Image):
         raise RecordingError("this image cannot be deterministic; leave image= out")
     if oversight.recorder is not None:
         recorded = oversight.recorder.mint(found, limits)
         return recorded, recorded.ambient
-    instance = found.pool.take(limits.memory, limits.output)
-    instance.ambient = ambient = Seeded(seed)
-    return instance, ambient
+    ambient = Seeded(seed)
+    return Instance(found, limits.memory, limits.output, ambient), ambient

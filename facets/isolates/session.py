@@ -133,7 +133,7 @@ class Session:
         with oversight.loading(session.kill):
             order = loading.order(
                 code, target, actor, identity, props, env, limits.output, compiled,
-                session._grants, files.tops, oversight.pooled_seed,
+                session._grants, files.tops,
             )  # fmt: skip
             await session._boot(order)
         if compiled is None and oversight.recorder is None and code.language == "python":

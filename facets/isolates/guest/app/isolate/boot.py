@@ -1,6 +1,5 @@
 """Loading: the tool's modules, what can be called in them, and the answer that says so."""
 
-import random
 from asyncio import events
 
 from facets import children
@@ -23,8 +22,6 @@ def boot(calls, message):
         blob = Blob()
         made = modules.compiled(lift(order["modules"], tail), order["paths"])
         return blob.frame(encode(["code", lower(made, blob)]))
-    if order.get("reseed"):
-        random.seed()
     # `asyncio.run` at import must say that a loop runs, and not build one out of sockets.
     events._set_running_loop(calls.loop)
     try:
