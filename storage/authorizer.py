@@ -20,6 +20,7 @@ hold it. And nothing that a trigger or view of an actor does is ever done as the
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import apsw
 
@@ -116,9 +117,15 @@ def _creates(action: int, second: str | None, database: str | None, text: str) -
         return _TEMPORARY
     if action == apsw.SQLITE_CREATE_VTABLE and (second or "").lower() not in MODULES:
         return f"virtual tables of module {second} are not for actors"
-    if _BEGINS_RESERVED.search(text):
+    if _has_reserved(text):
         return "_facets begins reserved names, and may not in SQL that changes the schema"
     return None
+
+
+@lru_cache(maxsize=8)
+def _has_reserved(text: str) -> bool:
+    """Asked for each thing that a text creates, where the text may create dozens."""
+    return _BEGINS_RESERVED.search(text) is not None
 
 
 def _shows_raw(name: str | None) -> str | None:
